@@ -1,0 +1,1 @@
+"""Short product titles to categories: cleaned, numbered, learned, judged."""

@@ -1,0 +1,92 @@
+"""params.yaml: one frozen dataclass a section, checked before any work starts.
+
+The dataclasses live with the code they steer, so that a new setting of the CNN does not re-run `prepare`.
+"""
+
+import typing
+from pathlib import Path
+from types import UnionType
+
+import yaml
+
+from titles.errors import InputError
+
+SECTIONS = ("data", "prepare", "reduce", "embed", "model", "mlp", "cnn", "train")
+KINDS = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
+
+Section = typing.TypeVar("Section")
+
+
+def load_params(path: Path, wanted: dict[str, type[Section]]) -> dict[str, Section]:
+    """The sections of the file that are wanted, each as its dataclass.
+
+    Raises InputError naming the key, the value found and what is allowed, also where a section is unknown or missing.
+    """
+    content = _load_sections(path)
+    return {name: _load_section(path, name, content[name], section) for name, section in wanted.items()}
+
+
+def _load_section(path: Path, name: str, values: object, section: type[Section]) -> Section:
+    hints = typing.get_type_hints(section, include_extras=True)
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: {name} is {values!r}; it must hold {', '.join(hints)}")
+    for key in sorted(values.keys() - hints.keys()):
+        raise InputError(f"{path}: {name}.{key} is not a parameter; {name} has {', '.join(hints)}")
+    for key in sorted(hints.keys() - values.keys()):
+        raise InputError(f"{path}: {name}.{key} is missing")
+    converted = {}
+    for key, hint in hints.items():
+        try:
+            converted[key] = _convert(values[key], hint)
+        except ValueError as allowed:
+            raise InputError(f"{path}: {name}.{key} is {values[key]!r}; allowed: {allowed}") from None
+    return section(**converted)
+
+
+def _load_sections(path: Path) -> dict[str, object]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} is not here; run from the root of the repository") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(content, dict) or set(content) != set(SECTIONS):
+        found = ", ".join(map(str, content)) if isinstance(content, dict) else repr(content)
+        raise InputError(f"{path}: the sections must be {', '.join(SECTIONS)}; found {found}")
+    return content
+
+
+def _convert(value: object, hint: typing.Any) -> object:
+    """`value` as the type `hint`; raises ValueError with what is allowed."""
+    arguments = typing.get_args(hint)
+    if typing.get_origin(hint) is typing.Annotated:
+        kind, limit = arguments
+        allowed = f"{KINDS[kind]} {limit}"
+        try:
+            converted = _convert(value, kind)
+        except ValueError:
+            raise ValueError(allowed) from None
+        if converted not in limit:
+            raise ValueError(allowed)
+        return converted
+    if isinstance(hint, UnionType):
+        return None if value is None else _convert(value, arguments[0])
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(value, list):
+            raise ValueError("a list")
+        return tuple(_convert(item, arguments[0]) for item in value)
+    if hint is float:
+        value = _number(value)
+    if type(value) is not hint:
+        raise ValueError(KINDS[hint])
+    return value
+
+
+def _number(value: object) -> float | None:
+    """DVC writes 0.00001 as 1e-05, which PyYAML (YAML 1.1) reads as a string."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        return None
