@@ -1,0 +1,77 @@
+"""Writes a catalogue: `python -m titles.demo --rows 120000 --categories 176 --seed 2019 data/demo/train.csv.gz`."""
+
+import argparse
+import csv
+import gzip
+import io
+import random
+from collections.abc import Iterator
+from itertools import accumulate
+from pathlib import Path
+from typing import IO
+
+from titles.demo.catalogue import Category, categories, weights
+from titles.demo.seller import Seller
+from titles.progress import progress
+
+HEADER = ("title", "label_quality", "language", "category")
+LANGUAGES = {"spanish": "es", "portuguese": "pt"}
+
+# The challenge's share of reviewed labels.
+RELIABLE = {"spanish": 0.0491, "portuguese": 0.0693}
+# Of the labels nobody reviewed this share is wrong, and of the wrong ones this share names a category that is like the true one.
+WRONG, WRONG_BUT_LIKE = 0.03, 0.9
+
+
+def generate(rows: int, num_categories: int, seed: int) -> Iterator[tuple[str, str, str, str]]:
+    """That many rows (title, label quality, language, category); the languages take turns, so each has half."""
+    rng = random.Random(seed)
+    seller = Seller(rng)
+    shelf = categories(num_categories)
+    shares = list(accumulate(weights(num_categories)))
+    for row in range(rows):
+        language = ("spanish", "portuguese")[row % 2]
+        (category,) = rng.choices(shelf, cum_weights=shares)
+        title = seller.title(category, LANGUAGES[language])
+        if rng.random() < RELIABLE[language]:
+            yield title, "reliable", language, category.name
+        else:
+            yield title, "unreliable", language, _careless_label(rng, category, shelf)
+
+
+def _careless_label(rng: random.Random, category: Category, shelf: list[Category]) -> str:
+    if rng.random() >= WRONG:
+        return category.name
+    if category.like and rng.random() < WRONG_BUT_LIKE:
+        return rng.choice(category.like)
+    return rng.choice(shelf).name
+
+
+def write(file: IO[str], rows: int, num_categories: int, seed: int) -> None:
+    """Writes the rows as CSV in the challenge's format."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(HEADER)
+    with progress(rows, "titles", "writing the catalogue") as bar:
+        for row in generate(rows, num_categories, seed):
+            writer.writerow(row)
+            bar.update()
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="titles.demo", description=__doc__)
+    parser.add_argument("path", type=Path, help="the file to write: train.csv or train.csv.gz")
+    parser.add_argument("--rows", type=int, default=120_000)
+    parser.add_argument("--categories", type=int, default=176)
+    parser.add_argument("--seed", type=int, default=2019)
+    options = parser.parse_args()
+    options.path.parent.mkdir(parents=True, exist_ok=True)
+    with options.path.open("wb") as raw:
+        # Without name and time in its header the compressed file is the same whenever and wherever it is written.
+        stream = gzip.GzipFile("", "wb", 9, raw, mtime=0) if options.path.suffix == ".gz" else raw
+        with io.TextIOWrapper(stream, encoding="utf-8", newline="") as text:
+            write(text, options.rows, options.categories, options.seed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""The shop's categories: the hand-written words of their titles, how frequent they are, what they are taken for."""
+
+import random
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib.resources import files
+from itertools import islice, product
+from typing import Any
+
+import yaml
+
+from titles.errors import InputError
+
+Words = dict[str, list[str]]  # by language, "es" and "pt"
+
+# Rows a category at the minimum, the quartiles and the maximum of the challenge's 1,588 categories.
+ROWS_QUANTILES = (109, 5_043, 12_400, 19_105, 35_973)
+
+
+@dataclass(frozen=True)
+class Category:
+    """What titles of a category are made of; `like` names the categories a careless seller takes it for."""
+
+    name: str
+    nouns: Words
+    brands: list[str]
+    models: list[str]
+    words: Words
+    sizes: list[str]
+    like: list[str]
+    fits: list[str] = field(default_factory=list)
+    before: Words = field(default_factory=lambda: {"es": [], "pt": []})
+    after: Words = field(default_factory=lambda: {"es": [], "pt": []})
+
+
+@cache
+def shop() -> dict[str, Any]:
+    """The words that all categories share."""
+    content: dict[str, Any] = yaml.safe_load((files("titles.demo") / "shop.yaml").read_text(encoding="utf-8"))
+    return content
+
+
+@cache
+def written() -> list[Category]:
+    """The categories written by hand."""
+    departments = sorted((files("titles.demo") / "catalogue").iterdir(), key=lambda department: department.name)
+    entries = [yaml.safe_load(department.read_text(encoding="utf-8")).items() for department in departments]
+    return [
+        Category(name, **entry | {"fits": shop()["fits"].get(entry.get("fits"), [])})
+        for department in entries
+        for name, entry in department
+    ]
+
+
+def crossed(variant: dict[str, Any], category: Category) -> Category:
+    """The category as another shop of the same trade would have it: blenders become spare parts of blenders."""
+    return replace(
+        category,
+        name=variant["name"].format(category.name),
+        like=[category.name],
+        before=variant.get("before", category.before),
+        after=variant.get("after", category.after),
+    )
+
+
+def categories(number: int) -> list[Category]:
+    """That many categories: those written by hand, then these crossed with the variants of the shop."""
+    variants = (crossed(variant, category) for variant, category in product(shop()["variants"], written()))
+    chosen = [*written(), *islice(variants, max(0, number - len(written())))][:number]
+    if not 2 <= number == len(chosen):
+        most = len(written()) * (1 + len(shop()["variants"]))
+        raise InputError(f"{number} categories: the shop has from 2 to {most}")
+    names = {category.name for category in chosen}
+    return [replace(category, like=[name for name in category.like if name in names]) for category in chosen]
+
+
+def weights(number: int) -> list[float]:
+    """How frequent each of that many categories is, as uneven as in the challenge, in an order without meaning."""
+    places = [place * 4 / (number - 1) for place in range(number)]
+    quantiles = [*ROWS_QUANTILES, 0]
+    lows = [(int(place), place % 1) for place in places]
+    rows = [quantiles[low] * (1 - share) + quantiles[low + 1] * share for low, share in lows]
+    random.Random("weights").shuffle(rows)
+    return rows

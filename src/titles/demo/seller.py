@@ -1,0 +1,127 @@
+"""A seller: puts the words of a category together as titles are on a marketplace, with haste and all."""
+
+import random
+import re
+import unicodedata
+from collections.abc import Callable
+
+from titles.demo.catalogue import Category, shop
+
+PATTERN = re.compile(r"\{([^}]*)\}")
+CONFUSED_LETTERS = {"b": "v", "v": "b", "s": "z", "z": "s", "c": "s", "y": "i", "i": "y", "q": "k", "j": "g", "g": "j", "x": "s"}
+LETTERS, DIGITS = "abcdefghjklmnprstvwxz", "0123456789"
+CODES = ["@@-####", "@###", "@@####", "###@", "@@@-##", "@##@", "####", "@#", "@@ ###", "@-###", "##@@", "@@@####"]
+
+# Shares of the titles that are so.
+WITHOUT_ACCENTS, MISSPELT, RUN_TOGETHER, LONG = 0.45, 0.05, 0.03, 0.004
+
+
+def _capitals(title: str) -> str:
+    return " ".join(word[:1].upper() + word[1:] for word in title.split(" "))
+
+
+CASES: dict[Callable[[str], str], float] = {_capitals: 0.72, str.lower: 0.11, str.upper: 0.10, str.capitalize: 0.07}
+
+
+class Seller:
+    """Writes titles; all that is left to chance comes from `rng`."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+
+    def title(self, category: Category, language: str) -> str:
+        """A title of the category in the language `es` or `pt`."""
+        parts = self._parts(category, language)
+        return self._hurried(" ".join(parts))
+
+    def _parts(self, category: Category, language: str) -> list[str]:
+        """Head first, then what else fits into the length a title may have, roughly in the order sellers write it."""
+        rng = self.rng
+        head = [*self._one(category.before[language]), self._favourite(category.nouns[language]), *self._one(category.after[language])]
+        tail: list[str] = []
+        room = self._length() - sum(map(len, head)) - len(head)
+        for part in self._details(category, language):
+            if len(part) < room:
+                tail.append(part)
+                room -= len(part) + 1
+            elif room < 6:
+                break
+        if tail and rng.random() < 0.12:
+            head, tail = [tail[0], *head], tail[1:]
+        if tail and rng.random() < 0.15:
+            tail.insert(rng.randrange(len(tail)), rng.choice(shop()["linking"][language]))
+        return head + tail
+
+    def _details(self, category: Category, language: str) -> list[str]:
+        """More than fits."""
+        rng = self.rng
+        words = rng.sample(category.words[language], 5)
+        details = [words[0]]
+        if rng.random() < 0.62:
+            details.append(self._favourite(category.brands))
+        if rng.random() < 0.48:
+            details.append(rng.choice(category.models))
+        if category.fits and rng.random() < 0.8:
+            details += rng.sample(category.fits, rng.choice([1, 1, 2, 3]))
+        if rng.random() < 0.2:
+            details.append(self._code())
+        if rng.random() < 0.4:
+            details.append(self._measured(rng.choice(category.sizes)))
+        if rng.random() < 0.5:
+            rng.shuffle(details)
+        details += words[1:4]
+        if rng.random() < 0.22:
+            details.insert(rng.randrange(len(details)), rng.choice(shop()["colours"][language]))
+        if rng.random() < 0.2:
+            details.insert(rng.choice([0, 1, 2, 3]), rng.choice(shop()["selling"][language]))
+        return [*details, self._measured(rng.choice(category.sizes)), words[4]]
+
+    def _one(self, words: list[str]) -> list[str]:
+        return [self.rng.choice(words)] if words else []
+
+    def _favourite(self, words: list[str]) -> str:
+        """The first ones more often than the last."""
+        return words[min(self.rng.randrange(len(words)), self.rng.randrange(len(words)))]
+
+    def _length(self) -> float:
+        """Most titles nearly fill the 60 characters a marketplace allows, some are short, a few longer."""
+        if self.rng.random() < LONG:
+            return min(120, 62 + self.rng.expovariate(1 / 15))
+        return max(8, min(60, 62 - self.rng.expovariate(1 / 10)))
+
+    def _code(self) -> str:
+        letters = self.rng.choice(CODES)
+        return "".join(
+            self.rng.choice({"@": LETTERS, "#": DIGITS}[mark]) if mark in "@#" else mark for mark in letters
+        )
+
+    def _measured(self, pattern: str) -> str:
+        """`{400..1200:50} w` becomes `650 w`, `{s|m|l}` one of its alternatives."""
+        return PATTERN.sub(lambda choice: self._choose(choice[1]), pattern)
+
+    def _choose(self, choice: str) -> str:
+        if ".." not in choice:
+            return self.rng.choice(choice.split("|"))
+        bounds, _, step = choice.partition(":")
+        low, high = map(int, bounds.split(".."))
+        return str(self.rng.randrange(low, high + 1, int(step or 1)))
+
+    def _hurried(self, title: str) -> str:
+        rng = self.rng
+        if rng.random() < WITHOUT_ACCENTS:
+            title = "".join(part for part in unicodedata.normalize("NFD", title) if not unicodedata.combining(part))
+        if rng.random() < MISSPELT:
+            title = self._misspelt(title)
+        if rng.random() < RUN_TOGETHER:
+            title = "".join(title.partition(" ")[::2] if rng.random() < 0.5 else title.rpartition(" ")[::2])
+        (case,) = rng.choices(list(CASES), list(CASES.values()))
+        return case(title)
+
+    def _misspelt(self, title: str) -> str:
+        """One letter swapped, doubled, left out or mistaken for its like."""
+        place = self.rng.randrange(1, max(2, len(title) - 1))
+        before, letter, after = title[:place], title[place], title[place + 1 :]
+        if not letter.isalpha() or not after:
+            return title
+        like = CONFUSED_LETTERS.get(letter, "")
+        return before + self.rng.choice([after[0] + letter + after[1:], letter * 2 + after, after, like + after])
