@@ -1,0 +1,44 @@
+"""What a title looks like to the pipeline: unaccented lower-case Latin words and digits, one space between them.
+
+Engines and Python lower-case, compose and strip differently, so nothing here leaves it to them: one table
+folds code points, one expression says what separates words, and lower-casing happens on ASCII alone.
+"""
+
+import re
+import unicodedata
+
+import ibis.expr.types as ir
+
+SEPARATORS = "[^0-9A-Za-z]+"
+NOT_ASCII = "[^\\x00-\\x7F]"
+
+
+def _folded(letter: str) -> str:
+    """`letter` without its marks where that leaves one ASCII letter or digit (é, ª, ²), else nothing."""
+    base = "".join(part for part in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(part))
+    return base if len(base) == 1 and base.isascii() and base.isalnum() else ""
+
+
+# Decompositions never change once published, so this table is the same under every Python.
+_LETTERS = {letter: _folded(letter) for letter in map(chr, range(0x80, 0x180)) if _folded(letter)}
+_LETTERS |= dict(zip("æÆœŒøØđĐðÐłŁßıħĦþÞ", "aAoOoOdDdDlLsihHtT", strict=True))
+# Marks of decomposed text (e + U+0301) and the soft hyphen vanish instead of splitting the word.
+_DELETED = "\u0300\u0301\u0302\u0303\u0308\u030a\u030c\u0327\u00ad"
+
+FOLDED = "".join(_LETTERS) + _DELETED
+ONTO = "".join(_LETTERS.values())
+
+_TABLE = {ord(letter): base for letter, base in _LETTERS.items()} | dict.fromkeys(map(ord, _DELETED))
+_SEPARATORS = re.compile(SEPARATORS)
+
+
+def clean(title: str) -> str:
+    """`" Teléfono MÓVIL 32GB!"` becomes `"telefono movil 32gb"`; a title with no Latin letter or digit, `""`."""
+    return _SEPARATORS.sub(" ", title.translate(_TABLE)).strip(" ").lower()
+
+
+def cleaned(title: ir.StringColumn) -> ir.StringColumn:
+    """`clean` as an expression for any engine Ibis speaks to."""
+    # Folding costs the most and seven titles in ten need none.
+    folded = title.re_search(NOT_ASCII).ifelse(title.translate(FOLDED, ONTO), title)
+    return folded.re_replace(SEPARATORS, " ").strip().lower()
