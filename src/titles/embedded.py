@@ -1,0 +1,56 @@
+"""data/embedded: titles as the numbers of their words, categories as labels. Reading it takes NumPy alone.
+
+    lexicon.json                   what the numbers mean
+    spelling.{values,offsets}.npy  the subword buckets of every word, by number: the vocabulary, then all other words
+    SPLIT.{values,offsets}.npy     the numbers of each title's words
+    SPLIT.labels.npy               the label of each title, int32; unlabelled has none
+
+Titles stand in the order of the Parquet file they come from.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from titles.ragged import Ragged
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """What the numbers mean.
+
+    Words below `len(vocabulary)` have a vector of their own; all others are known by their spelling alone.
+    Labels from `trained_categories` up belong to categories that train lacks, which no network can name.
+    """
+
+    categories: list[str]
+    trained_categories: int
+    subword_lengths: list[int]
+    subword_buckets: int
+    vocabulary: list[str]
+
+    def save(self, folder: Path) -> None:
+        content = json.dumps(asdict(self), ensure_ascii=False, indent=0)
+        (folder / "lexicon.json").write_text(content + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Lexicon":
+        return cls(**json.loads((folder / "lexicon.json").read_text(encoding="utf-8")))
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The titles of a split and their labels, int32 [titles]."""
+
+    titles: Ragged
+    labels: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @classmethod
+    def load(cls, folder: Path, split: str) -> "Labelled":
+        return cls(Ragged.load(folder, split), np.load(folder / f"{split}.labels.npy", mmap_mode="r"))
