@@ -1,0 +1,16 @@
+"""How well predicted labels match true ones."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def recalls(labels: NDArray[np.integer], predicted: NDArray[np.integer], categories: int) -> NDArray[np.float64]:
+    """The share of each category's titles that were predicted as such, [categories]; NaN for a category without titles."""
+    rows = np.bincount(labels, minlength=categories)
+    hits = np.bincount(labels[labels == predicted], minlength=categories)
+    return np.divide(hits, rows, out=np.full(categories, np.nan), where=rows > 0)
+
+
+def balanced_accuracy(labels: NDArray[np.integer], predicted: NDArray[np.integer]) -> float:
+    """The mean recall of the categories in `labels`; one that is never predicted counts 0."""
+    return float(np.nanmean(recalls(labels, predicted, int(labels.max()) + 1)))

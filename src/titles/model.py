@@ -1,0 +1,73 @@
+"""models/NAME: a network one can use without the data it came from.
+
+network.json         how it was built
+lexicon.json         its words and categories
+weights.safetensors  its weights
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from safetensors.torch import load_file
+from torch import nn
+
+from titles.embedded import Labelled, Lexicon
+from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
+from titles.networks import CNN, MLP, Sizes
+from titles.outputs import fresh
+from titles.ragged import Ragged
+from titles.training import Epoch, set_determinism, train, write_history
+
+NETWORKS = {"mlp": (MLP, MlpParams), "cnn": (CNN, CnnParams)}
+
+
+def fit(
+    name: str,
+    embedded: Path,
+    vectors: Path,
+    folder: Path,
+    history: Path,
+    model: ModelParams,
+    own: MlpParams | CnnParams,
+    params: TrainParams,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+) -> list[Epoch]:
+    """Builds the network `name` for the titles of `embedded`, trains it, and writes its model folder and its history."""
+    set_determinism(params)
+    lexicon = Lexicon.load(embedded)
+    start = np.load(vectors)
+    # A table that no subword refers to is kept as small as one can be.
+    buckets = lexicon.subword_buckets if lexicon.subword_lengths else 1
+    sizes = Sizes(len(lexicon.vocabulary), buckets, start.shape[1], lexicon.trained_categories)
+    network = NETWORKS[name][0](sizes, model, own)
+    if len(start):
+        network.word_vectors.start_from(start)
+    fresh(folder)
+    description = {"network": name, "sizes": asdict(sizes), "model": asdict(model), "own": asdict(own)}
+    (folder / "network.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    shutil.copyfile(embedded / "lexicon.json", folder / "lexicon.json")
+    training, validation = (Labelled.load(embedded, split) for split in ("train", "validation"))
+    epochs = train(
+        network,
+        training,
+        validation,
+        Ragged.load(embedded, "spelling"),
+        folder / "weights.safetensors",
+        params,
+        on_epoch,
+    )
+    write_history(epochs, history)
+    return epochs
+
+
+def load(folder: Path) -> tuple[nn.Module, Lexicon]:
+    """The network of a model folder, with its weights, and its lexicon."""
+    description = json.loads((folder / "network.json").read_text(encoding="utf-8"))
+    network, own = NETWORKS[description["network"]]
+    built = network(Sizes(**description["sizes"]), ModelParams(**description["model"]), own(**description["own"]))
+    built.load_state_dict(load_file(folder / "weights.safetensors"))
+    return built, Lexicon.load(folder)

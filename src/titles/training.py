@@ -1,0 +1,181 @@
+"""One loop for every network: it knows batches, logits and labels, and nothing of MLP or CNN."""
+
+import csv
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from titles.embedded import Labelled
+from titles.hyperparameters import CLASS_BALANCES, TrainParams
+from titles.metrics import balanced_accuracy
+from titles.networks import Batch, predict
+from titles.progress import progress
+from titles.ragged import Ragged
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What is known after an epoch; no times, so that equal runs give equal histories."""
+
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    validation_loss: float
+    validation_accuracy: float
+    validation_balanced_accuracy: float
+
+
+def set_determinism(params: TrainParams) -> None:
+    """Seeds torch and fixes the number of its threads, on which the order of sums depends."""
+    torch.manual_seed(params.seed)
+    torch.set_num_threads(params.threads)
+    torch.use_deterministic_algorithms(True)
+
+
+def train(
+    network: nn.Module,
+    training: Labelled,
+    validation: Labelled,
+    spelling: Ragged,
+    weights: Path,
+    params: TrainParams,
+    on_epoch: Callable[[Epoch], None],
+) -> list[Epoch]:
+    """Trains `network`, leaves the weights of the epoch best on validation in the file `weights`, returns all epochs.
+
+    Ends early when balanced accuracy on validation has not risen for `params.patience` epochs.
+    """
+    step = _Step(network, training, params)
+    history: list[Epoch] = []
+    best = -1
+    started = time.monotonic()
+    for number in range(params.epochs):
+        learning_rate = step.learning_rate
+        train_loss = _train_epoch(step, training, spelling, params, number)
+        epoch = Epoch(number + 1, learning_rate, train_loss, *_validate(network, validation, spelling))
+        history.append(epoch)
+        on_epoch(epoch)
+        is_best = best < 0 or epoch.validation_balanced_accuracy > history[best].validation_balanced_accuracy
+        _log_epoch(epoch, is_best, params, time.monotonic() - started)
+        if is_best:
+            best = number
+            save_file(network.state_dict(), weights)
+        elif number - best >= params.patience:
+            log.info("stopped: no better for %d epochs", params.patience)
+            break
+    return history
+
+
+class _Step:
+    """A batch in, its loss out, the network a little better."""
+
+    def __init__(self, network: nn.Module, training: Labelled, params: TrainParams) -> None:
+        steps = params.epochs * -(-len(training) // params.batch_size)
+        weights = [weight for weight in network.parameters() if weight.requires_grad]
+        vectors = {
+            id(weight)
+            for module in network.modules()
+            if getattr(module, "sparse", False)
+            for weight in module.parameters()
+        }
+        sparse = [weight for weight in weights if id(weight) in vectors]
+        dense = [weight for weight in weights if id(weight) not in vectors]
+        self.network = network
+        self.optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(dense, lr=params.learning_rate, weight_decay=params.weight_decay)
+        ]
+        if sparse:
+            self.optimizers.append(torch.optim.SparseAdam(sparse, lr=params.learning_rate))
+        self.schedules = [LambdaLR(optimizer, lambda step: 1 - step / steps) for optimizer in self.optimizers]
+        self.label_smoothing = params.label_smoothing
+        self.adjustment = CLASS_BALANCES[params.class_balance] * _log_shares(training)
+
+    @property
+    def learning_rate(self) -> float:
+        return float(self.schedules[0].get_last_lr()[0])
+
+    def __call__(self, batch: Batch, labels: Tensor) -> Tensor:
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        loss = F.cross_entropy(self.network(batch) + self.adjustment, labels, label_smoothing=self.label_smoothing)
+        loss.backward()  # type: ignore[no-untyped-call]
+        for optimizer, schedule in zip(self.optimizers, self.schedules, strict=True):
+            optimizer.step()
+            schedule.step()
+        return loss.detach()
+
+
+def _log_shares(training: Labelled) -> Tensor:
+    """The log of the share of each category in the training titles, [categories]; every trained category has some."""
+    counts = np.bincount(training.labels)
+    return torch.from_numpy(np.log(counts / counts.sum()).astype(np.float32))
+
+
+def _train_epoch(step: _Step, training: Labelled, spelling: Ragged, params: TrainParams, number: int) -> float:
+    """The mean loss of the epoch."""
+    step.network.train()
+    total = torch.zeros((), dtype=torch.float64)
+    with progress(len(training), "titles", f"epoch {number + 1}/{params.epochs}") as bar:
+        for rows in _shuffled(len(training), params, number):
+            labels = torch.from_numpy(training.labels[rows]).long()
+            total += len(rows) * step(Batch.of(training.titles.take(rows), spelling), labels)
+            bar.update(len(rows))
+    return round(float(total) / len(training), 6)
+
+
+def _shuffled(rows: int, params: TrainParams, number: int) -> Iterator[NDArray[np.int64]]:
+    """The numbers of all rows in batches, in an order that seed and epoch alone decide."""
+    order = np.random.default_rng([params.seed, number]).permutation(rows)
+    yield from (order[first : first + params.batch_size] for first in range(0, rows, params.batch_size))
+
+
+def _validate(network: nn.Module, validation: Labelled, spelling: Ragged) -> tuple[float, float, float]:
+    """Loss, accuracy, balanced accuracy. Titles of categories that train lacks have no loss."""
+    labels = torch.from_numpy(np.array(validation.labels)).long()
+    losses, predicted, first = [], [], 0
+    for logits in predict(network, validation.titles, spelling):
+        true = labels[first : first + len(logits)]
+        trained = true < logits.shape[1]
+        losses.append(F.cross_entropy(logits[trained], true[trained], reduction="sum").double())
+        predicted.append(logits.argmax(1))
+        first += len(logits)
+    loss = sum(losses) / max(1, int((labels < logits.shape[1]).sum()))
+    found = torch.cat(predicted)
+    accuracy = (found == labels).double().mean()
+    return round(float(loss), 6), round(float(accuracy), 6), round(balanced_accuracy(labels.numpy(), found.numpy()), 6)
+
+
+def _log_epoch(epoch: Epoch, is_best: bool, params: TrainParams, seconds: float) -> None:
+    left = seconds / epoch.epoch * (params.epochs - epoch.epoch)
+    log.info(
+        "epoch %d/%d: train loss %.3f, validation loss %.3f, balanced accuracy %.4f%s; %.0f s gone, at most %.0f s to go",
+        epoch.epoch,
+        params.epochs,
+        epoch.train_loss,
+        epoch.validation_loss,
+        epoch.validation_balanced_accuracy,
+        " (best)" if is_best else "",
+        seconds,
+        left,
+    )
+
+
+def write_history(history: list[Epoch], path: Path) -> None:
+    """A CSV file with a row an epoch, for the learning curves."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Epoch)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(epoch) for epoch in history)
