@@ -1,0 +1,194 @@
+"""What the networks, and the mean of their probabilities, are worth on the test titles.
+
+    metrics.json             of each network, balanced accuracy first
+    recall_by_category.csv   every category, the worst first
+    recall_curve.csv         the recalls of each network in ascending order
+    confused_pairs.csv       which categories are most often taken for which
+    calibration.csv          how often a network is right when it is that sure
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import f1_score, recall_score
+from torch import Tensor, nn
+
+from titles.embedded import Labelled, Lexicon
+from titles.metrics import recalls
+from titles.model import load
+from titles.networks import predict
+from titles.outputs import fresh
+from titles.progress import progress
+from titles.ragged import Ragged
+
+Metrics = dict[str, "float | dict[str, float]"]
+
+DIGITS = 6
+TOP = 5
+CONFUSED_PAIRS = 25
+CALIBRATION_BINS = 10
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What one network says of every title, [titles]: its labels, the best `TOP` first, and two probabilities.
+
+    The probability of the true label is NaN where train lacks the category.
+    """
+
+    labels: NDArray[np.int64]
+    confidence: NDArray[np.float32]
+    true_probability: NDArray[np.float32]
+
+    @property
+    def best(self) -> NDArray[np.int64]:
+        """The label it gives each title."""
+        return self.labels[:, 0]
+
+
+def evaluate(models: dict[str, Path], prepared: Path, embedded: Path, results: Path, predicted: Path) -> dict[str, Metrics]:
+    """Writes `results` and `predicted`, returns the content of metrics.json.
+
+    `predicted` gets every test title with the category each network gives it, and submission.csv where titles are unlabelled.
+    """
+    networks = {name: load(folder)[0] for name, folder in models.items()}
+    categories = np.array(Lexicon.load(embedded).categories)
+    spelling = Ragged.load(embedded, "spelling")
+    test = Labelled.load(embedded, "test")
+    said = _predict(networks, test.titles, np.array(test.labels), spelling)
+    titles = pd.read_parquet(prepared / "test.parquet")
+    metrics = {name: _metrics(test.labels, predictions, titles) for name, predictions in said.items()}
+    results.mkdir(parents=True, exist_ok=True)
+    (results / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    tables = {
+        "recall_by_category": _recall_by_category(test.labels, said, categories),
+        "recall_curve": _recall_curve(test.labels, said),
+        "confused_pairs": _confused_pairs(test.labels, said["mean"].best, categories),
+        "calibration": _calibration(test.labels, said),
+    }
+    for name, table in tables.items():
+        table.round(DIGITS).to_csv(results / f"{name}.csv", index=False, lineterminator="\n")
+    for name, predictions in said.items():
+        titles[name] = categories[predictions.best]
+    titles.assign(confidence=said["mean"].confidence).to_parquet(fresh(predicted) / "test.parquet")
+    _submit(networks, prepared, embedded, spelling, categories, predicted)
+    return metrics
+
+
+def _probabilities(networks: dict[str, nn.Module], titles: Ragged, spelling: Ragged) -> Iterator[dict[str, Tensor]]:
+    """A batch of titles at a time, the probabilities of each network and their mean, [titles, categories]."""
+    with progress(len(titles), "titles", "predicting") as bar:
+        for logits in zip(*(predict(network, titles, spelling) for network in networks.values()), strict=True):
+            batch = {name: of_network.softmax(1) for name, of_network in zip(networks, logits, strict=True)}
+            yield batch | {"mean": torch.stack(list(batch.values())).mean(0)}
+            bar.update(len(logits[0]))
+
+
+def _predict(
+    networks: dict[str, nn.Module], titles: Ragged, true: NDArray[np.int32], spelling: Ragged
+) -> dict[str, Predictions]:
+    """Keeps of every title what the metrics need, never all its probabilities."""
+    parts: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {name: [] for name in [*networks, "mean"]}
+    first = 0
+    for batch in _probabilities(networks, titles, spelling):
+        for name, probabilities in batch.items():
+            labels = torch.from_numpy(true[first : first + len(probabilities)]).long()
+            trained = labels < probabilities.shape[1]
+            of_true = probabilities.gather(1, labels.where(trained, 0)[:, None])[:, 0].where(trained, torch.nan)
+            best = probabilities.topk(min(TOP, probabilities.shape[1]))
+            parts[name].append((best.indices, best.values[:, 0], of_true))
+        first += len(labels)
+    return {
+        name: Predictions(*(torch.cat(column).numpy() for column in zip(*batches, strict=True)))
+        for name, batches in parts.items()
+    }
+
+
+def _metrics(labels: NDArray[np.int32], said: Predictions, titles: pd.DataFrame) -> Metrics:
+    """The loss is over the titles whose category train has; all else is over all."""
+    losses = -np.log(np.maximum(said.true_probability, np.finfo(np.float32).tiny), dtype=np.float64)
+    metrics: Metrics = {
+        "balanced_accuracy": _balanced_accuracy(labels, said.best),
+        "accuracy": float((said.best == labels).mean()),
+        "top5_accuracy": float((said.labels == labels[:, None]).any(1).mean()),
+        "macro_f1": float(f1_score(labels, said.best, average="macro", labels=np.unique(labels), zero_division=0)),
+        "loss": float(np.nanmean(losses)),
+    }
+    for column in ("language", "label_quality"):
+        groups = titles.groupby(column).indices
+        metrics[f"balanced_accuracy_by_{column}"] = {
+            str(group): round(_balanced_accuracy(labels[rows], said.best[rows]), DIGITS)
+            for group, rows in groups.items()
+        }
+    return {name: round(value, DIGITS) if isinstance(value, float) else value for name, value in metrics.items()}
+
+
+def _balanced_accuracy(labels: NDArray[np.int32], predicted: NDArray[np.int64]) -> float:
+    return float(recall_score(labels, predicted, average="macro", labels=np.unique(labels), zero_division=0))
+
+
+def _recall_by_category(
+    labels: NDArray[np.int32], said: dict[str, Predictions], categories: NDArray[np.str_]
+) -> pd.DataFrame:
+    rows = np.bincount(labels, minlength=len(categories))
+    table = pd.DataFrame({"category": categories, "test_titles": rows})
+    for name, predictions in said.items():
+        table[name] = recalls(labels, predictions.best, len(categories))
+    return table[table.test_titles > 0].sort_values(["mean", "category"])
+
+
+def _recall_curve(labels: NDArray[np.int32], said: dict[str, Predictions]) -> pd.DataFrame:
+    """`share` of the categories have a recall of at most that."""
+    curves = {
+        name: np.sort(recalls(labels, predictions.best, labels.max() + 1)) for name, predictions in said.items()
+    }
+    table = pd.DataFrame(curves).dropna()
+    table.insert(0, "share", (np.arange(len(table)) + 1) / len(table))
+    return table
+
+
+def _confused_pairs(
+    labels: NDArray[np.int32], predicted: NDArray[np.int64], categories: NDArray[np.str_]
+) -> pd.DataFrame:
+    """The pairs with the most titles; `share` is of the titles of the true category."""
+    titles = pd.DataFrame({"category": categories[labels], "taken_for": categories[predicted]})
+    sizes = titles.category.value_counts()
+    wrong = titles[titles.category != titles.taken_for]
+    pairs = wrong.value_counts().reset_index(name="titles")
+    pairs["share"] = pairs.titles / pairs.category.map(sizes)
+    pairs["pair"] = pairs.category + " → " + pairs.taken_for
+    return pairs.sort_values(["titles", "share", "pair"], ascending=[False, False, True]).head(CONFUSED_PAIRS)
+
+
+def _calibration(labels: NDArray[np.int32], said: dict[str, Predictions]) -> pd.DataFrame:
+    """For each tenth of confidence the share of titles that are right; empty where no title is that sure."""
+    edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
+    table = pd.DataFrame({"confidence": (edges[:-1] + edges[1:]) / 2})
+    for name, predictions in said.items():
+        bins = np.clip(np.digitize(predictions.confidence, edges) - 1, 0, CALIBRATION_BINS - 1)
+        right = pd.Series(predictions.best == labels).groupby(bins).mean()
+        table[name] = right.reindex(table.index)
+    return table
+
+
+def _submit(
+    networks: dict[str, nn.Module],
+    prepared: Path,
+    embedded: Path,
+    spelling: Ragged,
+    categories: NDArray[np.str_],
+    predicted: Path,
+) -> None:
+    """Writes submission.csv (id, category, by the mean of the networks) if there are unlabelled titles."""
+    if not (prepared / "unlabelled.parquet").exists():
+        return
+    batches = _probabilities(networks, Ragged.load(embedded, "unlabelled"), spelling)
+    best = np.concatenate([batch["mean"].argmax(1).numpy() for batch in batches])
+    ids = pd.read_parquet(prepared / "unlabelled.parquet", columns=["id"]).id
+    pd.DataFrame({"id": ids, "category": categories[best]}).to_csv(predicted / "submission.csv", index=False)
