@@ -1,0 +1,31 @@
+"""Runs a stage: its paths from the command line, its sections from params.yaml, its run in MLflow."""
+
+import inspect
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from titles.errors import InputError
+from titles.params import load_params
+from titles.tracking import Run, tracked
+
+
+def start(stage: Callable[..., None]) -> None:
+    """Calls `stage`, whose signature is its entry in dvc.yaml: the paths of `cmd` in order, the run, the sections of `params`.
+
+    Where a user can mend what is wrong, the process ends with status 1 and one line that says how.
+    """
+    logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {stage.__name__}: %(message)s", datefmt="%H:%M:%S")
+    parameters = inspect.signature(stage, eval_str=True).parameters.values()
+    paths = [parameter.name for parameter in parameters if parameter.annotation is Path]
+    sections = {p.name: p.annotation for p in parameters if p.kind is p.KEYWORD_ONLY and p.annotation is not Run}
+    if len(sys.argv) != 1 + len(paths):
+        sys.exit(f"usage: python -m stages.{stage.__name__} {' '.join(paths).upper()}")
+    try:
+        params = load_params(Path("params.yaml"), sections)
+        with tracked(stage.__name__, {name: asdict(section) for name, section in params.items()}) as run:
+            stage(*map(Path, sys.argv[1:]), run=run, **params)
+    except InputError as error:
+        sys.exit(f"{stage.__name__}: {error}")
