@@ -6,9 +6,7 @@ from titles.stage import start
 from titles.tracking import Run
 
 
-def evaluate(
-    prepared: Path, embedded: Path, mlp: Path, cnn: Path, results: Path, predicted: Path, *, run: Run
-) -> None:
+def evaluate(prepared: Path, embedded: Path, mlp: Path, cnn: Path, results: Path, predicted: Path, *, run: Run) -> None:
     """Logs the metrics under the keys of metrics.json, and the tables."""
     # Imported here, so that a mistake in params.yaml is refused before torch costs its seconds.
     from titles.evaluation import evaluate

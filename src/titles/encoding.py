@@ -19,7 +19,7 @@ from titles.embedded import Lexicon
 from titles.engine import connected
 from titles.limits import Interval
 from titles.outputs import fresh
-from titles.progress import progress
+from titles.progress import Progress
 from titles.ragged import Ragged
 from titles.vocabulary import number_words, spell, split_words
 from titles.word_vectors import read_word_vectors
@@ -43,7 +43,8 @@ def embed(
 ) -> dict[str, int]:
     """Writes `embedded` and `vectors`; returns how many words, categories and titles of each split there are.
 
-    `vectors` is float32 [vocabulary, dimension], NaN for a word that `params.word_vectors` lacks; [0, dimension] without that file.
+    `vectors` is float32 [vocabulary, dimension], NaN for a word that the file `params.word_vectors` lacks, and
+    [0, dimension] without such a file.
     """
     files = {"train": reduced / "train.parquet"}
     files |= {split: prepared / f"{split}.parquet" for split in ("validation", "test", "unlabelled")}
@@ -78,23 +79,17 @@ def _lexicon(tables: dict[str, ir.Table], params: EmbedParams) -> tuple[Lexicon,
     """The lexicon, and the words that have no vector of their own, in the order of the alphabet."""
     counted = _words(tables["train"]).group_by("word").agg(rows=_.count()).filter(_.rows >= params.min_count)
     vocabulary = counted.order_by([_.rows.desc(), "word"]).word.to_pyarrow().to_pylist()
-    distinct = (
-        ibis.union(*(_words(table) for table in tables.values()), distinct=True)
-        if len(tables) > 1
-        else _words(tables["train"])
-    )
+    distinct = ibis.union(*(_words(table) for table in tables.values()), distinct=True)
     other_words = distinct.anti_join(counted, "word").order_by("word").word.to_pyarrow().to_pylist()
     trained = tables["train"].select("category").distinct()
     labelled = ibis.union(
         *(table.select("category") for split, table in tables.items() if split != "unlabelled"), distinct=True
     )
-    categories = [
+    known, unknown = (
         names.order_by("category").category.to_pyarrow().to_pylist()
         for names in (trained, labelled.anti_join(trained, "category"))
-    ]
-    lexicon = Lexicon(
-        sum(categories, []), len(categories[0]), list(params.subword_lengths), params.subword_buckets, vocabulary
     )
+    lexicon = Lexicon(known + unknown, len(known), list(params.subword_lengths), params.subword_buckets, vocabulary)
     return lexicon, other_words
 
 
@@ -119,7 +114,7 @@ def _encode(path: Path, embedded: Path, split: str, words: list[str], categories
     )
     known_words, known_categories = pa.array(words, pa.string()), pa.array(categories, pa.string())
     first = 0
-    with progress(rows, "titles", f"encoding {split}") as bar:
+    with Progress(rows, "titles", f"encoding {split}") as bar:
         for batch in parquet.iter_batches(
             BATCH_ROWS, columns=["cleaned"] if labels is None else ["cleaned", "category"]
         ):

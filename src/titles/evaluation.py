@@ -1,10 +1,10 @@
 """What the networks, and the mean of their probabilities, are worth on the test titles.
 
-    metrics.json             of each network, balanced accuracy first
-    recall_by_category.csv   every category, the worst first
-    recall_curve.csv         the recalls of each network in ascending order
-    confused_pairs.csv       which categories are most often taken for which
-    calibration.csv          how often a network is right when it is that sure
+metrics.json             of each network, balanced accuracy first
+recall_by_category.csv   every category, the worst first
+recall_curve.csv         the recalls of each network in ascending order
+confused_pairs.csv       which categories are most often taken for which
+calibration.csv          how often a network is right when it is that sure
 """
 
 import json
@@ -24,7 +24,7 @@ from titles.metrics import recalls
 from titles.model import load
 from titles.networks import predict
 from titles.outputs import fresh
-from titles.progress import progress
+from titles.progress import Progress
 from titles.ragged import Ragged
 
 Metrics = dict[str, "float | dict[str, float]"]
@@ -52,10 +52,12 @@ class Predictions:
         return self.labels[:, 0]
 
 
-def evaluate(models: dict[str, Path], prepared: Path, embedded: Path, results: Path, predicted: Path) -> dict[str, Metrics]:
+def evaluate(
+    models: dict[str, Path], prepared: Path, embedded: Path, results: Path, predicted: Path
+) -> dict[str, Metrics]:
     """Writes `results` and `predicted`, returns the content of metrics.json.
 
-    `predicted` gets every test title with the category each network gives it, and submission.csv where titles are unlabelled.
+    `predicted` gets every test title with the category each network gives it, and submission.csv for unlabelled titles.
     """
     networks = {name: load(folder)[0] for name, folder in models.items()}
     categories = np.array(Lexicon.load(embedded).categories)
@@ -83,7 +85,7 @@ def evaluate(models: dict[str, Path], prepared: Path, embedded: Path, results: P
 
 def _probabilities(networks: dict[str, nn.Module], titles: Ragged, spelling: Ragged) -> Iterator[dict[str, Tensor]]:
     """A batch of titles at a time, the probabilities of each network and their mean, [titles, categories]."""
-    with progress(len(titles), "titles", "predicting") as bar:
+    with Progress(len(titles), "titles", "predicting") as bar:
         for logits in zip(*(predict(network, titles, spelling) for network in networks.values()), strict=True):
             batch = {name: of_network.softmax(1) for name, of_network in zip(networks, logits, strict=True)}
             yield batch | {"mean": torch.stack(list(batch.values())).mean(0)}
@@ -145,9 +147,7 @@ def _recall_by_category(
 
 def _recall_curve(labels: NDArray[np.int32], said: dict[str, Predictions]) -> pd.DataFrame:
     """`share` of the categories have a recall of at most that."""
-    curves = {
-        name: np.sort(recalls(labels, predictions.best, labels.max() + 1)) for name, predictions in said.items()
-    }
+    curves = {name: np.sort(recalls(labels, predictions.best, labels.max() + 1)) for name, predictions in said.items()}
     table = pd.DataFrame(curves).dropna()
     table.insert(0, "share", (np.arange(len(table)) + 1) / len(table))
     return table

@@ -5,10 +5,10 @@ from numpy.typing import NDArray
 
 
 def recalls(labels: NDArray[np.integer], predicted: NDArray[np.integer], categories: int) -> NDArray[np.float64]:
-    """The share of each category's titles that were predicted as such, [categories]; NaN for a category without titles."""
+    """The share of each category's titles that were predicted as such, [categories]; NaN where it has no titles."""
     rows = np.bincount(labels, minlength=categories)
     hits = np.bincount(labels[labels == predicted], minlength=categories)
-    return np.divide(hits, rows, out=np.full(categories, np.nan), where=rows > 0)
+    return np.where(rows > 0, hits / np.maximum(rows, 1), np.nan)
 
 
 def balanced_accuracy(labels: NDArray[np.integer], predicted: NDArray[np.integer]) -> float:

@@ -34,9 +34,9 @@ def fit(
     model: ModelParams,
     own: MlpParams | CnnParams,
     params: TrainParams,
-    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    on_epoch: Callable[[Epoch], None] | None = None,
 ) -> list[Epoch]:
-    """Builds the network `name` for the titles of `embedded`, trains it, and writes its model folder and its history."""
+    """Builds the network `name` for the titles of `embedded`, trains it, writes its model folder and its history."""
     set_determinism(params)
     lexicon = Lexicon.load(embedded)
     start = np.load(vectors)

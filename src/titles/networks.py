@@ -21,8 +21,9 @@ VECTOR_SCALE = 0.05
 class Batch:
     """Titles as words, and each distinct word of theirs as number and spelling, so that a word is put together once.
 
-    `words` int64 [distinct words], ascending; `buckets` int64 [subwords], those of word i from `bucket_offsets[i]` on;
-    `places` int64 [words of the titles] in `words`, those of title i from `offsets[i]` on. Both offsets have one more at the end.
+    words           int64 [distinct words], ascending
+    buckets         int64 [subwords of these], those of word i from `bucket_offsets[i]` to `bucket_offsets[i + 1]`
+    places          int64 [words of the titles], in `words`; those of title i from `offsets[i]` to `offsets[i + 1]`
     """
 
     words: Tensor
@@ -40,7 +41,7 @@ class Batch:
             torch.from_numpy(spelled.values).long(),
             torch.from_numpy(spelled.offsets),
             places,
-            torch.from_numpy(titles.offsets - titles.offsets[0]),
+            torch.from_numpy(titles.offsets),
         )
 
 
@@ -57,7 +58,8 @@ class Sizes:
 class WordVectors(nn.Module):
     """A word's vector: its own row, if the vocabulary has it, plus the mean of the rows of its subwords.
 
-    While training, a share `word_dropout` of the words goes without the own row, so that the subwords learn to stand in for words never seen.
+    While training, a share `word_dropout` of the words goes without its own row, so that the subwords learn to stand
+    in for words never seen.
     """
 
     def __init__(self, sizes: Sizes, model: ModelParams) -> None:
@@ -84,7 +86,10 @@ class WordVectors(nn.Module):
 
     @torch.no_grad()
     def start_from(self, vectors: NDArray[Any]) -> None:
-        """Takes `vectors` [vocabulary, dimension] as own rows, except rows of NaN; subwords start from nothing, so as not to blur them."""
+        """Takes `vectors` [vocabulary, dimension] as own rows, except rows of NaN.
+
+        Subwords start from nothing, so as not to blur them.
+        """
         given = torch.from_numpy(vectors)
         known = ~given[:, 0].isnan()
         self.own.weight[known] = given[known]
@@ -123,7 +128,7 @@ class CNN(nn.Module):
         self.margin = max(cnn.widths)
 
     def forward(self, batch: Batch) -> Tensor:
-        """[titles, categories]; every title ends in a window of nothing, so that the longest of its batch does not change it."""
+        """[titles, categories]; a window of nothing follows each title, so that its batch does not matter."""
         vectors = F.pad(self.word_vectors(batch), (0, 0, 0, 1))
         padded = vectors[self._padded_places(batch, nothing=len(vectors) - 1)].transpose(1, 2)
         maxima = [self.activation(convolution(padded)).amax(2) for convolution in self.convolutions]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def fresh(path: Path) -> Path:
-    """An empty folder in place of what was there: DVC may have linked it to its cache, which must not be written through."""
+    """An empty folder. What was there may be linked to DVC's cache, so it is removed and not written to."""
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
     return path

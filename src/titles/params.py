@@ -30,7 +30,7 @@ def _load_section(path: Path, name: str, values: object, section: type[Section])
     hints = typing.get_type_hints(section, include_extras=True)
     if not isinstance(values, dict):
         raise InputError(f"{path}: {name} is {values!r}; it must hold {', '.join(hints)}")
-    for key in sorted(values.keys() - hints.keys()):
+    for key in sorted(values.keys() - hints.keys(), key=str):
         raise InputError(f"{path}: {name}.{key} is not a parameter; {name} has {', '.join(hints)}")
     for key in sorted(hints.keys() - values.keys()):
         raise InputError(f"{path}: {name}.{key} is missing")
@@ -48,7 +48,7 @@ def _load_sections(path: Path) -> dict[str, object]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} is not here; run from the root of the repository") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(content, dict) or set(content) != set(SECTIONS):
         found = ", ".join(map(str, content)) if isinstance(content, dict) else repr(content)
@@ -69,7 +69,7 @@ def _convert(value: object, hint: typing.Any) -> object:
         if converted not in limit:
             raise ValueError(allowed)
         return converted
-    if isinstance(hint, UnionType):
+    if typing.get_origin(hint) in (typing.Union, UnionType):
         return None if value is None else _convert(value, arguments[0])
     if typing.get_origin(hint) is tuple:
         if not isinstance(value, list):

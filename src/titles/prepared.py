@@ -37,7 +37,7 @@ class PrepareParams:
 
 
 def prepare(raw: Path, prepared: Path, params: PrepareParams) -> dict[str, int]:
-    """Reads the folder `raw`, writes the folder `prepared`; returns how many rows were read, are in each split, were rejected.
+    """Reads the folder `raw`, writes the folder `prepared`; counts the rows read, those of each split, those rejected.
 
     Raises InputError where a file cannot be used, a split gets no row, or train has fewer than two categories.
     """
@@ -58,6 +58,7 @@ def _examined(staged: ir.Table) -> ir.Table:
     """Adds `cleaned`, fills what may be absent, and says in `reason` why a row cannot be used by itself."""
     named = staged.mutate(
         cleaned=cleaned(_.title.fill_null("")),
+        id=_.id.strip().nullif(""),
         category=_.category.strip().nullif(""),
         language=_.language.strip().nullif("").fill_null("unknown"),
         label_quality=_.label_quality.strip().nullif("").fill_null("unknown"),
@@ -74,7 +75,7 @@ def _examined(staged: ir.Table) -> ir.Table:
 
 
 def _check_test_files(raw: Path, rows: ir.Table) -> None:
-    """A test file is used whole: a title that says nothing still gets a prediction, a row without label or id stops the run."""
+    """A test file is used whole: a title that says nothing is predicted, a row without category or id stops the run."""
     unreadable = _.fault.fill_null(BROKEN_UTF8) != BROKEN_UTF8
     unlabelled = (_.split == "test") & _.category.isnull()
     unnamed = (_.split == "unlabelled") & _.id.isnull()
@@ -88,18 +89,20 @@ def _judged(rows: ir.Table, files: list[RawFile], params: PrepareParams) -> ir.T
     """Every row with its final `split`, or with the `reason` why it is in none.
 
     Of the rows that share a cleaned title those of a test file win, then those of a validation file; among the
-    rest the category that has a reliable row wins, then the most frequent, then the first by name.
+    rest the category that has a reliable row wins, then the most frequent, then the first by name. Unlabelled
+    titles stand apart: nothing is measured on them, so train may know them.
     """
-    whole = _.split.isin(["test", "unlabelled"])
-    eligible = rows.filter(_.reason.isnull() | whole).mutate(reason=ibis.null("string"))
+    eligible = rows.filter(_.split != "unlabelled", _.reason.isnull() | (_.split == "test"))
     same_label = ibis.window(group_by=["cleaned", "split", "category"])
     counted = eligible.mutate(
-        precedence=ibis.cases((whole, 0), (_.split == "validation", 1), else_=2),
+        precedence=ibis.cases((_.split == "test", 0), (_.split == "validation", 1), else_=2),
         backed=(_.label_quality == "reliable").cast("int8").max().over(same_label),
         votes=ibis._.count().over(same_label),
     )
     order = [_.precedence, _.backed.desc(), _.votes.desc(), _.category, _.label_quality != "reliable"]
-    same_title = ibis.window(group_by="cleaned", order_by=[*order, _.language, _.title, _.file, _.line])
+    same_title = ibis.window(
+        group_by="cleaned", order_by=[*order, _.label_quality, _.language, _.title, _.file, _.line]
+    )
     ranked = counted.mutate(
         place=ibis.row_number().over(same_title),
         first_precedence=_.precedence.first().over(same_title),
@@ -116,11 +119,16 @@ def _judged(rows: ir.Table, files: list[RawFile], params: PrepareParams) -> ir.T
         ),
     )
     columns = ["file", "line", "split", "hash", "reason", *dict.fromkeys(LABELLED + UNLABELLED)]
-    return judged.select(columns).union(rows.filter(_.reason.notnull() & ~whole).select(columns))
+    unlabelled = rows.filter(_.split == "unlabelled").mutate(reason=ibis.null("string"))
+    unusable = rows.filter(_.reason.notnull(), ~_.split.isin(["test", "unlabelled"]))
+    return ibis.union(*(part.select(columns) for part in (judged, unlabelled, unusable)))
 
 
 def _derived_split(files: list[RawFile], params: PrepareParams) -> ir.StringColumn:
-    """Splits that no file gives are cut from train by the hash of the cleaned title: the same rows on every machine, in every order."""
+    """Splits that no file gives are cut from train by the hash of the cleaned title.
+
+    So they are the same on every machine and in every order of rows, and stay so when rows are added.
+    """
     given = {file.split for file in files}
     test_below = _hash_below(params.test_fraction)
     validation_below = _hash_below(params.test_fraction + params.validation_fraction)

@@ -1,21 +1,61 @@
-"""The progress bar of long work: live on a terminal, a line every half minute in a log."""
+"""How far long work is and how long it will take: one line that moves on a terminal, a line every half minute in a log.
 
+Plain Python, as training runs on machines that have nothing but torch, and because bars drawn with carriage returns
+make one endless line of a log.
+"""
+
+import logging
 import sys
-from typing import Any
+import time
+from types import TracebackType
+from typing import Self
 
-from tqdm import tqdm
+log = logging.getLogger(__name__)
+
+TERMINAL_SECONDS, LOG_SECONDS = 0.2, 30.0
 
 
-def progress(total: int, unit: str, what: str) -> "tqdm[Any]":
-    """A bar that counts to `total`; gone when done, so that the log keeps only what matters."""
-    seconds = 0.2 if sys.stderr.isatty() else 30
-    return tqdm(
-        total=total,
-        unit=unit,
-        unit_scale=True,
-        desc=what,
-        leave=False,
-        mininterval=seconds,
-        delay=seconds,
-        dynamic_ncols=True,
-    )
+class Progress:
+    """Counts to `total` while its block runs: `with Progress(len(rows), "titles", "encoding") as progress`."""
+
+    def __init__(self, total: int, unit: str, what: str) -> None:
+        self.total, self.unit, self.what = total, unit, what
+        self.done = 0
+        self.started = self.shown = time.monotonic()
+        self.on_terminal = sys.stderr.isatty()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.on_terminal:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+    def update(self, amount: int) -> None:
+        """That much more is done."""
+        self.done += amount
+        now = time.monotonic()
+        if now - self.shown < (TERMINAL_SECONDS if self.on_terminal else LOG_SECONDS):
+            return
+        self.shown = now
+        if self.on_terminal:
+            print(f"\r\x1b[K{self._line(now - self.started)}", end="", file=sys.stderr, flush=True)
+        else:
+            log.info(self._line(now - self.started))
+
+    def _line(self, seconds: float) -> str:
+        share = min(1.0, self.done / max(1, self.total))
+        rate = self.done / seconds
+        left = (self.total - self.done) / rate if rate else 0
+        return f"{self.what}: {share:.0%}, {rate:,.0f} {self.unit}/s, {format_seconds(left)} to go"
+
+
+def format_seconds(seconds: float) -> str:
+    """`75` becomes `1 min 15 s`."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

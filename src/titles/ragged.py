@@ -26,6 +26,11 @@ class Ragged:
         places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
         return Ragged(self.values[places], offsets)
 
+    def followed_by(self, other: "Ragged") -> "Ragged":
+        """These rows, then the other's."""
+        offsets = np.concatenate([self.offsets, self.offsets[-1] + other.offsets[1:]])
+        return Ragged(np.concatenate([self.values, other.values]), offsets)
+
     def save(self, folder: Path, name: str) -> None:
         saved = Ragged.create(folder, name, len(self), len(self.values))
         saved.values[:], saved.offsets[:] = self.values, self.offsets

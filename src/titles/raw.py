@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from titles.errors import InputError
-from titles.progress import progress
+from titles.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -51,13 +51,13 @@ class RawFile:
         line = 0
         with (
             self.path.open("rb") as stream,
-            progress(self.path.stat().st_size, "B", f"reading {self.path.name}") as bar,
+            Progress(self.path.stat().st_size, "bytes", f"reading {self.path.name}") as bar,
         ):
             try:
                 for row in FORMATS[self.format].rows(_decompressed(stream, self.compression), self.path):
                     line = row.line
                     if line % 10_000 == 0:
-                        bar.update(stream.tell() - bar.n)
+                        bar.update(stream.tell() - bar.done)
                     yield row
             except (OSError, pa.ArrowException) as error:
                 raise InputError(
@@ -70,7 +70,7 @@ class RawFile:
 def find_files(folder: Path) -> list[RawFile]:
     """The files of the folder whose name has a part train, validation or test; logs those it passes over.
 
-    Raises InputError for a missing train file, one name in two formats, an unknown format or compression, a missing column.
+    Raises InputError for a missing train file or column, one name in two formats, an unknown format or compression.
     """
     if not folder.is_dir():
         raise InputError(
@@ -84,12 +84,12 @@ def find_files(folder: Path) -> list[RawFile]:
         if split is None:
             log.warning("passed over %s: no part of its name is train, validation or test", path)
             continue
-        prefix, _, kind = path.name.partition(f"{split}.")
-        if prefix + split in files:
-            raise InputError(
-                f"{files[prefix + split].path} and {path.name} are one name in two formats; keep one of them"
-            )
-        files[prefix + split] = _recognise(path, split, kind)
+        parts = path.name.split(".")
+        end = parts.index(split) + 1
+        name, kind = ".".join(parts[:end]), ".".join(parts[end:])
+        if name in files:
+            raise InputError(f"{files[name].path} and {path.name} are one name in two formats; keep one of them")
+        files[name] = _recognise(path, split, kind)
     if not any(file.split == "train" for file in files.values()):
         raise InputError(
             f"{folder} has no train file; it needs train.csv, train.jsonl or train.parquet, compressed or not"
@@ -208,7 +208,8 @@ def _parquet_rows(stream: IO[bytes], path: Path) -> Iterator[Row]:
             batch[column].cast(pa.string()).to_pylist() if column in columns else absent.to_pylist()
             for column in COLUMNS
         ]
-        for number, row in enumerate(zip(*values, strict=True), start=number + 1):
+        for row in zip(*values, strict=True):
+            number += 1
             yield Row(number, row)
 
 

@@ -2,18 +2,23 @@
 
 import inspect
 import logging
+import resource
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 from titles.errors import InputError
 from titles.params import load_params
+from titles.progress import format_seconds
 from titles.tracking import Run, tracked
+
+log = logging.getLogger(__name__)
 
 
 def start(stage: Callable[..., None]) -> None:
-    """Calls `stage`, whose signature is its entry in dvc.yaml: the paths of `cmd` in order, the run, the sections of `params`.
+    """Calls `stage`, whose signature is its entry in dvc.yaml: the paths of `cmd`, the run, the sections of `params`.
 
     Where a user can mend what is wrong, the process ends with status 1 and one line that says how.
     """
@@ -23,9 +28,17 @@ def start(stage: Callable[..., None]) -> None:
     sections = {p.name: p.annotation for p in parameters if p.kind is p.KEYWORD_ONLY and p.annotation is not Run}
     if len(sys.argv) != 1 + len(paths):
         sys.exit(f"usage: python -m stages.{stage.__name__} {' '.join(paths).upper()}")
+    started = time.monotonic()
     try:
         params = load_params(Path("params.yaml"), sections)
         with tracked(stage.__name__, {name: asdict(section) for name, section in params.items()}) as run:
             stage(*map(Path, sys.argv[1:]), run=run, **params)
+            _log_cost(run, time.monotonic() - started)
     except InputError as error:
         sys.exit(f"{stage.__name__}: {error}")
+
+
+def _log_cost(run: Run, seconds: float) -> None:
+    peak_memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    log.info("done in %s, with at most %.0f MB of memory", format_seconds(seconds), peak_memory_mb)
+    run.log_metrics({"seconds": seconds, "peak_memory_mb": peak_memory_mb})

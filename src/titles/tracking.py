@@ -35,7 +35,7 @@ class Run:
         self.client, self.run_id = client, run_id
 
     def log_metrics(self, metrics: Mapping[str, object], step: int = 0) -> None:
-        """Logs numbers, in nested tables too: `{"mlp": {"loss": 1}}` becomes `mlp.loss`. What fails costs a warning, not the stage."""
+        """Logs numbers, those of nested tables as `mlp.loss`. A failure costs a warning, not the stage."""
         if self.client is None:
             return
         from mlflow.entities import Metric
@@ -43,7 +43,9 @@ class Run:
 
         now = int(time.time() * 1000)
         try:
-            self.client.log_batch(self.run_id, [Metric(key, float(value), now, step) for key, value in flat(metrics)])
+            self.client.log_batch(
+                self.run_id, [Metric(key, float(str(value)), now, step) for key, value in flat(metrics)]
+            )
         except MlflowException as error:
             log.warning("MLflow did not take the metrics of step %d: %s", step, error)
 
@@ -83,7 +85,6 @@ def tracked(stage: str, params: Mapping[str, object]) -> Iterator[Run]:
     run_id = client.create_run(experiment_id, run_name=stage, tags=_tags(stage)).info.run_id
     for key, value in flat(params):
         client.log_param(run_id, key, value)
-    started = time.monotonic()
     run = Run(client, run_id)
     try:
         yield run
@@ -91,7 +92,6 @@ def tracked(stage: str, params: Mapping[str, object]) -> Iterator[Run]:
         client.set_tag(run_id, "error", f"{type(error).__name__}: {error}"[:5000])
         client.set_terminated(run_id, "FAILED")
         raise
-    run.log_metrics({"seconds": time.monotonic() - started})
     client.set_terminated(run_id, "FINISHED")
 
 

@@ -19,7 +19,7 @@ from titles.embedded import Labelled
 from titles.hyperparameters import CLASS_BALANCES, TrainParams
 from titles.metrics import balanced_accuracy
 from titles.networks import Batch, predict
-from titles.progress import progress
+from titles.progress import Progress, format_seconds
 from titles.ragged import Ragged
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def train(
     spelling: Ragged,
     weights: Path,
     params: TrainParams,
-    on_epoch: Callable[[Epoch], None],
+    on_epoch: Callable[[Epoch], None] | None = None,
 ) -> list[Epoch]:
     """Trains `network`, leaves the weights of the epoch best on validation in the file `weights`, returns all epochs.
 
@@ -66,7 +66,8 @@ def train(
         train_loss = _train_epoch(step, training, spelling, params, number)
         epoch = Epoch(number + 1, learning_rate, train_loss, *_validate(network, validation, spelling))
         history.append(epoch)
-        on_epoch(epoch)
+        if on_epoch:
+            on_epoch(epoch)
         is_best = best < 0 or epoch.validation_balanced_accuracy > history[best].validation_balanced_accuracy
         _log_epoch(epoch, is_best, params, time.monotonic() - started)
         if is_best:
@@ -127,7 +128,7 @@ def _train_epoch(step: _Step, training: Labelled, spelling: Ragged, params: Trai
     """The mean loss of the epoch."""
     step.network.train()
     total = torch.zeros((), dtype=torch.float64)
-    with progress(len(training), "titles", f"epoch {number + 1}/{params.epochs}") as bar:
+    with Progress(len(training), "titles", f"epoch {number + 1}/{params.epochs}") as bar:
         for rows in _shuffled(len(training), params, number):
             labels = torch.from_numpy(training.labels[rows]).long()
             total += len(rows) * step(Batch.of(training.titles.take(rows), spelling), labels)
@@ -160,15 +161,15 @@ def _validate(network: nn.Module, validation: Labelled, spelling: Ragged) -> tup
 def _log_epoch(epoch: Epoch, is_best: bool, params: TrainParams, seconds: float) -> None:
     left = seconds / epoch.epoch * (params.epochs - epoch.epoch)
     log.info(
-        "epoch %d/%d: train loss %.3f, validation loss %.3f, balanced accuracy %.4f%s; %.0f s gone, at most %.0f s to go",
+        "epoch %d/%d: train loss %.3f, validation loss %.3f, balanced accuracy %.4f%s; %s gone, at most %s to go",
         epoch.epoch,
         params.epochs,
         epoch.train_loss,
         epoch.validation_loss,
         epoch.validation_balanced_accuracy,
         " (best)" if is_best else "",
-        seconds,
-        left,
+        format_seconds(seconds),
+        format_seconds(left),
     )
 
 

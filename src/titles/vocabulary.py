@@ -31,9 +31,9 @@ def number_words(titles: pa.ListArray, words: pa.Array) -> Ragged:
 
 
 def spell(words: Sequence[str], lengths: Sequence[int], buckets: int) -> Ragged:
-    """The bucket of every character n-gram of `<word>`, for the n in `lengths`.
+    """A row a word: the bucket of every character n-gram of `<word>`, in the order of `lengths`.
 
-    A word of one row per word of `words`, shorter ones first: with n = 4, `casa` is spelled `<cas casa asa>`.
+    With n = 4, `casa` is spelled `<cas`, `casa`, `asa>`; `a` has no n-gram of that length.
     """
     letters = np.frombuffer("".join(f"<{word}>" for word in words).encode("ascii"), np.uint8)
     sizes = np.fromiter((len(word) + 2 for word in words), np.int64, len(words))

@@ -2,6 +2,8 @@
 
 import bz2
 import gzip
+import logging
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -11,7 +13,9 @@ from numpy.typing import NDArray
 
 from titles.cleaning import clean
 from titles.errors import InputError
-from titles.progress import progress
+from titles.progress import Progress
+
+log = logging.getLogger(__name__)
 
 OPENERS: dict[str, Callable[..., IO[Any]]] = {".gz": gzip.open, ".bz2": bz2.open}
 
@@ -29,15 +33,18 @@ def read_word_vectors(path: Path, words: list[str], dimension: int) -> NDArray[n
     try:
         with OPENERS.get(path.suffix, open)(path, "rt", encoding="utf-8", errors="replace") as lines:
             count = _check_header(path, next(lines, ""), dimension)
-            with progress(count, "words", f"reading {path.name}") as bar:
+            line_number = 1
+            with Progress(count, "words", f"reading {path.name}") as bar:
                 for line_number, line in enumerate(lines, start=2):
-                    bar.update()
+                    bar.update(1)
                     word, _, values = line.rstrip().partition(" ")
                     number = numbers.pop(clean(word), None)
                     if number is not None:
                         vectors[number] = _parse(path, line_number, values, dimension)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: damaged or cut short ({error}); fetch it again") from None
+    if line_number != count + 1:
+        log.warning("%s: its first line promises %d words, it has %d", path, count, line_number - 1)
     return vectors
 
 
@@ -50,7 +57,7 @@ def _check_header(path: Path, header: str, dimension: int) -> int:
         ) from None
     if file_dimension != dimension:
         raise InputError(
-            f"{path}: its vectors have {file_dimension} numbers, embed.dimension is {dimension}; set it to {file_dimension}"
+            f"{path}: its vectors have {file_dimension} numbers; set embed.dimension to that instead of {dimension}"
         )
     return count
 

@@ -12,14 +12,14 @@ from typing import IO
 
 from titles.demo.catalogue import Category, categories, weights
 from titles.demo.seller import Seller
-from titles.progress import progress
+from titles.progress import Progress
 
 HEADER = ("title", "label_quality", "language", "category")
 LANGUAGES = {"spanish": "es", "portuguese": "pt"}
 
 # The challenge's share of reviewed labels.
 RELIABLE = {"spanish": 0.0491, "portuguese": 0.0693}
-# Of the labels nobody reviewed this share is wrong, and of the wrong ones this share names a category that is like the true one.
+# Of the labels nobody reviewed this share is wrong; of the wrong ones this share is of a category like the true one.
 WRONG, WRONG_BUT_LIKE = 0.03, 0.9
 
 
@@ -51,10 +51,10 @@ def write(file: IO[str], rows: int, num_categories: int, seed: int) -> None:
     """Writes the rows as CSV in the challenge's format."""
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(HEADER)
-    with progress(rows, "titles", "writing the catalogue") as bar:
+    with Progress(rows, "titles", "writing the catalogue") as bar:
         for row in generate(rows, num_categories, seed):
             writer.writerow(row)
-            bar.update()
+            bar.update(1)
 
 
 def main() -> None:

@@ -8,7 +8,19 @@ from collections.abc import Callable
 from titles.demo.catalogue import Category, shop
 
 PATTERN = re.compile(r"\{([^}]*)\}")
-CONFUSED_LETTERS = {"b": "v", "v": "b", "s": "z", "z": "s", "c": "s", "y": "i", "i": "y", "q": "k", "j": "g", "g": "j", "x": "s"}
+CONFUSED_LETTERS = {
+    "b": "v",
+    "v": "b",
+    "s": "z",
+    "z": "s",
+    "c": "s",
+    "y": "i",
+    "i": "y",
+    "q": "k",
+    "j": "g",
+    "g": "j",
+    "x": "s",
+}
 LETTERS, DIGITS = "abcdefghjklmnprstvwxz", "0123456789"
 CODES = ["@@-####", "@###", "@@####", "###@", "@@@-##", "@##@", "####", "@#", "@@ ###", "@-###", "##@@", "@@@####"]
 
@@ -37,7 +49,11 @@ class Seller:
     def _parts(self, category: Category, language: str) -> list[str]:
         """Head first, then what else fits into the length a title may have, roughly in the order sellers write it."""
         rng = self.rng
-        head = [*self._one(category.before[language]), self._favourite(category.nouns[language]), *self._one(category.after[language])]
+        head = [
+            *self._one(category.before[language]),
+            self._favourite(category.nouns[language]),
+            *self._one(category.after[language]),
+        ]
         tail: list[str] = []
         room = self._length() - sum(map(len, head)) - len(head)
         for part in self._details(category, language):
@@ -91,9 +107,7 @@ class Seller:
 
     def _code(self) -> str:
         letters = self.rng.choice(CODES)
-        return "".join(
-            self.rng.choice({"@": LETTERS, "#": DIGITS}[mark]) if mark in "@#" else mark for mark in letters
-        )
+        return "".join(self.rng.choice({"@": LETTERS, "#": DIGITS}[mark]) if mark in "@#" else mark for mark in letters)
 
     def _measured(self, pattern: str) -> str:
         """`{400..1200:50} w` becomes `650 w`, `{s|m|l}` one of its alternatives."""

@@ -1,0 +1,113 @@
+"""dvc.yaml tells the truth: what a stage declares is exactly what its code uses."""
+
+import ast
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from titles.params import SECTIONS
+from titles.tracking import Run
+
+ROOT = Path(__file__).parents[1]
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+
+# Checks, logs and shows progress; cannot change an output, so a change here re-runs nothing.
+NO_INFLUENCE = {f"src/titles/{name}.py" for name in ("errors", "limits", "params", "progress", "stage", "tracking")}
+
+
+def imported_files(path: Path) -> set[Path]:
+    """The files of the project that this one imports, wherever in it the import stands."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    files = {ROOT / "src" / f"{name.replace('.', '/')}.py" for name in names if name.startswith("titles")}
+    return {file for file in files if file.exists()}
+
+
+def used_files(stage: str) -> set[str]:
+    found, waiting = set(), [ROOT / "stages" / f"{stage}.py"]
+    while waiting:
+        path = waiting.pop()
+        if path.relative_to(ROOT).as_posix() not in found | NO_INFLUENCE:
+            found.add(path.relative_to(ROOT).as_posix())
+            waiting += imported_files(path)
+    return found
+
+
+def signature(stage: str) -> inspect.Signature:
+    return inspect.signature(getattr(importlib.import_module(f"stages.{stage}"), stage))
+
+
+def paths(entries: list[str | dict[str, object]]) -> list[str]:
+    return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
+
+
+def outputs(stage: str) -> list[str]:
+    return paths([path for kind in ("outs", "metrics", "plots") for path in STAGES[stage].get(kind, [])])
+
+
+def test_the_six_stages_are_there_in_the_order_they_run() -> None:
+    assert list(STAGES) == ["prepare", "reduce", "embed", "train_mlp", "train_cnn", "evaluate"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_exactly_the_modules_it_imports(stage: str) -> None:
+    declared = [path for path in STAGES[stage]["deps"] if path.endswith(".py")]
+    assert sorted(declared) == sorted(used_files(stage))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_declares_the_sections_that_are_keywords_of_its_function(stage: str) -> None:
+    keywords = [p.name for p in signature(stage).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    assert [name for name in keywords if name != "run"] == STAGES[stage].get("params", [])
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_has_a_path_on_its_command_line_for_every_positional_argument(stage: str) -> None:
+    positional = [p for p in signature(stage).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    python, flag, module, *arguments = STAGES[stage]["cmd"].split()
+    assert (python, flag, module) == ("python", "-m", f"stages.{stage}")
+    assert len(arguments) == len(positional)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_paths_on_a_command_line_are_those_declared(stage: str) -> None:
+    data = [path for path in STAGES[stage]["deps"] if not path.endswith(".py")]
+    arguments = STAGES[stage]["cmd"].split()[3:]
+    for path in [*data, *outputs(stage)]:
+        assert any(path == given or path.startswith(f"{given}/") for given in arguments), path
+    for given in arguments:
+        assert any(path == given or path.startswith(f"{given}/") for path in [*data, *outputs(stage)]), given
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_is_described_in_few_words(stage: str) -> None:
+    assert 0 < len(STAGES[stage]["desc"]) < 70
+
+
+def test_params_yaml_has_the_known_sections_and_every_one_is_used() -> None:
+    used = {name for stage in STAGES.values() for name in stage.get("params", [])}
+    assert tuple(PARAMS) == SECTIONS
+    assert used | {"data"} == set(SECTIONS)
+
+
+def test_only_the_raw_folder_is_templated() -> None:
+    assert set(re.findall(r"\$\{(.*?)\}", (ROOT / "dvc.yaml").read_text())) == {"data.raw"}
+
+
+def test_every_parameter_is_explained_on_the_line_above_it() -> None:
+    lines = (ROOT / "params.yaml").read_text().splitlines()
+    keys = [place for place, line in enumerate(lines) if re.match(r"  \w+:", line)]
+    assert [lines[place] for place in keys if not lines[place - 1].strip().startswith("#")] == []
+
+
+def test_run_is_the_one_keyword_that_is_no_section() -> None:
+    assert all(signature(stage).parameters["run"].annotation is Run for stage in STAGES)

@@ -1,0 +1,141 @@
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from titles.embedded import Labelled, Lexicon
+from titles.encoding import EmbedParams, embed
+from titles.errors import InputError
+from titles.ragged import Ragged
+from titles.vocabulary import spell
+
+PARAMS = EmbedParams(dimension=2, min_count=1, subword_lengths=(3, 4), subword_buckets=1000, word_vectors=None)
+TITLES = {
+    "train": [("mesa roja", "HOME"), ("mesa azul", "HOME"), ("zapato rojo", "SHOES"), ("azul mesa mesa 4", "HOME")],
+    "validation": [("zapato lila", "SHOES"), ("mesa", "AAA")],
+    "test": [("", "HOME"), ("mesa zapato", "ZZZ"), ("tren azul", "MMM")],
+}
+VOCABULARY = ["mesa", "azul", "4", "roja", "rojo", "zapato"]
+
+
+def embedded_from(root, titles=TITLES, **params):
+    """The folder `embed` writes for these titles, and the counts it returns."""
+    for split, rows in titles.items():
+        folder = root / ("reduced" if split == "train" else "prepared")
+        folder.mkdir(parents=True, exist_ok=True)
+        # The titles of an unlabelled file come without a column for their category.
+        columns = ["cleaned"] if split == "unlabelled" else ["cleaned", "category"]
+        pd.DataFrame(rows, columns=columns, dtype="str").to_parquet(folder / f"{split}.parquet")
+    arguments = (root / "prepared", root / "reduced", root / "word_vectors", root / "embedded", root / "vectors.npy")
+    counts = embed(*arguments, EmbedParams(**{**vars(PARAMS), **params}))
+    return root / "embedded", counts
+
+
+def decoded(folder, split, words):
+    titles = Ragged.load(folder, split)
+    return [" ".join(words[word] for word in titles.values[first:last]) for first, last in pairwise(titles.offsets)]
+
+
+def test_the_most_frequent_word_comes_first_and_of_equals_the_first_by_name(tmp_path):
+    folder, _ = embedded_from(tmp_path)
+    assert Lexicon.load(folder).vocabulary == VOCABULARY
+
+
+@pytest.mark.parametrize(("min_count", "expected"), [(1, VOCABULARY), (2, ["mesa", "azul"]), (4, ["mesa"]), (9, [])])
+def test_a_word_needs_min_count_places_in_train_for_a_vector_of_its_own(tmp_path, min_count, expected):
+    folder, counts = embedded_from(tmp_path, min_count=min_count)
+    assert Lexicon.load(folder).vocabulary == expected
+    assert (counts["vocabulary"], counts["other_words"]) == (len(expected), 8 - len(expected))
+
+
+@pytest.mark.parametrize(
+    ("min_count", "others"), [(1, ["lila", "tren"]), (3, ["4", "azul", "lila", "roja", "rojo", "tren", "zapato"])]
+)
+def test_titles_decode_to_their_words_those_without_a_vector_after_the_others(tmp_path, min_count, others):
+    folder, _ = embedded_from(tmp_path, min_count=min_count)
+    words = Lexicon.load(folder).vocabulary + others
+    for split, rows in TITLES.items():
+        assert decoded(folder, split, words) == [title for title, _ in rows]
+
+
+def test_every_word_is_spelled_in_the_order_of_the_numbers(tmp_path):
+    folder, _ = embedded_from(tmp_path)
+    spelling, expected = Ragged.load(folder, "spelling"), spell([*VOCABULARY, "lila", "tren"], [3, 4], 1000)
+    np.testing.assert_array_equal(spelling.values, expected.values)
+    np.testing.assert_array_equal(spelling.offsets, expected.offsets)
+
+
+def test_categories_that_train_lacks_come_after_those_it_has(tmp_path):
+    lexicon = Lexicon.load(embedded_from(tmp_path)[0])
+    assert (lexicon.categories, lexicon.trained_categories) == (["HOME", "SHOES", "AAA", "MMM", "ZZZ"], 2)
+
+
+@pytest.mark.parametrize(("split", "labels"), [("train", [0, 0, 1, 0]), ("validation", [1, 2]), ("test", [0, 4, 3])])
+def test_labels_are_the_numbers_of_the_categories_in_the_order_of_the_file(tmp_path, split, labels):
+    found = Labelled.load(embedded_from(tmp_path)[0], split).labels
+    assert (found.tolist(), found.dtype) == (labels, np.int32)
+
+
+def test_an_empty_title_has_no_words(tmp_path):
+    assert Ragged.load(embedded_from(tmp_path)[0], "test").offsets.tolist() == [0, 0, 2, 4]
+
+
+def test_a_split_of_empty_titles_alone_has_no_words(tmp_path):
+    folder, _ = embedded_from(tmp_path, TITLES | {"test": [("", "HOME"), ("", "SHOES")]})
+    assert decoded(folder, "test", []) == ["", ""]
+
+
+def test_unlabelled_titles_have_words_but_no_labels(tmp_path):
+    folder, counts = embedded_from(tmp_path, TITLES | {"unlabelled": ["mesa barco", ""]})
+    assert decoded(folder, "unlabelled", [*VOCABULARY, "barco", "lila", "tren"]) == ["mesa barco", ""]
+    assert (counts["unlabelled"], Lexicon.load(folder).trained_categories) == (2, 2)
+    assert not (folder / "unlabelled.labels.npy").exists()
+
+
+def test_the_folder_holds_what_its_owner_says_and_nothing_else(tmp_path):
+    folder, _ = embedded_from(tmp_path)
+    ragged = [f"{name}.{part}.npy" for name in ("spelling", *TITLES) for part in ("offsets", "values")]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        ["lexicon.json", *ragged, *(f"{split}.labels.npy" for split in TITLES)]
+    )
+
+
+def test_the_counts_are_titles_words_and_trained_categories(tmp_path):
+    assert embedded_from(tmp_path)[1] == {
+        "train": 4,
+        "validation": 2,
+        "test": 3,
+        "vocabulary": 6,
+        "other_words": 2,
+        "categories": 2,
+    }
+
+
+def test_equal_titles_give_equal_bytes(tmp_path):
+    first, again = (
+        {
+            path.name: path.read_bytes()
+            for path in [*embedded_from(tmp_path / run)[0].iterdir(), tmp_path / run / "vectors.npy"]
+        }
+        for run in ("first", "again")
+    )
+    assert first == again
+
+
+def test_without_a_file_of_vectors_there_are_none_to_start_from(tmp_path):
+    embedded_from(tmp_path, dimension=7)
+    vectors = np.load(tmp_path / "vectors.npy")
+    assert (vectors.shape, vectors.dtype) == ((0, 7), np.float32)
+
+
+def test_vectors_of_a_file_stand_in_the_order_of_the_vocabulary(tmp_path):
+    (tmp_path / "word_vectors").mkdir()
+    (tmp_path / "word_vectors" / "es.vec").write_text("3 2\nzapato 5 6\nlila 7 8\nMesa 1 2\n")
+    embedded_from(tmp_path, word_vectors="es.vec", min_count=2)
+    np.testing.assert_array_equal(np.load(tmp_path / "vectors.npy"), [[1, 2], [np.nan, np.nan]])
+
+
+def test_a_missing_file_of_vectors_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"embed\.word_vectors: .*es\.vec is not there"):
+        embedded_from(tmp_path, word_vectors="es.vec")

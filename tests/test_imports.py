@@ -1,0 +1,32 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src"
+
+
+def modules_loaded_by(module):
+    """The names of the top-level modules that a fresh Python has after `import module`."""
+    script = f"import sys, {module}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    environment = os.environ | {"PYTHONPATH": str(SOURCE)}
+    return set(subprocess.check_output([sys.executable, "-c", script], env=environment, text=True).split())
+
+
+@pytest.mark.parametrize(
+    ("module", "needed", "unneeded"),
+    [
+        (
+            "titles.training",
+            {"titles", "torch", "numpy", "safetensors"},
+            {"pyarrow", "pandas", "ibis", "duckdb", "mlflow", "yaml", "sklearn"},
+        ),
+        ("titles.hyperparameters", {"titles"}, {"torch", "numpy", "mlflow", "pandas", "ibis"}),
+    ],
+)
+def test_a_module_loads_what_it_needs_and_no_more(module, needed, unneeded):
+    loaded = modules_loaded_by(module)
+    assert needed <= loaded
+    assert not unneeded & loaded

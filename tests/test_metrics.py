@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import balanced_accuracy_score, recall_score
+
+from titles.metrics import balanced_accuracy, recalls
+
+CATEGORIES = 6
+PAIRS = st.lists(st.tuples(*[st.integers(0, CATEGORIES - 1)] * 2), min_size=1, max_size=40)
+
+
+def test_recall_is_the_share_of_a_category_that_was_found():
+    np.testing.assert_array_equal(
+        recalls(np.array([0, 0, 0, 0, 2]), np.array([0, 2, 0, 1, 2]), 4), [0.5, np.nan, 1, np.nan]
+    )
+
+
+def test_every_category_counts_the_same_and_one_never_predicted_counts_zero():
+    assert balanced_accuracy(np.array([0, 0, 0, 0, 9]), np.array([0, 0, 0, 1, 0])) == 0.375
+
+
+@settings(deadline=None)
+@given(PAIRS)
+def test_recalls_are_those_of_scikit_learn(pairs):
+    labels, predicted = np.array(pairs).T
+    expected = recall_score(labels, predicted, labels=range(CATEGORIES), average=None, zero_division=np.nan)
+    np.testing.assert_allclose(recalls(labels, predicted, CATEGORIES), expected, rtol=1e-12)
+
+
+@settings(deadline=None)
+@given(PAIRS)
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true", "ignore:A single label")
+def test_balanced_accuracy_is_that_of_scikit_learn(pairs):
+    labels, predicted = np.array(pairs).T
+    assert balanced_accuracy(labels, predicted) == pytest.approx(balanced_accuracy_score(labels, predicted), rel=1e-12)

@@ -1,0 +1,113 @@
+import json
+import shutil
+from itertools import chain
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from titles.embedded import Labelled, Lexicon
+from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
+from titles.model import NETWORKS, fit, load
+from titles.networks import Sizes, predict
+from titles.ragged import Ragged
+from titles.training import set_determinism, train
+from titles.vocabulary import number_words, spell, split_words
+
+LEXICON = Lexicon(["casa", "ropa", "sin ver"], 2, [3, 4], 50, ["mesa", "silla", "camisa", "falda"])
+OTHERS = ["mesita"]
+OWN = {"mlp": MlpParams((5,)), "cnn": CnnParams(4, (1, 2))}
+MODEL = ModelParams("gelu", "trained", dropout=0.2, word_dropout=0.1)
+PARAMS = TrainParams(0, 1, 1, 1, 4, 0.05, 0.01, 0.1, "logit_adjustment")
+TITLES = ["mesa silla", "", "camisa", "falda camisa", "mesita silla", "falda"]
+
+both_networks = pytest.mark.parametrize("name", NETWORKS)
+
+
+def ragged(rows):
+    return Ragged(np.array(list(chain(*rows)), np.int32), np.cumsum([0, *map(len, rows)]))
+
+
+@pytest.fixture
+def embedded(tmp_path):
+    """A folder as embed leaves it, with vectors that start from nothing beside it."""
+    folder = tmp_path / "embedded"
+    folder.mkdir()
+    LEXICON.save(folder)
+    spell(LEXICON.vocabulary + OTHERS, LEXICON.subword_lengths, LEXICON.subword_buckets).save(folder, "spelling")
+    for split, titles, labels in [
+        ("train", [[0, 1], [1], [2], [3, 2], [0], [3]], [0, 0, 1, 1, 0, 1]),
+        ("validation", [[1, 4], [3], []], [0, 1, 2]),
+    ]:
+        ragged(titles).save(folder, split)
+        np.save(folder / f"{split}.labels.npy", np.array(labels, np.int32))
+    np.save(tmp_path / "vectors.npy", np.empty((0, 6), np.float32))
+    return folder
+
+
+def fitted(embedded, name):
+    """The model folder of a network trained on `embedded`."""
+    root = embedded.parent
+    history = root / "history" / f"{name}.csv"
+    fit(name, embedded, root / "vectors.npy", root / "models" / name, history, MODEL, OWN[name], PARAMS)
+    return root / "models" / name
+
+
+def logits(network, titles, spelling):
+    return torch.cat(list(predict(network, titles, spelling)))
+
+
+@both_networks
+def test_a_loaded_network_gives_the_logits_of_the_trained_one(embedded, tmp_path, name):
+    loaded, lexicon = load(fitted(embedded, name))
+    set_determinism(PARAMS)
+    trained = NETWORKS[name][0](Sizes(4, 50, 6, 2), MODEL, OWN[name])
+    training, validation = Labelled.load(embedded, "train"), Labelled.load(embedded, "validation")
+    spelling = Ragged.load(embedded, "spelling")
+    train(trained, training, validation, spelling, tmp_path / "weights", PARAMS, lambda _: None)
+    assert torch.equal(logits(loaded, training.titles, spelling), logits(trained, training.titles, spelling))
+    assert lexicon == LEXICON
+
+
+@both_networks
+def test_a_model_folder_needs_no_other_file(embedded, tmp_path_factory, name):
+    alone = tmp_path_factory.mktemp("elsewhere") / "model"
+    folder = fitted(embedded, name)
+    before, _ = load(folder)
+    titles = Labelled.load(embedded, "validation").titles
+    expected = logits(before, titles, Ragged.load(embedded, "spelling"))
+    shutil.move(folder, alone)
+    shutil.rmtree(embedded.parent)
+    network, lexicon = load(alone)
+    words = [*lexicon.vocabulary, "mesita"]
+    numbered = number_words(split_words(pa.array(["silla mesita", "falda", ""])), pa.array(words))
+    spelling = spell(words, lexicon.subword_lengths, lexicon.subword_buckets)
+    assert torch.equal(logits(network, numbered, spelling), expected)
+    assert sorted(path.name for path in alone.iterdir()) == ["lexicon.json", "network.json", "weights.safetensors"]
+
+
+@both_networks
+def test_two_fits_give_the_same_bytes(embedded, tmp_path, name):
+    def contents():
+        files = [*fitted(embedded, name).iterdir(), tmp_path / "history" / f"{name}.csv"]
+        return {path.name: path.read_bytes() for path in files}
+
+    assert contents() == contents()
+
+
+def test_training_starts_from_the_given_vectors(embedded, tmp_path):
+    vectors = np.arange(24, dtype=np.float32).reshape(4, 6)
+    np.save(tmp_path / "vectors.npy", vectors)
+    frozen = ModelParams("gelu", "frozen", dropout=0.0, word_dropout=0.0)
+    arguments = (embedded, tmp_path / "vectors.npy", tmp_path / "mlp", tmp_path / "history.csv")
+    fit("mlp", *arguments, frozen, OWN["mlp"], PARAMS)
+    np.testing.assert_array_equal(load(tmp_path / "mlp")[0].word_vectors.own.weight.detach(), vectors)
+
+
+def test_a_network_without_subwords_keeps_no_table_of_them(embedded):
+    Lexicon(LEXICON.categories, 2, [], 50, LEXICON.vocabulary).save(embedded)
+    ragged([[]] * 5).save(embedded, "spelling")
+    folder = fitted(embedded, "mlp")
+    assert json.loads((folder / "network.json").read_text())["sizes"]["buckets"] == 1
+    assert load(folder)[0].word_vectors.subwords.weight.shape == (1, 6)

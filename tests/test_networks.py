@@ -1,0 +1,187 @@
+from itertools import chain
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from titles.hyperparameters import ACTIVATIONS, CnnParams, MlpParams, ModelParams
+from titles.networks import CNN, MLP, Batch, Sizes, WordVectors, predict
+from titles.ragged import Ragged
+
+SIZES = Sizes(vocabulary=5, buckets=10, dimension=6, categories=4)
+NETWORKS = {"mlp": (MLP, MlpParams((7, 6))), "cnn": (CNN, CnnParams(5, (1, 3)))}
+TITLES = [[0, 1, 2, 3, 4, 0], [], [7], [4, 6], [1, 5, 7, 1]]
+TITLE = st.lists(st.integers(0, 7), max_size=6)
+
+both_networks = pytest.mark.parametrize("name", NETWORKS)
+
+
+def ragged(rows):
+    return Ragged(np.array(list(chain(*rows)), np.int32), np.cumsum([0, *map(len, rows)]))
+
+
+# Words 5 to 7 are unknown, the last of them without subwords.
+SPELLING = ragged([[0, 1], [2], [3, 4, 5], [1], [], [6, 0], [9], []])
+
+
+def model_params(activation="relu", embeddings="trained", dropout=0.0, word_dropout=0.0):
+    return ModelParams(activation, embeddings, dropout, word_dropout)
+
+
+def build(name, **params):
+    """A network whose word vectors and biases are large enough for any fault to show in its logits."""
+    torch.manual_seed(0)
+    kind, own = NETWORKS[name]
+    network = kind(SIZES, model_params(**params), own)
+    for path, weight in network.named_parameters():
+        if "word_vectors" in path or "bias" in path:
+            weight.data.normal_()
+    return network
+
+
+def logits(network, titles, batch_size=1024):
+    return torch.cat(list(predict(network, ragged(titles), SPELLING, batch_size)))
+
+
+def test_a_batch_holds_each_distinct_word_once():
+    batch = Batch.of(ragged([[3, 0, 3], [], [6]]), SPELLING)
+    assert batch.words.tolist() == [0, 3, 6]
+    assert (batch.buckets.tolist(), batch.bucket_offsets.tolist()) == ([0, 1, 1, 9], [0, 2, 3, 4])
+    assert (batch.places.tolist(), batch.offsets.tolist()) == ([1, 0, 1, 2], [0, 3, 3, 4])
+
+
+def test_a_word_is_its_own_row_plus_the_mean_of_its_subwords_and_an_unknown_one_the_mean_alone():
+    vectors = build("mlp").word_vectors
+    own, subwords = vectors.own.weight, vectors.subwords.weight
+    expected = [own[0] + subwords[:2].mean(0), own[4], subwords[[6, 0]].mean(0), torch.zeros(SIZES.dimension)]
+    torch.testing.assert_close(vectors(Batch.of(ragged([[0, 4, 5, 7]]), SPELLING)), torch.stack(expected))
+
+
+@both_networks
+def test_every_title_has_a_logit_for_every_category(name):
+    assert logits(build(name), TITLES).shape == (len(TITLES), SIZES.categories)
+
+
+@both_networks
+@settings(deadline=None, max_examples=40)
+@given(titles=st.lists(TITLE, min_size=1, max_size=6))
+@example(titles=TITLES)
+@example(titles=[[0], [1], [2], [3], [4], [5], [0, 1, 2, 3, 4, 5]])
+def test_the_logits_of_a_title_do_not_depend_on_the_batch_it_is_in(name, titles):
+    network = build(name)
+    alone = torch.cat([logits(network, [title]) for title in titles])
+    torch.testing.assert_close(logits(network, titles), alone, rtol=1e-5, atol=1e-5)
+
+
+@both_networks
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_predict_keeps_the_order_of_titles_at_any_batch_size(name, batch_size):
+    network = build(name)
+    torch.testing.assert_close(logits(network, TITLES, batch_size), logits(network, TITLES), rtol=1e-5, atol=1e-5)
+
+
+@both_networks
+def test_predict_turns_dropout_off_and_is_repeatable(name):
+    network = build(name, dropout=0.9, word_dropout=0.9).train()
+    first = logits(network, TITLES)
+    assert torch.equal(logits(network.train(), TITLES), first)
+    assert torch.equal(logits(build(name), TITLES), first)
+
+
+@both_networks
+def test_dropout_is_on_while_training(name):
+    network = build(name, dropout=0.5).train()
+    batch = Batch.of(ragged(TITLES), SPELLING)
+    assert not torch.equal(network(batch), network(batch))
+
+
+@both_networks
+def test_every_activation_gives_logits_of_its_own(name):
+    found = [logits(build(name, activation=activation), TITLES) for activation in ACTIVATIONS]
+    assert all(one.isfinite().all() for one in found)
+    assert len({tuple(one.flatten().tolist()) for one in found}) == len(ACTIVATIONS)
+
+
+@both_networks
+@pytest.mark.parametrize("embeddings", ["frozen", "trained"])
+@pytest.mark.parametrize("titles", [TITLES, [[6], [7]], [[], []]], ids=["all kinds", "unknown words", "no words"])
+def test_only_trained_embeddings_get_gradients_and_these_are_sparse(name, embeddings, titles):
+    network = build(name, embeddings=embeddings).train()
+    network(Batch.of(ragged(titles), SPELLING)).sum().backward()
+    of_vectors = [weight.grad for weight in network.word_vectors.parameters()]
+    if embeddings == "frozen":
+        assert of_vectors == [None, None]
+    else:
+        assert all(gradient.is_sparse for gradient in of_vectors)
+    assert network.output.weight.grad is not None
+
+
+@both_networks
+def test_a_network_without_subwords_learns_its_words(name):
+    network = build(name).train()
+    network(Batch.of(ragged([[0, 3], [1]]), ragged([[]] * 5))).sum().backward()
+    assert network.word_vectors.own.weight.grad.coalesce().indices().tolist() == [[0, 1, 3]]
+
+
+def test_given_vectors_become_own_rows_and_the_others_stay_as_the_seed_made_them():
+    vectors = build("mlp").word_vectors
+    seeded = vectors.own.weight.detach().clone()
+    given_vectors = np.full((5, 6), np.nan, np.float32)
+    given_vectors[[1, 4]] = [[1] * 6, [2] * 6]
+    vectors.start_from(given_vectors)
+    assert vectors.own.weight[[1, 4]].tolist() == [[1] * 6, [2] * 6]
+    assert torch.equal(vectors.own.weight[[0, 2, 3]], seeded[[0, 2, 3]])
+    assert not vectors.subwords.weight.any()
+
+
+def test_word_dropout_takes_whole_own_rows_and_only_while_training():
+    torch.manual_seed(0)
+    vectors = WordVectors(Sizes(200, 1, 3, 2), model_params(word_dropout=0.25))
+    batch = Batch.of(ragged([range(200)]), ragged([[]] * 200))
+    kept = (vectors.train()(batch) == vectors.own.weight).all(1)
+    dropped = (vectors(batch) == 0).all(1)
+    assert 130 < kept.sum() < 170 and 30 < dropped.sum() < 70
+    assert torch.equal(vectors.eval()(batch), vectors.own.weight)
+
+
+def test_word_dropout_leaves_the_subwords():
+    vectors = build("mlp", word_dropout=0.999999).word_vectors.train()
+    batch = Batch.of(ragged([[0, 1, 2, 3, 4]]), SPELLING)
+    assert torch.equal(vectors(batch), vectors.subwords(batch.buckets, batch.bucket_offsets))
+
+
+def test_an_empty_title_is_to_the_mlp_a_vector_of_zeros():
+    network = build("mlp").eval()
+    zeros = torch.zeros(1, SIZES.dimension)
+    torch.testing.assert_close(logits(network, [[], [0]])[:1], network.output(network.hidden(zeros)).detach())
+
+
+@settings(deadline=None, max_examples=30)
+@given(TITLE, st.randoms(use_true_random=False))
+def test_the_mlp_does_not_see_the_order_of_words(title, random):
+    shuffled = random.sample(title, len(title))
+    network = build("mlp")
+    torch.testing.assert_close(logits(network, [shuffled]), logits(network, [title]), rtol=1e-5, atol=1e-5)
+
+
+def test_the_mlp_sees_the_mean_of_the_words():
+    network = build("mlp")
+    torch.testing.assert_close(logits(network, [[1, 5, 1, 5]]), logits(network, [[1, 5]]), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_every_place_of_a_filter_of_the_cnn_passes_over_every_word(place):
+    network = build("cnn")
+    narrow, wide = (convolution.weight.data for convolution in network.convolutions)
+    narrow.zero_()
+    wide[:, :, [other for other in range(3) if other != place]] = 0
+    nothing, first, last = logits(network, [[], [4, 7], [7, 4]])
+    assert not torch.equal(first, nothing)
+    torch.testing.assert_close(first, last, rtol=1e-5, atol=1e-5)
+
+
+def test_the_cnn_sees_the_order_of_words():
+    network = build("cnn")
+    assert not torch.allclose(logits(network, [[0, 1, 2]]), logits(network, [[2, 1, 0]]), atol=1e-3)

@@ -1,0 +1,210 @@
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from titles.errors import InputError
+from titles.hyperparameters import ACTIVATIONS, CnnParams, MlpParams, ModelParams
+from titles.limits import Interval, OneOf
+from titles.params import SECTIONS, load_params
+
+
+@dataclass(frozen=True)
+class Switches:
+    rate: Annotated[float, Interval("(0, 1]")]
+    rounds: int
+    loud: bool
+    file: str | None
+
+
+MODEL = {"activation": "relu", "embeddings": "trained", "dropout": "0.5", "word_dropout": "0"}
+SWITCHES = {"rate": "0.5", "rounds": "3", "loud": "true", "file": "words.vec"}
+
+
+def written(folder: Path, name: str, values: dict[str, str] | str) -> Path:
+    """A params.yaml whose section `name` holds `values`, each as YAML, and whose other sections are empty."""
+    if isinstance(values, dict):
+        values = "{" + ", ".join(f"{key}: {value}" for key, value in values.items()) + "}"
+    path = folder / "params.yaml"
+    path.write_text("".join(f"{section}: {values if section == name else '{}'}\n" for section in SECTIONS))
+    return path
+
+
+def loaded(path: Path, name: str, section: type) -> object:
+    return load_params(path, {name: section})[name]
+
+
+def refusal(path: Path, name: str, section: type) -> str:
+    with pytest.raises(InputError) as error:
+        loaded(path, name, section)
+    return str(error.value).removeprefix(f"{path}: ")
+
+
+def test_a_section_becomes_its_dataclass(tmp_path: Path):
+    path = written(tmp_path, "model", MODEL)
+    assert loaded(path, "model", ModelParams) == ModelParams("relu", "trained", 0.5, 0.0)
+
+
+def test_only_the_sections_that_are_wanted_are_looked_at(tmp_path: Path):
+    path = written(tmp_path, "mlp", {"hidden": "[64]"})
+    assert load_params(path, {"mlp": MlpParams}) == {"mlp": MlpParams((64,))}
+
+
+def test_several_sections_are_loaded_at_once(tmp_path: Path):
+    path = written(tmp_path, "mlp", {"hidden": "[64]"})
+    path.write_text(path.read_text().replace("cnn: {}", "cnn: {filters: 8, widths: [2]}"))
+    expected = {"cnn": CnnParams(8, (2,)), "mlp": MlpParams((64,))}
+    assert load_params(path, {"cnn": CnnParams, "mlp": MlpParams}) == expected
+
+
+def test_a_list_becomes_a_tuple(tmp_path: Path):
+    path = written(tmp_path, "cnn", {"filters": "128", "widths": "[1, 2, 3]"})
+    assert loaded(path, "cnn", CnnParams) == CnnParams(128, (1, 2, 3))
+
+
+def test_an_empty_list_is_a_list(tmp_path: Path):
+    assert loaded(written(tmp_path, "mlp", {"hidden": "[]"}), "mlp", MlpParams) == MlpParams(())
+
+
+@pytest.mark.parametrize("value", ["", "null", "~"])
+def test_null_is_none_where_none_may_be(tmp_path: Path, value: str):
+    path = written(tmp_path, "train", SWITCHES | {"file": value})
+    assert loaded(path, "train", Switches) == Switches(0.5, 3, True, None)
+
+
+@pytest.mark.parametrize(("value", "expected"), [("null", None), ("2", 2)])
+def test_a_limited_value_may_be_none_too(tmp_path: Path, value: str, expected: int | None):
+    @dataclass(frozen=True)
+    class Section:
+        threads: Annotated[int, Interval("[1, 8]")] | None
+
+    assert loaded(written(tmp_path, "train", {"threads": value}), "train", Section) == Section(expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("1e-05", 1e-5), ("1E-5", 1e-5), ("1.0e-05", 1e-5), ("1", 1.0), ("'0.25'", 0.25)]
+)
+def test_a_number_may_be_written_as_dvc_writes_it(tmp_path: Path, value: str, expected: float):
+    rate = loaded(written(tmp_path, "train", SWITCHES | {"rate": value}), "train", Switches).rate
+    assert (rate, type(rate)) == (expected, float)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("rate", "true", "train.rate is True; allowed: a number in (0, 1]"),
+        ("rate", "fast", "train.rate is 'fast'; allowed: a number in (0, 1]"),
+        ("rate", "null", "train.rate is None; allowed: a number in (0, 1]"),
+        ("rate", "[0.1]", "train.rate is [0.1]; allowed: a number in (0, 1]"),
+        ("rate", "0", "train.rate is 0; allowed: a number in (0, 1]"),
+        ("rate", ".nan", "train.rate is nan; allowed: a number in (0, 1]"),
+        ("rate", ".inf", "train.rate is inf; allowed: a number in (0, 1]"),
+        ("rounds", "false", "train.rounds is False; allowed: a whole number"),
+        ("rounds", "2.0", "train.rounds is 2.0; allowed: a whole number"),
+        ("rounds", "'2'", "train.rounds is '2'; allowed: a whole number"),
+        ("loud", "1", "train.loud is 1; allowed: true or false"),
+        ("loud", "'true'", "train.loud is 'true'; allowed: true or false"),
+        ("file", "5", "train.file is 5; allowed: a word"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused(tmp_path: Path, key: str, value: str, message: str):
+    assert refusal(written(tmp_path, "train", SWITCHES | {key: value}), "train", Switches) == message
+
+
+@pytest.mark.parametrize(
+    ("value", "found"), [("banana", "'banana'"), ("ReLU", "'ReLU'"), ("null", "None"), ("[relu]", "['relu']")]
+)
+def test_an_activation_that_is_not_known_is_refused_with_those_that_are(tmp_path: Path, value: str, found: str):
+    message = refusal(written(tmp_path, "model", MODEL | {"activation": value}), "model", ModelParams)
+    assert message == f"model.activation is {found}; allowed: a word out of {', '.join(ACTIVATIONS)}"
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_every_activation_that_is_named_is_taken(tmp_path: Path, name: str):
+    path = written(tmp_path, "model", MODEL | {"activation": name})
+    assert loaded(path, "model", ModelParams).activation == name
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("256", "mlp.hidden is 256; allowed: a list"),
+        ("null", "mlp.hidden is None; allowed: a list"),
+        ("[256, 0]", "mlp.hidden is [256, 0]; allowed: a whole number in [1, 65536]"),
+        ("[256, wide]", "mlp.hidden is [256, 'wide']; allowed: a whole number in [1, 65536]"),
+    ],
+)
+def test_a_list_is_refused_for_what_is_wrong_in_it(tmp_path: Path, value: str, message: str):
+    assert refusal(written(tmp_path, "mlp", {"hidden": value}), "mlp", MlpParams) == message
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (MODEL | {"activaton": "relu"}, "model.activaton is not a parameter; model has activation, embeddings, "),
+        ({"activation": "relu"}, "model.dropout is missing"),
+        ("", "model is None; it must hold activation, embeddings, dropout, word_dropout"),
+        ("relu", "model is 'relu'; it must hold activation, embeddings, dropout, word_dropout"),
+    ],
+)
+def test_keys_must_be_those_of_the_section(tmp_path: Path, values: dict[str, str] | str, message: str):
+    assert refusal(written(tmp_path, "model", values), "model", ModelParams).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ("cnn: {}\n", "", "data, prepare, reduce, embed, model, mlp, train"),
+        ("cnn:", "rnn:", "data, prepare, reduce, embed, model, mlp, rnn, train"),
+        ("train:", "extra: {}\ntrain:", "data, prepare, reduce, embed, model, mlp, cnn, extra, train"),
+    ],
+)
+def test_sections_must_be_those_of_the_pipeline(tmp_path: Path, old: str, new: str, found: str):
+    path = written(tmp_path, "model", MODEL)
+    path.write_text(path.read_text().replace(old, new))
+    message = refusal(path, "model", ModelParams)
+    assert message == f"the sections must be {', '.join(SECTIONS)}; found {found}"
+
+
+@pytest.mark.parametrize(("content", "found"), [("", "None"), ("- model\n", "['model']"), ("model", "'model'")])
+def test_a_file_without_sections_is_refused(tmp_path: Path, content: str, found: str):
+    path = tmp_path / "params.yaml"
+    path.write_text(content)
+    assert refusal(path, "model", ModelParams).endswith(f"; found {found}")
+
+
+@pytest.mark.parametrize("content", ["model: {activation: relu", "model:\n\tactivation: relu\n", "model: @\n"])
+def test_a_file_that_is_not_yaml_is_refused(tmp_path: Path, content: str):
+    path = tmp_path / "params.yaml"
+    path.write_text(content)
+    with pytest.raises(InputError, match=r"params\.yaml is not valid YAML: "):
+        loaded(path, "model", ModelParams)
+
+
+def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path):
+    with pytest.raises(InputError, match=r"params\.yaml is not here; run from the root of the repository"):
+        loaded(tmp_path / "params.yaml", "model", ModelParams)
+
+
+@given(
+    low=st.integers(-3, 0),
+    high=st.integers(1, 3) | st.just(float("inf")),
+    number=st.integers(-4, 4) | st.floats(),
+    opening=st.sampled_from("(["),
+    closing=st.sampled_from(")]"),
+)
+def test_an_interval_holds_the_numbers_its_notation_says(
+    low: int, high: float, number: float, opening: str, closing: str
+):
+    above = number >= low if opening == "[" else number > low
+    below = number <= high if closing == "]" else number < high
+    assert (number in Interval(f"{opening}{low}, {high}{closing}")) == (above and below)
+
+
+def test_one_of_holds_the_names_of_its_table_alone():
+    names = OneOf({"relu": "ReLU", "tanh": "Tanh"})
+    assert [name for name in ("relu", "tanh", "ReLU", "", "rel") if name in names] == ["relu", "tanh"]
+    assert str(names) == "out of relu, tanh"

@@ -1,0 +1,208 @@
+from dataclasses import replace
+from itertools import chain
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from titles.embedded import Labelled
+from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
+from titles.metrics import recalls
+from titles.networks import CNN, MLP, Sizes, predict
+from titles.ragged import Ragged
+from titles.training import Epoch, set_determinism, train, write_history
+
+PARAMS = TrainParams(
+    seed=1,
+    threads=1,
+    epochs=8,
+    patience=8,
+    batch_size=8,
+    learning_rate=0.05,
+    weight_decay=0.0,
+    label_smoothing=0.0,
+    class_balance="none",
+)
+NETWORKS = {"mlp": (MLP, MlpParams((8,))), "cnn": (CNN, CnnParams(8, (1, 2)))}
+MODEL = ModelParams("relu", "trained", dropout=0.1, word_dropout=0.1)
+WORDS = 10
+
+both_networks = pytest.mark.parametrize("name", NETWORKS)
+
+
+def ragged(rows):
+    return Ragged(np.array(list(chain(*rows)), np.int32), np.cumsum([0, *map(len, rows)]))
+
+
+def labelled(titles, labels):
+    return Labelled(ragged(titles), np.array(labels, np.int32))
+
+
+# Each word is its own subword. Words 0-2 tell category 0, 3-5 category 1, 6-8 category 2; word 9 tells nothing.
+SPELLING = ragged([[word] for word in range(WORDS)])
+TRAINING = labelled([[word, 9] for word in range(9)] * 3, [word // 3 for word in range(9)] * 3)
+VALIDATION = labelled([[0, 1], [9, 2], [3, 4, 9], [5], [6, 8, 9], [7, 8]], [0, 0, 1, 1, 2, 2])
+
+
+def run(folder, training=TRAINING, validation=VALIDATION, name="mlp", model=MODEL, on_epoch=None, **params):
+    """Trains a network of that name; gives its history, its file of weights, and itself after the last epoch."""
+    params = replace(PARAMS, **params)
+    set_determinism(params)
+    kind, own = NETWORKS[name]
+    network = kind(Sizes(WORDS, WORDS, 4, int(training.labels.max()) + 1), model, own)
+    folder.mkdir(exist_ok=True)
+    weights = folder / "weights.safetensors"
+    history = train(
+        network, training, validation, SPELLING, weights, params, lambda e: on_epoch and on_epoch(e, network)
+    )
+    return history, weights, network
+
+
+def predicted(network, titles):
+    return torch.cat(list(predict(network, titles, SPELLING))).argmax(1).numpy()
+
+
+@both_networks
+def test_a_network_learns_what_can_be_told_apart(tmp_path, name):
+    history, _, _ = run(tmp_path, name=name)
+    assert [history[-1].validation_accuracy, history[-1].validation_balanced_accuracy] == [1.0, 1.0]
+    assert history[-1].train_loss < history[0].train_loss
+    assert history[-1].validation_loss < history[0].validation_loss
+
+
+@both_networks
+def test_frozen_embeddings_stay_as_they_were(tmp_path, name):
+    at_each_epoch = []
+    run(
+        tmp_path,
+        name=name,
+        model=replace(MODEL, embeddings="frozen"),
+        epochs=2,
+        on_epoch=lambda _, network: at_each_epoch.append(network.word_vectors.own.weight.clone()),
+    )
+    assert torch.equal(at_each_epoch[0], at_each_epoch[1])
+
+
+@both_networks
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path, name):
+    runs = [run(tmp_path / folder, name=name, epochs=2, seed=seed) for folder, seed in [("a", 1), ("b", 1), ("c", 2)]]
+    (first, first_weights, _), (again, again_weights, _), (other, other_weights, _) = runs
+    assert (again, again_weights.read_bytes()) == (first, first_weights.read_bytes())
+    assert other != first and other_weights.read_bytes() != first_weights.read_bytes()
+
+
+def test_training_stops_when_validation_has_not_risen_for_patience_epochs(tmp_path):
+    of_an_untrained_category = labelled([[0], [1]], [3, 3])
+    history, _, _ = run(tmp_path, validation=of_an_untrained_category, epochs=20, patience=3)
+    assert [epoch.epoch for epoch in history] == [1, 2, 3, 4]
+
+
+def test_training_goes_on_to_the_last_epoch_within_patience(tmp_path):
+    history, _, _ = run(tmp_path, validation=labelled([[0]], [3]), epochs=4, patience=4)
+    assert [epoch.epoch for epoch in history] == [1, 2, 3, 4]
+
+
+def test_the_kept_weights_are_those_of_the_best_epoch(tmp_path):
+    snapshots = []
+    # Training teaches the validation titles the wrong way round, so that the better it is learnt the worse it gets.
+    history, weights, _ = run(
+        tmp_path,
+        validation=labelled([[0], [3], [6]], [1, 2, 0]),
+        patience=3,
+        epochs=20,
+        on_epoch=lambda _, network: snapshots.append({name: w.clone() for name, w in network.state_dict().items()}),
+    )
+    scores = [epoch.validation_balanced_accuracy for epoch in history]
+    best, kept = scores.index(max(scores)), load_file(weights)
+    assert best < len(history) - 1
+    assert all(torch.equal(kept[name], weight) for name, weight in snapshots[best].items())
+    assert not torch.equal(kept["output.weight"], snapshots[-1]["output.weight"])
+
+
+@pytest.mark.parametrize(("class_balance", "expected"), [("none", [1, 0]), ("logit_adjustment", [80 / 100, 10 / 12])])
+def test_logit_adjustment_finds_the_rare_category_where_titles_could_be_either(tmp_path, class_balance, expected):
+    # Word 1 stands in 20 of 100 titles of the frequent category and in 10 of 12 of the rare one.
+    titles = [[0]] * 80 + [[1]] * 20 + [[0]] * 2 + [[1]] * 10
+    ambiguous = labelled(titles, [0] * 100 + [1] * 12)
+    plain = ModelParams("tanh", "trained", dropout=0.0, word_dropout=0.0)
+    _, _, network = run(
+        tmp_path, ambiguous, ambiguous, model=plain, class_balance=class_balance, epochs=20, patience=20, batch_size=28
+    )
+    np.testing.assert_allclose(recalls(ambiguous.labels, predicted(network, ambiguous.titles), 2), expected)
+
+
+def test_validation_titles_of_untrained_categories_count_zero_and_have_no_loss(tmp_path):
+    with_untrained = labelled([[0, 1], [3, 4], [6, 7], [2], [5]], [0, 1, 2, 3, 7])
+    without = labelled([[0, 1], [3, 4], [6, 7]], [0, 1, 2])
+    last = run(tmp_path, validation=with_untrained)[0][-1]
+    assert (last.validation_accuracy, last.validation_balanced_accuracy) == (0.6, 0.6)
+    assert last.validation_loss == pytest.approx(run(tmp_path, validation=without)[0][-1].validation_loss, abs=2e-6)
+
+
+def test_validation_does_not_depend_on_how_many_batches_it_takes(tmp_path):
+    often = labelled([[0]] * 700 + [[3]] * 700 + [[6]] * 700, [0] * 700 + [1] * 700 + [2] * 700)
+    once = labelled([[0], [3], [6]], [0, 1, 2])
+    found, expected = (run(tmp_path, validation=validation, epochs=3)[0][-1] for validation in (often, once))
+    assert found.validation_loss == pytest.approx(expected.validation_loss, abs=2e-6)
+    assert found.validation_balanced_accuracy == expected.validation_balanced_accuracy
+
+
+def test_dropout_is_on_again_after_validation(tmp_path):
+    modes = []
+
+    def watch(epoch, network):
+        if epoch.epoch == 1:
+            network.register_forward_hook(lambda module, *_: modes.append(module.training))
+
+    run(tmp_path, epochs=2, on_epoch=watch)
+    assert modes == [True] * 4 + [False]
+
+
+def test_every_epoch_takes_every_title_once_and_in_another_order(tmp_path):
+    taken = []
+
+    def watch(epoch, network):
+        def note(module, inputs):
+            if module.training:
+                taken.extend(inputs[0].words[inputs[0].places].reshape(-1, 2)[:, 0].tolist())
+
+        if epoch.epoch == 1:
+            network.register_forward_pre_hook(note)
+
+    run(tmp_path, epochs=3, on_epoch=watch)
+    second, third = taken[: len(TRAINING)], taken[len(TRAINING) :]
+    assert sorted(second) == sorted(third) == sorted([*range(9)] * 3)
+    assert second != third
+
+
+@pytest.mark.parametrize("changes", [{"weight_decay": 0.1}, {"label_smoothing": 0.1}, {"batch_size": 9}])
+def test_every_setting_of_the_loop_has_its_effect(tmp_path, changes):
+    _, plain, _ = run(tmp_path / "plain", epochs=1)
+    _, changed, _ = run(tmp_path / "changed", epochs=1, **changes)
+    assert plain.read_bytes() != changed.read_bytes()
+
+
+def test_determinism_sets_threads_and_algorithms():
+    set_determinism(replace(PARAMS, threads=3))
+    assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == (3, True)
+
+
+def test_the_learning_rate_falls_in_a_line_to_nothing(tmp_path):
+    history, _, _ = run(tmp_path, epochs=4, patience=4, learning_rate=0.08)
+    assert [epoch.learning_rate for epoch in history] == pytest.approx([0.08, 0.06, 0.04, 0.02])
+
+
+def test_every_epoch_is_reported_as_it_ends(tmp_path):
+    reported = []
+    history, _, _ = run(tmp_path, epochs=3, on_epoch=lambda epoch, _: reported.append(epoch))
+    assert reported == history
+
+
+def test_the_history_is_a_csv_file_with_a_row_an_epoch(tmp_path):
+    write_history([Epoch(1, 0.1, 2.0, 3.0, 0.25, 0.5), Epoch(2, 0.05, 1.0, 2.5, 0.5, 0.75)], tmp_path / "new" / "h.csv")
+    assert (tmp_path / "new" / "h.csv").read_bytes() == (
+        b"epoch,learning_rate,train_loss,validation_loss,validation_accuracy,validation_balanced_accuracy\n"
+        b"1,0.1,2.0,3.0,0.25,0.5\n"
+        b"2,0.05,1.0,2.5,0.5,0.75\n"
+    )
