@@ -17,14 +17,15 @@ setup: .venv/installed  ## create .venv with what requirements.lock pins
 	pip install --quiet --requirement requirements.lock
 	touch $@
 
-repro: setup  ## run the six stages, as far as they are not up to date, and print the balanced accuracies
+repro: setup  ## run what is not up to date of the six stages, then print the balanced accuracies
 	dvc repro
-	@dvc metrics show --md --precision 4 | cut -d'|' -f1-3,5,6,9 || true
+	@python -c 'import json; [print(f"{name:5}balanced accuracy", metrics["balanced_accuracy"]) \
+		for name, metrics in json.load(open("results/metrics.json")).items()]'
 
 test: setup  ## run the tests
 	pytest
 
-check: setup  ## what pre-commit and CI check: format, lint, types, the truth of dvc.yaml
+check: setup  ## check format, lint, types and that dvc.yaml tells the truth, as pre-commit and CI do
 	ruff format --check .
 	ruff check .
 	mypy
@@ -47,6 +48,6 @@ lock:  ## pin the newest versions pyproject.toml allows
 	rm -rf .venv/locking && $(PYTHON) -m venv .venv/locking
 	.venv/locking/bin/pip install --quiet --upgrade pip
 	.venv/locking/bin/pip install --quiet torch==2.13.0
-	.venv/locking/bin/pip install --quiet --group dev . 
-	.venv/locking/bin/pip freeze --exclude titles > requirements.lock
+	.venv/locking/bin/pip install --quiet --group dev
+	(echo "# Tested on Linux x86-64 with Python 3.11; written by make lock."; .venv/locking/bin/pip freeze | sed 's/+cpu//') > requirements.lock
 	rm -rf .venv/locking

@@ -10,7 +10,8 @@ import random
 from collections import defaultdict
 from pathlib import Path
 
-from titles.raw import COLUMNS, find_files
+from titles.formats import COLUMNS
+from titles.raw import find_files
 
 
 def read_rows(source: Path) -> list[dict[str, str | None]]:

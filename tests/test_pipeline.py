@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,7 @@ SMALL = {
     "embed": {"dimension": 16, "subword_buckets": 997},
     "mlp": {"hidden": [16]},
     "cnn": {"filters": 8},
-    "train": {"epochs": 2, "batch_size": 32},
+    "train": {"epochs": 2, "batch_size": 32, "learning_rate": 0.02},
 }
 TRAINED = ["train_mlp", "train_cnn", "evaluate"]
 ALL = ["prepare", "reduce", "embed", *TRAINED]
@@ -148,24 +149,45 @@ def test_another_activation_trains_again_and_nothing_else(baseline: Repository) 
     assert "mlp_history.csv" in plots and "confused_pairs.csv" in plots
 
 
-def test_a_folder_of_ones_own_runs_in_the_workspace_in_a_temporary_checkout_and_in_the_queue(
-    baseline: Repository,
-) -> None:
+def test_a_folder_of_ones_own_runs_in_the_workspace_and_in_the_queue(baseline: Repository) -> None:
     write_catalogue(baseline.folder / "data/shop/portuguese.train.csv", rows=700, seed=2)
     baseline.run("dvc", "add", "data/shop")
-    baseline.run("git", "add", "data/.gitignore", "data/shop.dvc")
+    baseline.commit("a shop")
     experiment = ("dvc", "exp", "run", "-S", "data.raw=data/shop")
-    assert baseline.stages_run_by(*experiment) == ALL
-    assert baseline.stages_run_by(*experiment, "--temp", "--force", "-S", "train.learning_rate=1e-5") == ALL
+    assert baseline.stages_run_by(*experiment, "-S", "train.learning_rate=1e-5") == ALL
+    assert "learning_rate: 1e-05" in (baseline.folder / "params.yaml").read_text()
     baseline.run(*experiment, "--queue", "--name", "queued", "-S", "model.activation=tanh")
     # The queue must run the code it was queued with, not what stands in the workspace by then.
     (baseline.folder / "src/titles/networks.py").write_text("raise RuntimeError('not my code')")
-    baseline.run("dvc", "queue", "start")
-    baseline.run("dvc", "queue", "logs", "--follow", "queued")
-    shown = json.loads(baseline.run("dvc", "exp", "show", "--json"))
-    names = {experiment["name"]: experiment for row in shown for experiment in row["experiments"] or []}
-    assert names["queued"]["revs"][0]["data"]["params"]["params.yaml"]["data"]["model"]["activation"] == "tanh"
-    baseline.run("git", "reset", "--quiet")
+    baseline.run("dvc", "exp", "run", "--run-all")
+    assert re.search(r"queued .* Success", baseline.run("dvc", "queue", "status"))
+    shown = {row["name"]: row for row in json.loads(baseline.run("dvc", "exp", "show", "--json"))[1]["experiments"]}
+    params = shown["queued"]["revs"][0]["data"]["params"]["params.yaml"]["data"]
+    assert (params["data"]["raw"], params["model"]["activation"]) == ("data/shop", "tanh")
+
+
+@pytest.mark.parametrize("way", ["add", "import-url", "import"])
+def test_titles_may_come_by_any_way_dvc_knows_into_a_temporary_checkout(
+    baseline: Repository, tmp_path: Path, way: str
+) -> None:
+    source = tmp_path / "source"
+    write_catalogue(source / "spanish.test.csv", rows=600, seed=3)
+    target = f"data/{way}/train.csv"
+    (baseline.folder / target).parent.mkdir()
+    if way == "add":
+        shutil.copyfile(source / "spanish.test.csv", baseline.folder / target)
+        baseline.run("dvc", "add", target)
+    elif way == "import-url":
+        baseline.run("dvc", "import-url", str(source / "spanish.test.csv"), target)
+    else:
+        publisher = Repository(source)
+        publisher.run("git", "init", "--quiet")
+        publisher.commit("titles")
+        baseline.run("dvc", "import", str(source), "spanish.test.csv", "--out", target)
+    baseline.commit(way)
+    printed = baseline.run("dvc", "exp", "run", "--temp", "-S", f"data.raw=data/{way}", "prepare")
+    assert "prepare: 600 read" in printed
+    assert "passed over" not in printed
 
 
 def test_a_clone_gets_data_and_models_from_a_remote_without_running_anything(

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from titles.errors import InputError
-from titles.raw import COLUMNS, NO_VALUES, Row, find_files
+from titles.formats import COLUMNS, NO_VALUES, Row
+from titles.raw import find_files
 
 ROWS = [
     {"title": 'Mesa "redonda", de pino', "category": "TABLES", "language": "spanish", "label_quality": "reliable"},

@@ -8,6 +8,7 @@ calibration.csv          how often a network is right when it is that sure
 """
 
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ from titles.networks import predict
 from titles.outputs import fresh
 from titles.progress import Progress
 from titles.ragged import Ragged
+
+log = logging.getLogger(__name__)
 
 Metrics = dict[str, "float | dict[str, float]"]
 
@@ -66,6 +69,8 @@ def evaluate(
     said = _predict(networks, test.titles, np.array(test.labels), spelling)
     titles = pd.read_parquet(prepared / "test.parquet")
     metrics = {name: _metrics(test.labels, predictions, titles) for name, predictions in said.items()}
+    for name, of_network in metrics.items():
+        log.info("%s: balanced accuracy %.4f", name, of_network["balanced_accuracy"])
     results.mkdir(parents=True, exist_ok=True)
     (results / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     tables = {

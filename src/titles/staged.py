@@ -12,7 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from titles.raw import COLUMNS, RawFile, Row
+from titles.formats import COLUMNS, Row
+from titles.raw import RawFile
 
 BROKEN_UTF8 = "broken UTF-8"
 BATCH_ROWS = 65_536

@@ -1,0 +1,142 @@
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from titles.classifier import Classifier
+from titles.cleaning import clean
+from titles.embedded import Labelled, Lexicon
+from titles.encoding import EmbedParams, embed
+from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
+from titles.model import NETWORKS, fit, load
+from titles.networks import predict
+from titles.ragged import Ragged
+
+EMBED = EmbedParams(dimension=6, min_count=2, subword_lengths=(3, 4), subword_buckets=97, word_vectors=None)
+MODEL = ModelParams("relu", "trained", dropout=0.1, word_dropout=0.1)
+OWN = {"mlp": MlpParams((8,)), "cnn": CnnParams(8, (1, 2))}
+TRAIN = TrainParams(0, 1, 2, 2, 4, 0.05, 0.0, 0.0, "none")
+
+TITLES = {
+    "train": [("Mesa roja", "HOME"), ("Silla y mesa", "HOME"), ("Zapato rojo", "SHOES"), ("Bota zapato", "SHOES")] * 3
+    + [("Taladro", "TOOLS"), ("Sierra taladro", "TOOLS")],
+    "validation": [("mesa", "HOME"), ("bota", "SHOES")],
+    # Words that train has once or never are known by their spelling alone, and train lacks a category.
+    "test": [
+        ("Mesón 80 cm", "HOME"),
+        ("sierra", "TOOLS"),
+        ("ñandú", "ANIMALS"),
+        ("¡¿...?!", "HOME"),
+        ("bota BOTA", "SHOES"),
+    ],
+}
+TEST = [title for title, _ in TITLES["test"]]
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def trained(request, tmp_path_factory):
+    """The folder of the embedded titles, and that of a network fitted to them."""
+    root = tmp_path_factory.mktemp(request.param)
+    for split, rows in TITLES.items():
+        folder = root / ("reduced" if split == "train" else "prepared")
+        folder.mkdir(exist_ok=True)
+        table = pd.DataFrame(rows, columns=["title", "category"])
+        table.assign(cleaned=table.title.map(clean)).to_parquet(folder / f"{split}.parquet")
+    vectors = root / "vectors.npy"
+    embed(root / "prepared", root / "reduced", root / "word_vectors", root / "embedded", vectors, EMBED)
+    own = OWN[request.param]
+    fit(request.param, root / "embedded", vectors, root / "model", root / "history.csv", MODEL, own, TRAIN)
+    return root / "embedded", root / "model"
+
+
+@pytest.fixture(scope="module")
+def classifier(trained):
+    return Classifier.load(trained[1])
+
+
+@pytest.mark.parametrize("top", [1, 2, 3])
+def test_every_title_gets_its_best_categories_in_the_order_of_the_titles(classifier, top):
+    found = classifier.predict(TEST, top)
+    assert list(found.columns) == ["title", "category", "probability"]
+    assert found.title.tolist() == [title for title in TEST for _ in range(top)]
+    assert all(group.nunique() == top for _, group in found.category.groupby(found.index // top))
+    assert set(found.category) <= {"HOME", "SHOES", "TOOLS"}
+
+
+def test_probabilities_fall_from_the_best_and_those_of_all_categories_add_up_to_one(classifier):
+    probabilities = classifier.predict(TEST, top=3).probability.to_numpy().reshape(-1, 3)
+    assert ((probabilities >= 0) & (probabilities <= 1)).all()
+    assert (np.diff(probabilities, axis=1) <= 0).all()
+    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
+
+
+def test_fewer_categories_are_the_best_of_more(classifier):
+    more = classifier.predict(TEST, top=3)
+    pd.testing.assert_frame_equal(classifier.predict(TEST), more[::3].reset_index(drop=True))
+
+
+def test_predictions_are_those_of_the_network_on_the_embedded_titles(trained, classifier):
+    embedded, model = trained
+    network, lexicon = load(model)
+    titles = Labelled.load(embedded, "test").titles
+    logits = torch.cat(list(predict(network, titles, Ragged.load(embedded, "spelling"))))
+    best = logits.softmax(1).topk(3)
+    found = classifier.predict(TEST, top=3)
+    assert found.category.tolist() == [lexicon.categories[label] for label in best.indices.flatten()]
+    np.testing.assert_allclose(found.probability, best.values.flatten(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("title", ["", "   ", "¡¿...?!", "電話", "xyzzy", "x", "xyzzy 12345 qwerty"])
+def test_a_title_of_no_known_word_gets_a_prediction_alone_and_among_others(classifier, title):
+    alone = classifier.predict([title])
+    among = classifier.predict(["mesa roja", title, "mesa"])[1:2].reset_index(drop=True)
+    pd.testing.assert_frame_equal(among, alone, rtol=1e-5)
+    assert alone.title.tolist() == [title]
+
+
+def test_an_unknown_word_counts_by_its_spelling(classifier):
+    spelled, other = classifier.predict(["mesita", "qwerty"]).probability
+    assert spelled != other
+
+
+@pytest.mark.parametrize(
+    "title", ["silla y bota", "SILLA Y BOTA", "Sílla  ý botâ!", "  silla/y-bota", "si\u0301lla y bota"]
+)
+def test_case_accents_and_punctuation_do_not_matter(classifier, title):
+    expected = classifier.predict(["Silla y bota"], top=3).drop(columns="title")
+    pd.testing.assert_frame_equal(classifier.predict([title], top=3).drop(columns="title"), expected)
+
+
+def test_what_a_title_gets_does_not_depend_on_the_others(classifier):
+    together = classifier.predict(TEST, top=3).probability
+    alone = pd.concat([classifier.predict([title], top=3).probability for title in TEST], ignore_index=True)
+    np.testing.assert_allclose(together, alone, rtol=1e-5)
+
+
+def test_more_titles_than_a_batch_are_all_predicted(classifier):
+    found = classifier.predict(TEST * 500)
+    assert found.title.tolist() == TEST * 500
+    np.testing.assert_allclose(found.probability, np.tile(classifier.predict(TEST).probability, 500), rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [tuple, np.array, lambda titles: pd.Series(titles, index=range(7, 12))])
+def test_titles_may_come_in_any_sequence(classifier, kind):
+    pd.testing.assert_frame_equal(classifier.predict(kind(TEST)), classifier.predict(TEST))
+
+
+def test_no_titles_get_no_rows(classifier):
+    found = classifier.predict([])
+    assert (len(found), list(found.columns)) == (0, ["title", "category", "probability"])
+
+
+def test_the_folder_may_be_moved_and_is_all_a_classifier_needs(trained, classifier, tmp_path, monkeypatch):
+    shutil.copytree(trained[1], tmp_path / "elsewhere" / "model")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    pd.testing.assert_frame_equal(Classifier.load("model").predict(TEST, 3), classifier.predict(TEST, 3))
+
+
+def test_a_category_that_train_lacks_is_in_the_lexicon_but_never_predicted(trained, classifier):
+    assert Lexicon.load(trained[1]).categories == ["HOME", "SHOES", "TOOLS", "ANIMALS"]
+    assert "ANIMALS" not in set(classifier.predict(TEST, top=3).category)

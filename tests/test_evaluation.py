@@ -1,0 +1,276 @@
+import json
+from itertools import permutations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss
+
+from titles.classifier import Classifier
+from titles.encoding import EmbedParams, embed
+from titles.evaluation import evaluate
+from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
+from titles.model import fit
+
+EMBED = EmbedParams(dimension=16, min_count=1, subword_lengths=(4,), subword_buckets=997, word_vectors=None)
+MODEL = ModelParams("tanh", "trained", dropout=0.0, word_dropout=0.0)
+OWN = {"mlp": MlpParams((16,)), "cnn": CnnParams(16, (1, 2))}
+TRAIN = TrainParams(0, 1, 2, 2, 4, 0.02, 0.0, 0.0, "none")
+NAMES = ["mlp", "cnn", "mean"]
+
+# Each word of train stands in one category alone, so both networks give a title of its words that category.
+KNOWN = {"HOME": "mesa silla", "SHOES": "zapato bota", "TOOLS": "taladro sierra", "BOOKS": "libro novela"}
+TRAINING = [(word, category) for category, words in KNOWN.items() for word in words.split()] * 40
+TEST = [
+    ("mesa", "HOME", "spanish", "reliable"),
+    ("silla", "HOME", "spanish", "unreliable"),
+    ("mesa silla", "HOME", "portuguese", "unreliable"),
+    ("zapato", "HOME", "portuguese", "unreliable"),
+    ("zapato zapato", "HOME", "spanish", "unreliable"),
+    ("bota", "SHOES", "spanish", "reliable"),
+    ("zapato bota", "SHOES", "portuguese", "unreliable"),
+    ("bota bota", "TOOLS", "portuguese", "reliable"),
+    ("taladro", "TOOLS", "spanish", "unreliable"),
+    ("sierra", "ANIMALS", "spanish", "unreliable"),
+]
+PREDICTED = ["HOME"] * 3 + ["SHOES"] * 5 + ["TOOLS"] * 2
+RECALLS = {"ANIMALS": 0, "HOME": 3 / 5, "SHOES": 1, "TOOLS": 1 / 2}
+UNLABELLED = [("10", "libro"), ("9", "taladro"), ("007", "bota"), ("b", "silla"), ("a", "novela")]
+
+
+class Work:
+    """Prepared and embedded titles and two networks fitted to them."""
+
+    def __init__(self, root, test=TEST, unlabelled=None):
+        self.root = root
+        self.prepared, self.embedded = root / "prepared", root / "embedded"
+        self.write("reduced", "train", [(*row, "spanish", "reliable") for row in TRAINING])
+        self.write("prepared", "validation", [(*row, "spanish", "reliable") for row in TRAINING[:8]])
+        self.write("prepared", "test", test)
+        if unlabelled:
+            table = pd.DataFrame(unlabelled, columns=["id", "title"])
+            table.assign(cleaned=table.title, language="unknown").to_parquet(self.prepared / "unlabelled.parquet")
+        vectors = root / "vectors.npy"
+        embed(self.prepared, root / "reduced", root / "word_vectors", self.embedded, vectors, EMBED)
+        for name, own in OWN.items():
+            fit(name, self.embedded, vectors, root / name, root / f"{name}.csv", MODEL, own, TRAIN)
+
+    def write(self, folder, split, rows):
+        (self.root / folder).mkdir(exist_ok=True)
+        table = pd.DataFrame(rows, columns=["title", "category", "language", "label_quality"])
+        table.assign(cleaned=table.title).to_parquet(self.root / folder / f"{split}.parquet")
+
+    def evaluate(self, results="results", predicted="predicted"):
+        models = {name: self.root / name for name in OWN}
+        return evaluate(models, self.prepared, self.embedded, self.root / results, self.root / predicted)
+
+    def table(self, name):
+        return pd.read_csv(self.root / "results" / f"{name}.csv")
+
+    @property
+    def predicted(self):
+        return pd.read_parquet(self.root / "predicted" / "test.parquet")
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    made = Work(tmp_path_factory.mktemp("work"))
+    made.metrics = made.evaluate()
+    return made
+
+
+def probabilities_of(work, titles, name):
+    """[titles, categories in alphabetical order], as the classifier of that name gives them."""
+    if name == "mean":
+        return np.mean([probabilities_of(work, titles, network) for network in OWN], axis=0)
+    found = Classifier.load(work.root / name).predict(list(titles), top=4)
+    ordered = found.assign(row=found.index // 4).sort_values(["row", "category"])
+    probabilities = ordered.probability.to_numpy(float).reshape(-1, 4)
+    return probabilities / probabilities.sum(1, keepdims=True)
+
+
+each_network = pytest.mark.parametrize("name", NAMES)
+
+
+def test_the_folders_hold_what_the_module_says_and_nothing_else(work):
+    assert sorted(path.name for path in (work.root / "results").iterdir()) == [
+        "calibration.csv",
+        "confused_pairs.csv",
+        "metrics.json",
+        "recall_by_category.csv",
+        "recall_curve.csv",
+    ]
+    assert [path.name for path in (work.root / "predicted").iterdir()] == ["test.parquet"]
+
+
+def test_the_metrics_are_written_as_they_are_returned_for_both_networks_and_their_mean(work):
+    written = json.loads((work.root / "results" / "metrics.json").read_text())
+    assert written == work.metrics
+    assert list(written) == NAMES
+    assert [list(metrics) for metrics in written.values()] == [
+        [
+            "balanced_accuracy",
+            "accuracy",
+            "top5_accuracy",
+            "macro_f1",
+            "loss",
+            "balanced_accuracy_by_language",
+            "balanced_accuracy_by_label_quality",
+        ]
+    ] * 3
+
+
+@each_network
+def test_the_predictions_stand_beside_the_test_titles_in_their_order(work, name):
+    pd.testing.assert_frame_equal(
+        work.predicted[["title", "category", "language", "label_quality"]],
+        pd.DataFrame(TEST, columns=["title", "category", "language", "label_quality"]),
+    )
+    assert work.predicted[name].tolist() == PREDICTED
+
+
+@each_network
+def test_every_metric_is_the_one_counted_by_hand(work, name):
+    # HOME, SHOES and TOOLS are given to 3, 5 and 2 titles; ANIMALS, which train lacks, to none.
+    f1 = [2 * 3 / (5 + 3), 2 * 2 / (2 + 5), 2 * 1 / (2 + 2), 0]
+    expected = {
+        "balanced_accuracy": np.mean(list(RECALLS.values())),
+        "accuracy": 6 / 10,
+        "top5_accuracy": 9 / 10,
+        "macro_f1": np.mean(f1),
+    }
+    found = {key: work.metrics[name][key] for key in expected}
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+@each_network
+def test_balanced_accuracy_and_f1_are_those_of_scikit_learn(work, name):
+    true, predicted = work.predicted.category, work.predicted[name]
+    assert work.metrics[name]["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(true, predicted), abs=1e-6)
+    macro_f1 = f1_score(true, predicted, average="macro", zero_division=0)
+    assert work.metrics[name]["macro_f1"] == pytest.approx(macro_f1, abs=1e-6)
+
+
+@each_network
+@pytest.mark.parametrize("column", ["language", "label_quality"])
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+def test_balanced_accuracy_of_a_group_is_over_the_categories_of_its_titles(work, name, column):
+    expected = {
+        group: pytest.approx(balanced_accuracy_score(rows.category, rows[name]), abs=1e-6)
+        for group, rows in work.predicted.groupby(column)
+    }
+    assert len(expected) == 2
+    assert work.metrics[name][f"balanced_accuracy_by_{column}"] == expected
+
+
+@each_network
+def test_the_loss_is_over_the_titles_whose_category_train_has(work, name):
+    rows = work.predicted[work.predicted.category != "ANIMALS"]
+    probabilities = probabilities_of(work, rows.title, name)
+    expected = log_loss(rows.category, probabilities, labels=sorted(KNOWN))
+    assert work.metrics[name]["loss"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_confidence_is_the_probability_of_the_category_the_mean_gives(work):
+    probabilities = probabilities_of(work, work.predicted.title, "mean")
+    np.testing.assert_allclose(work.predicted.confidence, probabilities.max(1), rtol=1e-5)
+    assert work.predicted["mean"].tolist() == [sorted(KNOWN)[label] for label in probabilities.argmax(1)]
+
+
+def test_the_recall_of_every_test_category_stands_worst_first(work):
+    table = work.table("recall_by_category")
+    assert list(table.columns) == ["category", "test_titles", *NAMES]
+    assert table[["category", "test_titles"]].values.tolist() == [
+        ["ANIMALS", 1],
+        ["TOOLS", 2],
+        ["HOME", 5],
+        ["SHOES", 2],
+    ]
+    for name in NAMES:
+        assert table[name].tolist() == [RECALLS[category] for category in table.category]
+
+
+def test_the_recall_curve_rises_to_all_categories(work):
+    table = work.table("recall_curve")
+    expected = [[0.25, 0, 0, 0], [0.5, 0.5, 0.5, 0.5], [0.75, 0.6, 0.6, 0.6], [1, 1, 1, 1]]
+    assert (list(table.columns), table.values.tolist()) == (["share", *NAMES], expected)
+
+
+def test_confused_pairs_count_titles_and_their_share_of_the_true_category(work):
+    table = work.table("confused_pairs")
+    assert list(table.columns) == ["category", "taken_for", "titles", "share", "pair"]
+    assert table.values.tolist() == [
+        ["HOME", "SHOES", 2, 2 / 5, "HOME → SHOES"],
+        ["ANIMALS", "TOOLS", 1, 1.0, "ANIMALS → TOOLS"],
+        ["TOOLS", "SHOES", 1, 1 / 2, "TOOLS → SHOES"],
+    ]
+
+
+def test_calibration_has_a_row_for_every_tenth_of_confidence(work):
+    table = work.table("calibration")
+    assert list(table.columns) == ["confidence", *NAMES]
+    assert table.confidence.tolist() == [0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95]
+
+
+def test_calibration_is_the_share_of_titles_that_are_right_when_a_network_is_that_sure(tmp_path):
+    words = [(word, category) for word, category in TRAINING[:8]]
+    mixed = [
+        (f"{one} {other}", category, "spanish", "reliable") for (one, category), (other, _) in permutations(words, 2)
+    ]
+    unsure = Work(tmp_path, test=mixed)
+    unsure.evaluate()
+    predicted, calibration = unsure.predicted, unsure.table("calibration")
+    for name in NAMES:
+        tenths = probabilities_of(unsure, predicted.title, name).max(1) * 10 // 1
+        right = (predicted[name] == predicted.category).groupby(tenths).mean()
+        assert len(right) > 2
+        np.testing.assert_allclose(calibration[name], right.reindex(range(10)), atol=1e-6)
+
+
+def test_two_runs_write_the_same_bytes(work):
+    def contents(run):
+        work.evaluate(f"results_{run}", f"predicted_{run}")
+        folders = [work.root / f"results_{run}", work.root / f"predicted_{run}"]
+        return {path.name: path.read_bytes() for folder in folders for path in folder.iterdir()}
+
+    assert contents("first") == contents("again")
+
+
+def test_more_test_titles_than_a_batch_measure_the_same(work, tmp_path):
+    often = Work(tmp_path, test=TEST * 250)
+    found = often.evaluate()
+    for name in NAMES:
+        assert found[name].pop("loss") == pytest.approx(work.metrics[name]["loss"], abs=1e-4)
+        assert found[name] == {key: value for key, value in work.metrics[name].items() if key != "loss"}
+    assert often.predicted["mean"].tolist() == PREDICTED * 250
+
+
+def test_without_a_mistake_no_pair_is_confused(tmp_path):
+    flawless = Work(tmp_path, test=[row for row, label in zip(TEST, PREDICTED, strict=True) if row[1] == label])
+    metrics = flawless.evaluate()
+    assert [metrics[name]["balanced_accuracy"] for name in NAMES] == [1, 1, 1]
+    assert flawless.table("confused_pairs").empty
+    assert len(flawless.table("calibration")) == 10
+
+
+def test_a_language_that_is_not_known_is_a_language_of_its_own(tmp_path):
+    metrics = Work(tmp_path, test=[(title, category, "unknown", "unknown") for title, category, *_ in TEST]).evaluate()
+    assert metrics["mlp"]["balanced_accuracy_by_language"] == {"unknown": metrics["mlp"]["balanced_accuracy"]}
+    assert metrics["mlp"]["balanced_accuracy_by_label_quality"] == {"unknown": metrics["mlp"]["balanced_accuracy"]}
+
+
+def test_a_test_of_untrained_categories_alone_scores_zero_in_numbers_that_json_knows(tmp_path):
+    metrics = Work(tmp_path, test=[("sierra", "ANIMALS", "spanish", "reliable")]).evaluate()
+    assert [metrics[name]["balanced_accuracy"] for name in NAMES] == [0, 0, 0]
+    assert "NaN" not in (tmp_path / "results" / "metrics.json").read_text()
+
+
+def test_unlabelled_titles_become_a_submission_in_the_order_of_their_file(tmp_path):
+    submitting = Work(tmp_path, unlabelled=UNLABELLED)
+    submitting.evaluate()
+    assert (tmp_path / "predicted" / "submission.csv").read_text() == (
+        "id,category\n10,BOOKS\n9,TOOLS\n007,SHOES\nb,HOME\na,BOOKS\n"
+    )
+    (submitting.prepared / "unlabelled.parquet").unlink()
+    submitting.evaluate()
+    assert [path.name for path in (tmp_path / "predicted").iterdir()] == ["test.parquet"]
