@@ -1,4 +1,4 @@
-"""Numbered titles in; the trained MLP, ready for use, and its history by epoch out."""
+"""Numbered titles in; the trained MLP, ready for use, out."""
 
 from pathlib import Path
 
@@ -11,7 +11,6 @@ def train_mlp(
     embedded: Path,
     vectors: Path,
     folder: Path,
-    history: Path,
     *,
     run: Run,
     model: ModelParams,
@@ -22,8 +21,8 @@ def train_mlp(
     # Imported here, so that a wrong parameter is refused before torch costs its seconds.
     from titles.model import fit
 
-    fit("mlp", embedded, vectors, folder, history, model, mlp, train, run.log_epoch)
-    run.log_artifact(history)
+    fit("mlp", embedded, vectors, folder, model, mlp, train, run.log_epoch)
+    run.log_artifact(folder / "history.csv")
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def trained(request, tmp_path_factory):
     vectors = root / "vectors.npy"
     embed(root / "prepared", root / "reduced", root / "word_vectors", root / "embedded", vectors, EMBED)
     own = OWN[request.param]
-    fit(request.param, root / "embedded", vectors, root / "model", root / "history.csv", MODEL, own, TRAIN)
+    fit(request.param, root / "embedded", vectors, root / "model", MODEL, own, TRAIN)
     return root / "embedded", root / "model"
 
 

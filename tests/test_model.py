@@ -49,8 +49,7 @@ def embedded(tmp_path):
 def fitted(embedded, name):
     """The model folder of a network trained on `embedded`."""
     root = embedded.parent
-    history = root / "history" / f"{name}.csv"
-    fit(name, embedded, root / "vectors.npy", root / "models" / name, history, MODEL, OWN[name], PARAMS)
+    fit(name, embedded, root / "vectors.npy", root / "models" / name, MODEL, OWN[name], PARAMS)
     return root / "models" / name
 
 
@@ -90,7 +89,7 @@ def test_a_model_folder_needs_no_other_file(embedded, tmp_path_factory, name):
 @both_networks
 def test_two_fits_give_the_same_bytes(embedded, tmp_path, name):
     def contents():
-        files = [*fitted(embedded, name).iterdir(), tmp_path / "history" / f"{name}.csv"]
+        files = [*fitted(embedded, name).iterdir()]
         return {path.name: path.read_bytes() for path in files}
 
     assert contents() == contents()
@@ -100,8 +99,7 @@ def test_training_starts_from_the_given_vectors(embedded, tmp_path):
     vectors = np.arange(24, dtype=np.float32).reshape(4, 6)
     np.save(tmp_path / "vectors.npy", vectors)
     frozen = ModelParams("gelu", "frozen", dropout=0.0, word_dropout=0.0)
-    arguments = (embedded, tmp_path / "vectors.npy", tmp_path / "mlp", tmp_path / "history.csv")
-    fit("mlp", *arguments, frozen, OWN["mlp"], PARAMS)
+    fit("mlp", embedded, tmp_path / "vectors.npy", tmp_path / "mlp", frozen, OWN["mlp"], PARAMS)
     np.testing.assert_array_equal(load(tmp_path / "mlp")[0].word_vectors.own.weight.detach(), vectors)
 
 

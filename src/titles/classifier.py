@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 from torch import nn
 
 from titles.cleaning import clean
@@ -40,13 +39,10 @@ class Classifier:
         numbered = number_words(words, pa.concat_arrays([self.vocabulary, unknown]))
         spelling = self.spelling.followed_by(self._spell(unknown.to_pylist()))
         best = [logits.softmax(1).topk(top) for logits in predict(self.network, numbered, spelling)]
-        return pd.DataFrame(
-            {
-                "title": np.repeat(np.array(titles, object), top),
-                "category": self.categories[torch.cat([batch.indices for batch in best]).flatten().numpy()],
-                "probability": torch.cat([batch.values for batch in best]).flatten().numpy(),
-            }
-        )
+        labels = np.concatenate([np.empty(0, np.int64), *(batch.indices.flatten() for batch in best)])
+        probabilities = np.concatenate([np.empty(0, np.float32), *(batch.values.flatten() for batch in best)])
+        title = np.repeat(np.array(titles, object), top)
+        return pd.DataFrame({"title": title, "category": self.categories[labels], "probability": probabilities})
 
     def _spell(self, words: list[str]) -> Ragged:
         return spell(words, self.lexicon.subword_lengths, self.lexicon.subword_buckets)

@@ -5,10 +5,12 @@ recall_by_category.csv   every category, the worst first
 recall_curve.csv         the recalls of each network in ascending order
 confused_pairs.csv       which categories are most often taken for which
 calibration.csv          how often a network is right when it is that sure
+NAME_history.csv         how each network was trained, a row an epoch
 """
 
 import json
 import logging
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +83,8 @@ def evaluate(
     }
     for name, table in tables.items():
         table.round(DIGITS).to_csv(results / f"{name}.csv", index=False, lineterminator="\n")
+    for name, folder in models.items():
+        shutil.copyfile(folder / "history.csv", results / f"{name}_history.csv")
     for name, predictions in said.items():
         titles[name] = categories[predictions.best]
     titles.assign(confidence=said["mean"].confidence).to_parquet(fresh(predicted) / "test.parquet")
@@ -125,7 +129,7 @@ def _metrics(labels: NDArray[np.int32], said: Predictions, titles: pd.DataFrame)
         "accuracy": float((said.best == labels).mean()),
         "top5_accuracy": float((said.labels == labels[:, None]).any(1).mean()),
         "macro_f1": float(f1_score(labels, said.best, average="macro", labels=np.unique(labels), zero_division=0)),
-        "loss": float(np.nanmean(losses)),
+        "loss": float(np.nansum(losses) / max(1, np.count_nonzero(~np.isnan(losses)))),
     }
     for column in ("language", "label_quality"):
         groups = titles.groupby(column).indices
@@ -166,7 +170,7 @@ def _confused_pairs(
     sizes = titles.category.value_counts()
     wrong = titles[titles.category != titles.taken_for]
     pairs = wrong.value_counts().reset_index(name="titles")
-    pairs["share"] = pairs.titles / pairs.category.map(sizes)
+    pairs["share"] = pairs.titles / pairs.category.map(sizes).astype(float)
     pairs["pair"] = pairs.category + " → " + pairs.taken_for
     return pairs.sort_values(["titles", "share", "pair"], ascending=[False, False, True]).head(CONFUSED_PAIRS)
 

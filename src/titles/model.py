@@ -3,6 +3,7 @@
 network.json         how it was built
 lexicon.json         its words and categories
 weights.safetensors  its weights
+history.csv          how it was trained, a row an epoch
 """
 
 import json
@@ -30,13 +31,12 @@ def fit(
     embedded: Path,
     vectors: Path,
     folder: Path,
-    history: Path,
     model: ModelParams,
     own: MlpParams | CnnParams,
     params: TrainParams,
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> list[Epoch]:
-    """Builds the network `name` for the titles of `embedded`, trains it, writes its model folder and its history."""
+    """Builds the network `name` for the titles of `embedded`, trains it, writes its model folder."""
     set_determinism(params)
     lexicon = Lexicon.load(embedded)
     start = np.load(vectors)
@@ -60,7 +60,7 @@ def fit(
         params,
         on_epoch,
     )
-    write_history(epochs, history)
+    write_history(epochs, folder / "history.csv")
     return epochs
 
 

@@ -175,7 +175,6 @@ def _log_epoch(epoch: Epoch, is_best: bool, params: TrainParams, seconds: float)
 
 def write_history(history: list[Epoch], path: Path) -> None:
     """A CSV file with a row an epoch, for the learning curves."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Epoch)], lineterminator="\n")
         writer.writeheader()

@@ -12,6 +12,7 @@ from typing import IO
 
 from titles.demo.catalogue import Category, categories, weights
 from titles.demo.seller import Seller
+from titles.errors import InputError
 from titles.progress import Progress
 
 HEADER = ("title", "label_quality", "language", "category")
@@ -65,6 +66,10 @@ def main() -> None:
     parser.add_argument("--categories", type=int, default=176)
     parser.add_argument("--seed", type=int, default=2019)
     options = parser.parse_args()
+    try:
+        categories(options.categories)
+    except InputError as error:
+        parser.error(str(error))
     options.path.parent.mkdir(parents=True, exist_ok=True)
     with options.path.open("wb") as raw:
         # Without name and time in its header the compressed file is the same whenever and wherever it is written.
