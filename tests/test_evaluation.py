@@ -95,12 +95,20 @@ each_network = pytest.mark.parametrize("name", NAMES)
 def test_the_folders_hold_what_the_module_says_and_nothing_else(work):
     assert sorted(path.name for path in (work.root / "results").iterdir()) == [
         "calibration.csv",
+        "cnn_history.csv",
         "confused_pairs.csv",
         "metrics.json",
+        "mlp_history.csv",
         "recall_by_category.csv",
         "recall_curve.csv",
     ]
     assert [path.name for path in (work.root / "predicted").iterdir()] == ["test.parquet"]
+
+
+def test_the_history_of_every_network_is_that_of_its_model_folder(work):
+    trained = {name: (work.root / name / "history.csv").read_bytes() for name in OWN}
+    assert {name: (work.root / "results" / f"{name}_history.csv").read_bytes() for name in OWN} == trained
+    assert trained["mlp"] != trained["cnn"]
 
 
 def test_the_metrics_are_written_as_they_are_returned_for_both_networks_and_their_mean(work):

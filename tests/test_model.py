@@ -1,5 +1,7 @@
+import csv
 import json
 import shutil
+from dataclasses import asdict, replace
 from itertools import chain
 
 import numpy as np
@@ -83,7 +85,23 @@ def test_a_model_folder_needs_no_other_file(embedded, tmp_path_factory, name):
     numbered = number_words(split_words(pa.array(["silla mesita", "falda", ""])), pa.array(words))
     spelling = spell(words, lexicon.subword_lengths, lexicon.subword_buckets)
     assert torch.equal(logits(network, numbered, spelling), expected)
-    assert sorted(path.name for path in alone.iterdir()) == ["lexicon.json", "network.json", "weights.safetensors"]
+    assert sorted(path.name for path in alone.iterdir()) == [
+        "history.csv",
+        "lexicon.json",
+        "network.json",
+        "weights.safetensors",
+    ]
+
+
+@both_networks
+def test_the_history_of_a_model_folder_is_that_of_its_training(embedded, tmp_path, name):
+    reported, params = [], replace(PARAMS, epochs=3, patience=3)
+    folder = tmp_path / name
+    epochs = fit(name, embedded, tmp_path / "vectors.npy", folder, MODEL, OWN[name], params, reported.append)
+    with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows == [{column: str(value) for column, value in asdict(epoch).items()} for epoch in epochs]
+    assert reported == epochs and len(epochs) == 3
 
 
 @both_networks

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from titles.hyperparameters import ACTIVATIONS, CnnParams, MlpParams, ModelParams
 from titles.networks import CNN, MLP, Batch, Sizes, WordVectors, predict
@@ -31,14 +32,29 @@ def model_params(activation="relu", embeddings="trained", dropout=0.0, word_drop
 
 
 def build(name, **params):
-    """A network whose word vectors and biases are large enough for any fault to show in its logits."""
+    """A network whose word vectors, statistics and biases are large enough for any fault to show in its logits."""
     torch.manual_seed(0)
     kind, own = NETWORKS[name]
     network = kind(SIZES, model_params(**params), own)
     for path, weight in network.named_parameters():
         if "word_vectors" in path or "bias" in path:
             weight.data.normal_()
+    network.word_vectors.normalise.running_mean.normal_()
+    network.word_vectors.normalise.running_var.uniform_(0.5, 2)
     return network
+
+
+def without_normalisation(vectors):
+    vectors.normalise = nn.Identity()
+    return vectors
+
+
+def statistics(network):
+    return [buffer.clone() for buffer in network.word_vectors.normalise.buffers()]
+
+
+def same(some, others):
+    return all(torch.equal(one, other) for one, other in zip(some, others, strict=True))
 
 
 def logits(network, titles, batch_size=1024):
@@ -53,10 +69,53 @@ def test_a_batch_holds_each_distinct_word_once():
 
 
 def test_a_word_is_its_own_row_plus_the_mean_of_its_subwords_and_an_unknown_one_the_mean_alone():
-    vectors = build("mlp").word_vectors
+    vectors = without_normalisation(build("mlp").word_vectors)
     own, subwords = vectors.own.weight, vectors.subwords.weight
     expected = [own[0] + subwords[:2].mean(0), own[4], subwords[[6, 0]].mean(0), torch.zeros(SIZES.dimension)]
     torch.testing.assert_close(vectors(Batch.of(ragged([[0, 4, 5, 7]]), SPELLING)), torch.stack(expected))
+
+
+def test_training_normalises_by_the_distinct_words_of_the_batch_and_evaluation_by_those_of_training():
+    vectors, plain = build("mlp").word_vectors, without_normalisation(build("mlp").word_vectors)
+    batch = Batch.of(ragged([[0, 4, 0, 0], [5], [7, 5]]), SPELLING)
+    normalise, words = vectors.normalise, plain(batch)
+    assert len(words) == 4
+    means, variances, _ = statistics(build("mlp"))
+
+    def normalised(mean, variance):
+        return (words - mean) / (variance + normalise.eps).sqrt() * normalise.weight + normalise.bias
+
+    torch.testing.assert_close(vectors.train()(batch), normalised(words.mean(0), words.var(0, correction=0)))
+    expected = [0.9 * means + 0.1 * words.mean(0), 0.9 * variances + 0.1 * words.var(0)]
+    torch.testing.assert_close([normalise.running_mean, normalise.running_var], expected)
+    torch.testing.assert_close(vectors.eval()(batch), normalised(*expected))
+
+
+@both_networks
+def test_evaluation_does_not_change_the_running_statistics_and_training_does(name):
+    network = build(name).train()
+    before = statistics(network)
+    logits(network, TITLES, batch_size=2)
+    assert same(statistics(network), before)
+    network.train()(Batch.of(ragged(TITLES), SPELLING))
+    assert not any(torch.equal(now, then) for now, then in zip(statistics(network), before, strict=True))
+
+
+@both_networks
+@pytest.mark.parametrize("titles", [[[3], [3, 3]], [[7]], [[], []]], ids=["one word", "one unknown word", "no words"])
+def test_a_batch_without_two_distinct_words_is_trained_on_by_the_running_statistics(name, titles):
+    network = build(name).train()
+    before = statistics(network)
+    batch, ordinary = Batch.of(ragged(titles), SPELLING), Batch.of(ragged(TITLES), SPELLING)
+    found = network(batch)
+    assert found.isfinite().all() and torch.equal(found, network.eval()(batch))
+    network.train()(batch).logsumexp(1).sum().backward()
+    gradients = [weight.grad for weight in network.parameters()]
+    assert all(gradient.to_dense().isfinite().all() for gradient in gradients)
+    assert network.output.bias.grad.any()
+    assert same(statistics(network), before)
+    network(ordinary)
+    assert not torch.equal(network.word_vectors.normalise.running_mean, before[0])
 
 
 @both_networks
@@ -107,15 +166,20 @@ def test_every_activation_gives_logits_of_its_own(name):
 @both_networks
 @pytest.mark.parametrize("embeddings", ["frozen", "trained"])
 @pytest.mark.parametrize("titles", [TITLES, [[6], [7]], [[], []]], ids=["all kinds", "unknown words", "no words"])
-def test_only_trained_embeddings_get_gradients_and_these_are_sparse(name, embeddings, titles):
+def test_only_trained_embeddings_get_gradients_and_these_are_sparse_while_all_else_gets_dense_ones(
+    name, embeddings, titles
+):
     network = build(name, embeddings=embeddings).train()
     network(Batch.of(ragged(titles), SPELLING)).sum().backward()
-    of_vectors = [weight.grad for weight in network.word_vectors.parameters()]
+    gradients = {path: weight.grad for path, weight in network.named_parameters()}
+    of_vectors = [gradients.pop(f"word_vectors.{table}.weight") for table in ("own", "subwords")]
     if embeddings == "frozen":
         assert of_vectors == [None, None]
     else:
         assert all(gradient.is_sparse for gradient in of_vectors)
-    assert network.output.weight.grad is not None
+    assert {"word_vectors.normalise.weight", "word_vectors.normalise.bias", "output.weight"} <= gradients.keys()
+    assert all(gradient.layout == torch.strided for gradient in gradients.values())
+    assert not any(buffer.requires_grad for buffer in network.buffers())
 
 
 @both_networks
@@ -138,7 +202,7 @@ def test_given_vectors_become_own_rows_and_the_others_stay_as_the_seed_made_them
 
 def test_word_dropout_takes_whole_own_rows_and_only_while_training():
     torch.manual_seed(0)
-    vectors = WordVectors(Sizes(200, 1, 3, 2), model_params(word_dropout=0.25))
+    vectors = without_normalisation(WordVectors(Sizes(200, 1, 3, 2), model_params(word_dropout=0.25)))
     batch = Batch.of(ragged([range(200)]), ragged([[]] * 200))
     kept = (vectors.train()(batch) == vectors.own.weight).all(1)
     dropped = (vectors(batch) == 0).all(1)
@@ -147,7 +211,7 @@ def test_word_dropout_takes_whole_own_rows_and_only_while_training():
 
 
 def test_word_dropout_leaves_the_subwords():
-    vectors = build("mlp", word_dropout=0.999999).word_vectors.train()
+    vectors = without_normalisation(build("mlp", word_dropout=0.999999).word_vectors).train()
     batch = Batch.of(ragged([[0, 1, 2, 3, 4]]), SPELLING)
     assert torch.equal(vectors(batch), vectors.subwords(batch.buckets, batch.bucket_offsets))
 

@@ -65,23 +65,36 @@ def predicted(network, titles):
 
 @both_networks
 def test_a_network_learns_what_can_be_told_apart(tmp_path, name):
-    history, _, _ = run(tmp_path, name=name)
+    history, _, _ = run(tmp_path, name=name, epochs=24, patience=24)
     assert [history[-1].validation_accuracy, history[-1].validation_balanced_accuracy] == [1.0, 1.0]
     assert history[-1].train_loss < history[0].train_loss
     assert history[-1].validation_loss < history[0].validation_loss
 
 
 @both_networks
-def test_frozen_embeddings_stay_as_they_were(tmp_path, name):
+def test_frozen_embeddings_stay_as_they_were_and_all_else_is_trained(tmp_path, name):
     at_each_epoch = []
     run(
         tmp_path,
         name=name,
         model=replace(MODEL, embeddings="frozen"),
         epochs=2,
-        on_epoch=lambda _, network: at_each_epoch.append(network.word_vectors.own.weight.clone()),
+        on_epoch=lambda _, network: at_each_epoch.append({path: w.clone() for path, w in network.state_dict().items()}),
     )
-    assert torch.equal(at_each_epoch[0], at_each_epoch[1])
+    first, second = at_each_epoch
+    unchanged = {path for path in first if torch.equal(first[path], second[path])}
+    assert unchanged == {"word_vectors.own.weight", "word_vectors.subwords.weight"}
+
+
+@both_networks
+@pytest.mark.parametrize("embeddings", ["frozen", "trained"])
+@pytest.mark.parametrize("title", [[0], []], ids=["one word", "no words"])
+def test_titles_of_a_single_word_or_none_can_be_trained_on(tmp_path, name, embeddings, title):
+    titles = labelled([title] * 20, [0] * 15 + [1] * 5)
+    history, weights, _ = run(tmp_path, titles, titles, name, replace(MODEL, embeddings=embeddings))
+    assert all(weight.isfinite().all() for weight in load_file(weights).values())
+    assert history[-1].train_loss < history[0].train_loss
+    assert history[-1].validation_accuracy == 0.75
 
 
 @both_networks

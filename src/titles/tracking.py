@@ -106,7 +106,7 @@ def _open_store() -> tuple["MlflowClient", str]:
     root = main_root()
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
     # Two processes that open a new SQLite store at once break it, and create_experiment is a race on any store.
-    with FileLock(root / ".dvc" / "tmp" / "mlflow.lock"):
+    with FileLock(root / "mlflow.db.lock"):
         try:
             client = MlflowClient(uri)
             experiment = client.get_experiment_by_name(EXPERIMENT)
