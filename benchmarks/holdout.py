@@ -30,7 +30,8 @@ def held_out(rows: list[dict[str, str | None]], share: float, seed: int) -> set[
 
 
 def write(path: Path, rows: list[dict[str, str | None]]) -> None:
-    """Writes the challenge's columns as CSV."""
+    """Writes the challenge's columns as CSV to a new file, as the old one may be linked to DVC's cache."""
+    path.unlink(missing_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, ["title", "label_quality", "language", "category"], extrasaction="ignore")
         writer.writeheader()

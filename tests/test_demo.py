@@ -1,7 +1,9 @@
 """The invented shop, and the catalogue it wrote for data/demo."""
 
+import csv
 import gzip
 import io
+import os
 import random
 import re
 import subprocess
@@ -14,7 +16,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from titles.demo.__main__ import HEADER, generate, write
+from titles.demo.__main__ import HEADER, WRONG, WRONG_BUT_LIKE, _careless_label, generate, write
 from titles.demo.catalogue import categories, crossed, shop, weights, written
 from titles.demo.seller import Seller
 from titles.errors import InputError
@@ -222,3 +224,20 @@ def test_the_command_line_writes_equal_content_plain_and_compressed_and_equal_by
     assert first == again
     # No flags and no time in the header: two runs within a second would be equal by chance.
     assert first[3:8] == bytes(5)
+
+
+def test_the_stated_share_of_unreviewed_labels_is_wrong_and_most_of_it_on_categories_that_are_alike():
+    rng, shelf = random.Random(1), categories(176)
+    labels = [(category, _careless_label(rng, category, shelf)) for category in shelf * 200]
+    wrong = [(category, label) for category, label in labels if label != category.name]
+    alike = [label for category, label in wrong if label in category.like]
+    assert len(wrong) / len(labels) == pytest.approx(WRONG, abs=0.003)
+    # Categories that are like no other are taken for any.
+    assert WRONG_BUT_LIKE - 0.1 < len(alike) / len(wrong) <= WRONG_BUT_LIKE + 0.02
+
+
+@pytest.mark.skipif("TITLES_REAL_DATA" not in os.environ, reason="TITLES_REAL_DATA is not set")
+def test_most_categories_exist_in_the_challenge():
+    with gzip.open(Path(os.environ["TITLES_REAL_DATA"]) / "meli-es/train.csv.gz", "rt", encoding="utf-8") as file:
+        real = {row["category"] for row in csv.DictReader(file)}
+    assert len(real & {category.name for category in categories(176)}) >= 100

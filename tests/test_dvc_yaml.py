@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,7 @@ def test_a_stage_declares_the_sections_that_are_keywords_of_its_function(stage: 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_has_a_path_on_its_command_line_for_every_positional_argument(stage: str) -> None:
     positional = [p for p in signature(stage).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
-    python, flag, module, *arguments = STAGES[stage]["cmd"].split()
+    python, flag, module, *arguments = shlex.split(STAGES[stage]["cmd"])
     assert (python, flag, module) == ("python", "-m", f"stages.{stage}")
     assert len(arguments) == len(positional)
 
@@ -81,7 +82,7 @@ def test_a_stage_has_a_path_on_its_command_line_for_every_positional_argument(st
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_paths_on_a_command_line_are_those_declared(stage: str) -> None:
     data = [path for path in STAGES[stage]["deps"] if not path.endswith(".py")]
-    arguments = STAGES[stage]["cmd"].split()[3:]
+    arguments = shlex.split(STAGES[stage]["cmd"])[3:]
     for path in [*data, *outputs(stage)]:
         assert any(path == given or path.startswith(f"{given}/") for given in arguments), path
     for given in arguments:

@@ -208,3 +208,10 @@ def test_one_of_holds_the_names_of_its_table_alone():
     names = OneOf({"relu": "ReLU", "tanh": "Tanh"})
     assert [name for name in ("relu", "tanh", "ReLU", "", "rel") if name in names] == ["relu", "tanh"]
     assert str(names) == "out of relu, tanh"
+
+
+def test_a_cnn_without_widths_is_refused(tmp_path: Path):
+    path = tmp_path / "params.yaml"
+    path.write_text("\n".join(f"{name}: {{}}" for name in SECTIONS).replace("cnn: {}", "cnn: {filters: 8, widths: []}"))
+    with pytest.raises(InputError, match=r"cnn\.widths is \[\]; allowed: a list that is not empty"):
+        load_params(path, {"cnn": CnnParams})

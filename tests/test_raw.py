@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -322,3 +323,53 @@ def test_bytes_that_are_not_utf_8_arrive_as_lone_surrogates(tmp_path: Path, name
     rows = [{"title": "cafX", "category": "COFFEES"}]
     content = encoded(rows, name.removeprefix("train.")).replace(b"X", b"\xe9")
     assert titles_and_categories(rows_of(tmp_path, name, content)) == [("caf\udce9", "COFFEES")]
+
+
+@pytest.mark.parametrize(
+    "header", ['title,"category', '"title"x,category', 'title,"category\n' + "mesa,TABLES\n" * 30_000]
+)
+def test_a_header_that_is_no_csv_stops_the_run(tmp_path: Path, header: str):
+    with pytest.raises(InputError, match=r"train\.csv, line 1: the header is not CSV"):
+        find_files(folder_of(tmp_path, {"train.csv": header}))
+
+
+def test_rows_that_an_open_quote_swallowed_are_rejected_with_all_their_text(tmp_path: Path):
+    content = 'title,category\n"tv 32,TV\nsilla,SILLA\ncable",CABLE\nmesa,TABLES\n'
+    (file,) = find_files(folder_of(tmp_path, {"train.csv": content}))
+    swallowed, good = file.rows()
+    assert (swallowed.line, swallowed.values[1]) == (2, "tv 32,TV\nsilla,SILLA\ncable")
+    assert "a quote that should have closed" in str(swallowed.fault)
+    assert (good.line, good.fault) == (5, None)
+
+
+def test_a_quote_that_closes_in_another_row_of_too_many_fields_stops_the_run(tmp_path: Path):
+    content = 'title,category\nmesa,"TABLES\nsilla",CHAIRS\n'
+    (file,) = find_files(folder_of(tmp_path, {"train.csv": content}))
+    with pytest.raises(InputError, match=r"train\.csv, line 2: a quote opens there and closes in another row"):
+        list(file.rows())
+
+
+def test_bytes_of_a_parquet_file_that_are_no_utf8_arrive_as_surrogates(tmp_path: Path):
+    broken = pa.Array.from_buffers(pa.string(), 1, pa.array([b"caf\xe9"]).buffers())
+    pq.write_table(pa.table({"title": broken, "category": ["COFFEE"]}), tmp_path / "train.parquet")
+    (file,) = find_files(tmp_path)
+    assert [row.values[1] for row in file.rows()] == ["caf\udce9"]
+
+
+def test_a_parquet_column_of_lists_is_refused_by_name(tmp_path: Path):
+    pq.write_table(pa.table({"title": [["mesa"]], "category": ["TABLES"]}), tmp_path / "train.parquet")
+    with pytest.raises(InputError, match=r"column title is of type list<.*>; it must be text"):
+        find_files(tmp_path)
+
+
+def test_keys_that_the_first_object_leaves_out_are_found_in_later_ones(tmp_path: Path):
+    train = '{"category": "TABLES"}\n{"title": "mesa", "category": "TABLES"}\n'
+    test = '{"id": 1, "title": "mesa"}\n{"id": 2, "title": "silla", "category": "CHAIRS"}\n'
+    files = find_files(folder_of(tmp_path, {"train.jsonl": train, "test.jsonl": test}))
+    assert {file.split for file in files} == {"train", "test"}
+
+
+def test_a_list_where_text_should_be_is_a_fault(tmp_path: Path):
+    lines = '{"title": "mesa", "category": "TABLES"}\n{"title": ["mesa"], "category": "TABLES"}\n'
+    (file,) = find_files(folder_of(tmp_path, {"train.jsonl": lines}))
+    assert [row.fault for row in file.rows()] == [None, "a list or an object where text should be"]

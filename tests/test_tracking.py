@@ -70,7 +70,21 @@ def test_tracking_can_be_off(root: Path, monkeypatch: pytest.MonkeyPatch):
     assert not (root / "mlflow.db").exists()
 
 
-def test_metrics_the_store_does_not_take_cost_a_warning(root: Path, caplog: pytest.LogCaptureFixture):
+def test_what_the_store_does_not_take_costs_a_warning(root: Path, caplog: pytest.LogCaptureFixture):
     with tracked("reduce", {}) as run:
-        run.log_metrics({"a name MLflow refuses: ?": 1})
-    assert "MLflow did not take the metrics" in caplog.text
+        run.run_id = "gone"
+        run.log_metrics({"loss": 1})
+    assert "log_batch failed, the stage goes on" in caplog.text
+    assert "set_terminated failed, the stage goes on" in caplog.text
+
+
+def test_names_and_errors_that_quote_a_file_of_any_kind_are_logged(root: Path):
+    import mlflow
+
+    with pytest.raises(ValueError, match="caf"), tracked("evaluate", {}) as run:
+        run.log_metrics({"by_language": {"pt(BR)": 0.5, "español": 0.25}})
+        raise ValueError("caf\udce9")
+    client = mlflow.MlflowClient(f"sqlite:///{root}/mlflow.db")
+    logged = client.get_run(run.run_id)
+    assert logged.data.metrics == {"by_language.pt_BR_": 0.5, "by_language.español": 0.25}
+    assert logged.data.tags["error"] == "ValueError: caf\\udce9"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from titles.vocabulary import number_words, spell, split_words
+from titles.vocabulary import MOST_WORDS, number_words, spell, split_words
 
 WORDS = st.lists(st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=1, max_size=12), max_size=5)
 LENGTHS = st.lists(st.integers(2, 8), max_size=4)
@@ -73,3 +73,8 @@ def test_a_word_has_a_bucket_for_each_part_that_fits_in_it(word, lengths, bucket
 @pytest.mark.parametrize("lengths", [[], [3, 4]])
 def test_no_words_have_no_spelling(lengths):
     assert lists(spell([], lengths, 100)) == []
+
+
+def test_of_an_endless_title_the_first_words_count():
+    (words,) = split_words(pa.array([" ".join(map(str, range(1000)))])).to_pylist()
+    assert words == [str(number) for number in range(MOST_WORDS)]

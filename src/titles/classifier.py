@@ -22,7 +22,7 @@ class Classifier:
 
     def __init__(self, network: nn.Module, lexicon: Lexicon) -> None:
         self.network, self.lexicon = network, lexicon
-        self.categories = np.array(lexicon.categories)
+        self.categories = np.array(lexicon.categories[: lexicon.trained_categories])
         self.vocabulary = pa.array(lexicon.vocabulary, pa.string())
         self.spelling = self._spell(lexicon.vocabulary)
 
@@ -33,6 +33,7 @@ class Classifier:
 
     def predict(self, titles: Sequence[str], top: int = 1) -> pd.DataFrame:
         """The `top` categories of each title, the best first: `top` rows a title of title, category and probability."""
+        top = min(top, len(self.categories))
         words = split_words(pa.array([clean(title) for title in titles], pa.string()))
         used = pc.unique(words.flatten())
         unknown = used.filter(pc.invert(pc.is_in(used, value_set=self.vocabulary)))

@@ -21,8 +21,8 @@ from titles.limits import Interval
 from titles.outputs import fresh
 from titles.progress import Progress
 from titles.ragged import Ragged
-from titles.vocabulary import number_words, spell, split_words
-from titles.word_vectors import read_word_vectors
+from titles.vocabulary import MOST_WORDS, number_words, spell, split_words
+from titles.word_vectors import check_word_vectors, read_word_vectors
 
 log = logging.getLogger(__name__)
 
@@ -49,10 +49,12 @@ def embed(
     files = {"train": reduced / "train.parquet"}
     files |= {split: prepared / f"{split}.parquet" for split in ("validation", "test", "unlabelled")}
     files = {split: path for split, path in files.items() if path.exists()}
+    if params.word_vectors is not None:
+        check_word_vectors(word_vectors / params.word_vectors, params.dimension)
     with connected(fresh(embedded)) as (engine, _scratch):
         tables = {split: engine.read_parquet(path) for split, path in files.items()}
         lexicon, other_words = _lexicon(tables, params)
-        num_words = {split: int(_words(table).count().execute()) for split, table in tables.items()}
+        num_words = {split: _count_words(table) for split, table in tables.items()}
     lexicon.save(embedded)
     vectors.unlink(missing_ok=True)
     np.save(vectors, _starting_vectors(word_vectors, lexicon.vocabulary, params))
@@ -73,6 +75,12 @@ def embed(
 def _words(table: ir.Table) -> ir.Table:
     """A row for every word of every title."""
     return table.select(word=_.cleaned.split(" ").unnest()).filter(_.word != "")
+
+
+def _count_words(table: ir.Table) -> int:
+    """How many words `split_words` finds in all titles."""
+    words = ibis.least(_.cleaned.split(" ").length(), MOST_WORDS)
+    return int(table.filter(_.cleaned != "").select(words=words).words.sum().fill_null(0).execute())
 
 
 def _lexicon(tables: dict[str, ir.Table], params: EmbedParams) -> tuple[Lexicon, list[str]]:

@@ -19,11 +19,11 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score, recall_score
+from sklearn.metrics import f1_score
 from torch import Tensor, nn
 
 from titles.embedded import Labelled, Lexicon
-from titles.metrics import recalls
+from titles.metrics import balanced_accuracy, recalls
 from titles.model import load
 from titles.networks import predict
 from titles.outputs import fresh
@@ -125,7 +125,7 @@ def _metrics(labels: NDArray[np.int32], said: Predictions, titles: pd.DataFrame)
     """The loss is over the titles whose category train has; all else is over all."""
     losses = -np.log(np.maximum(said.true_probability, np.finfo(np.float32).tiny), dtype=np.float64)
     metrics: Metrics = {
-        "balanced_accuracy": _balanced_accuracy(labels, said.best),
+        "balanced_accuracy": balanced_accuracy(labels, said.best),
         "accuracy": float((said.best == labels).mean()),
         "top5_accuracy": float((said.labels == labels[:, None]).any(1).mean()),
         "macro_f1": float(f1_score(labels, said.best, average="macro", labels=np.unique(labels), zero_division=0)),
@@ -134,14 +134,10 @@ def _metrics(labels: NDArray[np.int32], said: Predictions, titles: pd.DataFrame)
     for column in ("language", "label_quality"):
         groups = titles.groupby(column).indices
         metrics[f"balanced_accuracy_by_{column}"] = {
-            str(group): round(_balanced_accuracy(labels[rows], said.best[rows]), DIGITS)
+            str(group): round(balanced_accuracy(labels[rows], said.best[rows]), DIGITS)
             for group, rows in groups.items()
         }
     return {name: round(value, DIGITS) if isinstance(value, float) else value for name, value in metrics.items()}
-
-
-def _balanced_accuracy(labels: NDArray[np.int32], predicted: NDArray[np.int64]) -> float:
-    return float(recall_score(labels, predicted, average="macro", labels=np.unique(labels), zero_division=0))
 
 
 def _recall_by_category(

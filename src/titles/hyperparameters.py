@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from titles.limits import Interval, OneOf
+from titles.limits import Interval, NotEmpty, OneOf
 
 # The classes of torch.nn by the name users know them by.
 ACTIVATIONS = {"relu": "ReLU", "sigmoid": "Sigmoid", "tanh": "Tanh", "gelu": "GELU", "silu": "SiLU"}
@@ -31,7 +31,7 @@ class MlpParams:
 @dataclass(frozen=True)
 class CnnParams:
     filters: Annotated[int, Interval("[1, 65536]")]
-    widths: tuple[Annotated[int, Interval("[1, 16]")], ...]
+    widths: Annotated[tuple[Annotated[int, Interval("[1, 16]")], ...], NotEmpty()]
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,16 @@ class Interval:
         return f"in {self.notation}"
 
 
+class NotEmpty:
+    """Lists that hold something."""
+
+    def __contains__(self, values: Collection[object]) -> bool:
+        return bool(values)
+
+    def __str__(self) -> str:
+        return "that is not empty"
+
+
 @dataclass(frozen=True)
 class OneOf:
     """The names a value may have; give it the very table the code looks the name up in."""

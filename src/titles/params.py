@@ -61,7 +61,7 @@ def _convert(value: object, hint: typing.Any) -> object:
     arguments = typing.get_args(hint)
     if typing.get_origin(hint) is typing.Annotated:
         kind, limit = arguments
-        allowed = f"{KINDS[kind]} {limit}"
+        allowed = f"{KINDS.get(kind, 'a list')} {limit}"
         try:
             converted = _convert(value, kind)
         except ValueError:

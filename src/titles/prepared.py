@@ -21,7 +21,7 @@ from titles.errors import InputError
 from titles.limits import Interval
 from titles.outputs import fresh
 from titles.raw import RawFile, find_files
-from titles.staged import BROKEN_UTF8, stage
+from titles.raw_table import BROKEN_UTF8, write_raw_table
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +43,8 @@ def prepare(raw: Path, prepared: Path, params: PrepareParams) -> dict[str, int]:
     """
     files = find_files(raw)
     with connected(fresh(prepared)) as (engine, scratch):
-        read = stage(files, scratch / "staged.parquet")
-        rows = _examined(engine.read_parquet(scratch / "staged.parquet"))
+        read = write_raw_table(files, scratch / "raw.parquet")
+        rows = _examined(engine.read_parquet(scratch / "raw.parquet"))
         _check_test_files(raw, rows)
         engine.to_parquet(_judged(rows, files, params), scratch / "judged.parquet")
         judged = engine.read_parquet(scratch / "judged.parquet")
@@ -54,9 +54,9 @@ def prepare(raw: Path, prepared: Path, params: PrepareParams) -> dict[str, int]:
     return counts
 
 
-def _examined(staged: ir.Table) -> ir.Table:
+def _examined(raw_table: ir.Table) -> ir.Table:
     """Adds `cleaned`, fills what may be absent, and says in `reason` why a row cannot be used by itself."""
-    named = staged.mutate(
+    named = raw_table.mutate(
         cleaned=cleaned(_.title.fill_null("")),
         id=_.id.strip().nullif(""),
         category=_.category.strip().nullif(""),

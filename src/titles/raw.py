@@ -87,7 +87,7 @@ def _recognise(path: Path, split: str, kind: str) -> RawFile:
         raise InputError(f"{path}: unknown compression {compression!r}; known are {known}")
     with path.open("rb") as stream:
         try:
-            columns = FORMATS[name].columns(decompressed(stream, compression))
+            columns = FORMATS[name].columns(decompressed(stream, compression), path)
         except DAMAGES as error:
             raise InputError(f"{path}: damaged ({error}); fetch it again") from None
     if split == "test" and "id" in columns and "category" not in columns:

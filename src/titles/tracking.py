@@ -6,9 +6,10 @@ where DVC's temporary experiments write too. TITLES_TRACKING=off runs without it
 
 import logging
 import os
+import re
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -29,25 +30,27 @@ NESTED_CHECKOUTS = ".dvc/tmp/exps"
 
 
 class Run:
-    """The run of the stage at work; without a client it logs nothing."""
+    """The run of the stage at work; without a client it logs nothing. What the store does not take costs a warning."""
 
     def __init__(self, client: "MlflowClient | None" = None, run_id: str = "") -> None:
         self.client, self.run_id = client, run_id
 
-    def log_metrics(self, metrics: Mapping[str, object], step: int = 0) -> None:
-        """Logs numbers, those of nested tables as `mlp.loss`. A failure costs a warning, not the stage."""
-        if self.client is None:
-            return
-        from mlflow.entities import Metric
-        from mlflow.exceptions import MlflowException
+    def log_params(self, params: Mapping[str, object]) -> None:
+        """Logs the values of nested tables, those of `model` as `model.activation`."""
+        if self.client:
+            from mlflow.entities import Param
 
-        now = int(time.time() * 1000)
-        try:
-            self.client.log_batch(
-                self.run_id, [Metric(key, float(str(value)), now, step) for key, value in flat(metrics)]
-            )
-        except MlflowException as error:
-            log.warning("MLflow did not take the metrics of step %d: %s", step, error)
+            logged = [Param(_key(key), str(value)) for key, value in flat(params)]
+            self._attempt(self.client.log_batch, self.run_id, params=logged)
+
+    def log_metrics(self, metrics: Mapping[str, object], step: int = 0) -> None:
+        """Logs the numbers of nested tables."""
+        if self.client:
+            from mlflow.entities import Metric
+
+            now = int(time.time() * 1000)
+            logged = [Metric(_key(key), float(str(value)), now, step) for key, value in flat(metrics)]
+            self._attempt(self.client.log_batch, self.run_id, logged)
 
     def log_epoch(self, epoch: "DataclassInstance") -> None:
         """Logs a dataclass that counts epochs in its field `epoch`."""
@@ -56,14 +59,30 @@ class Run:
 
     def log_artifact(self, path: Path) -> None:
         """Keeps a small file beside the run."""
-        if self.client is None:
-            return
+        if self.client:
+            self._attempt(self.client.log_artifact, self.run_id, str(path))
+
+    def end(self, status: str, error: BaseException | None = None) -> None:
+        """Ends the run FINISHED, or FAILED with the error."""
+        if self.client and error:
+            # SQLite refuses what is no UTF-8, and an error may quote a user's file.
+            message = f"{type(error).__name__}: {error}"[:5000].encode("utf-8", errors="backslashreplace").decode()
+            self._attempt(self.client.set_tag, self.run_id, "error", message)
+        if self.client:
+            self._attempt(self.client.set_terminated, self.run_id, status)
+
+    def _attempt(self, call: Callable[..., object], *arguments: object, **options: object) -> None:
         from mlflow.exceptions import MlflowException
 
         try:
-            self.client.log_artifact(self.run_id, str(path))
-        except MlflowException as error:
-            log.warning("MLflow did not take %s: %s", path, error)
+            call(*arguments, **options)
+        except (MlflowException, OSError) as error:
+            log.warning("MLflow: %s failed, the stage goes on: %s", call.__name__, error)
+
+
+def _key(name: str) -> str:
+    """The name with `_` for what MLflow does not allow in one; values of a user's columns may hold anything."""
+    return re.sub(r"[^\w\-. /:]", "_", name)
 
 
 def flat(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
@@ -81,22 +100,18 @@ def tracked(stage: str, params: Mapping[str, object]) -> Iterator[Run]:
     if os.environ.get("TITLES_TRACKING") == "off":
         yield Run()
         return
-    client, experiment_id = _open_store()
-    run_id = client.create_run(experiment_id, run_name=stage, tags=_tags(stage)).info.run_id
-    for key, value in flat(params):
-        client.log_param(run_id, key, value)
-    run = Run(client, run_id)
+    run = _start_run(stage)
+    run.log_params(params)
     try:
         yield run
     except BaseException as error:
-        client.set_tag(run_id, "error", f"{type(error).__name__}: {error}"[:5000])
-        client.set_terminated(run_id, "FAILED")
+        run.end("FAILED", error)
         raise
-    client.set_terminated(run_id, "FINISHED")
+    run.end("FINISHED")
 
 
-def _open_store() -> tuple["MlflowClient", str]:
-    """A client and the experiment's id. Raises InputError if the store cannot be reached."""
+def _start_run(stage: str) -> Run:
+    """Raises InputError if the store cannot be reached: before any work is the time to say so."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     from mlflow import MlflowClient
@@ -110,13 +125,13 @@ def _open_store() -> tuple["MlflowClient", str]:
         try:
             client = MlflowClient(uri)
             experiment = client.get_experiment_by_name(EXPERIMENT)
-            if experiment is not None:
-                return client, experiment.experiment_id
             # Fixed here, as by default artifacts would lie where the first stage happens to run.
             artifacts = (root / "mlartifacts").as_uri() if uri.startswith("sqlite") else None
-            return client, client.create_experiment(EXPERIMENT, artifact_location=artifacts)
+            experiment_id = experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT, artifacts)
+            created = client.create_run(experiment_id, run_name=stage, tags=_tags(stage))
         except MlflowException as error:
             raise InputError(f"MLflow at {uri}: {error}; set MLFLOW_TRACKING_URI, or TITLES_TRACKING=off") from None
+    return Run(client, created.info.run_id)
 
 
 def main_root() -> Path:

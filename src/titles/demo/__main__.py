@@ -71,6 +71,8 @@ def main() -> None:
     except InputError as error:
         parser.error(str(error))
     options.path.parent.mkdir(parents=True, exist_ok=True)
+    # The old file may be linked to DVC's cache.
+    options.path.unlink(missing_ok=True)
     with options.path.open("wb") as raw:
         # Without name and time in its header the compressed file is the same whenever and wherever it is written.
         stream = gzip.GzipFile("", "wb", 9, raw, mtime=0) if options.path.suffix == ".gz" else raw

@@ -28,10 +28,15 @@ SCHEMA = pa.schema(
 )
 
 
-def stage(files: list[RawFile], path: Path) -> int:
+def write_raw_table(files: list[RawFile], path: Path) -> int:
     """Writes the rows of `files` to `path` and returns how many there are."""
+    rows = 0
     with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
-        return sum(writer.write_batch(batch) or len(batch) for file in files for batch in _batches(file))
+        for file in files:
+            for batch in _batches(file):
+                writer.write_batch(batch)
+                rows += len(batch)
+    return rows
 
 
 def _batches(file: RawFile) -> Iterator[pa.RecordBatch]:
