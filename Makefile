@@ -1,5 +1,5 @@
 # Everything runs in .venv, which the first target that needs it sets up from requirements.lock.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPATH := src
 export DVC_NO_ANALYTICS := 1

@@ -97,7 +97,7 @@ def _judged(rows: ir.Table, files: list[RawFile], params: PrepareParams) -> ir.T
     counted = eligible.mutate(
         precedence=ibis.cases((_.split == "test", 0), (_.split == "validation", 1), else_=2),
         backed=(_.label_quality == "reliable").cast("int8").max().over(same_label),
-        votes=ibis._.count().over(same_label),
+        votes=_.count().over(same_label),
     )
     order = [_.precedence, _.backed.desc(), _.votes.desc(), _.category, _.label_quality != "reliable"]
     same_title = ibis.window(
@@ -112,7 +112,7 @@ def _judged(rows: ir.Table, files: list[RawFile], params: PrepareParams) -> ir.T
         split=_derived_split(files, params),
         reason=ibis.cases(
             (_.precedence == 0, ibis.null("string")),
-            ((_.first_precedence == 0), "its title is in a test file"),
+            (_.first_precedence == 0, "its title is in a test file"),
             (_.first_precedence < _.precedence, "its title is in a validation file"),
             ((_.place > 0) & (_.category == _.first_category), "duplicate title"),
             (_.place > 0, "duplicate title, under another category"),
