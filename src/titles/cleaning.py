@@ -39,6 +39,6 @@ def clean(title: str) -> str:
 
 def cleaned(title: ir.StringColumn) -> ir.StringColumn:
     """`clean` as an expression for any engine Ibis speaks to."""
-    # Folding costs the most and seven titles in ten need none.
+    # Folding costs the most, and a title of ASCII alone needs none.
     folded = title.re_search(NOT_ASCII).ifelse(title.translate(FOLDED, ONTO), title)
     return folded.re_replace(SEPARATORS, " ").strip().lower()
