@@ -6,8 +6,11 @@ folds code points, one expression says what separates words, and lower-casing ha
 
 import re
 import unicodedata
+from typing import TYPE_CHECKING
 
-import ibis.expr.types as ir
+# A model in use cleans titles too, and needs no engine.
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
 
 SEPARATORS = "[^0-9A-Za-z]+"
 NOT_ASCII = "[^\\x00-\\x7F]"
@@ -37,7 +40,7 @@ def clean(title: str) -> str:
     return _SEPARATORS.sub(" ", title.translate(_TABLE)).strip(" ").lower()
 
 
-def cleaned(title: ir.StringColumn) -> ir.StringColumn:
+def cleaned(title: "ir.StringColumn") -> "ir.StringColumn":
     """`clean` as an expression for any engine Ibis speaks to."""
     # Folding costs the most, and a title of ASCII alone needs none.
     folded = title.re_search(NOT_ASCII).ifelse(title.translate(FOLDED, ONTO), title)
