@@ -5,14 +5,17 @@ from pathlib import Path
 from titles import encoding
 from titles.encoding import EmbedParams
 from titles.stage import start
-from titles.tracking import Run
+from titles.tracking.run import Run
 
 
 def embed(
     prepared: Path, reduced: Path, word_vectors: Path, embedded: Path, vectors: Path, *, run: Run, embed: EmbedParams
 ) -> None:
-    """Logs how many words, categories and titles there are."""
-    run.log_metrics(encoding.embed(prepared, reduced, word_vectors, embedded, vectors, embed))
+    """Logs how many titles came in, all of which go out, and how many words and categories they have."""
+    counts = encoding.embed(prepared, reduced, word_vectors, embedded, vectors, embed)
+    found = {name: counts.pop(name) for name in ("vocabulary", "other_words", "categories")}
+    titles = sum(counts.values())
+    run.log_metrics({"rows_in": titles, "rows_rejected": 0, "rows_out": titles, **found})
 
 
 if __name__ == "__main__":

@@ -3,17 +3,18 @@
 from pathlib import Path
 
 from titles.stage import start
-from titles.tracking import Run
+from titles.tracking.run import Run
 
 
 def evaluate(prepared: Path, embedded: Path, mlp: Path, cnn: Path, results: Path, predicted: Path, *, run: Run) -> None:
-    """Logs the metrics under the keys of metrics.json, and the tables."""
+    """Logs the metrics under the keys of metrics.json, the tables and the plots, as what the pipeline came to."""
     # Imported here, so that a mistake in params.yaml is refused before torch costs its seconds.
+    from titles.embedded import Labelled
     from titles.evaluation import evaluate
 
-    run.log_metrics(evaluate({"mlp": mlp, "cnn": cnn}, prepared, embedded, results, predicted))
-    for table in sorted(results.glob("*.csv")):
-        run.log_artifact(table)
+    titles = len(Labelled.load(embedded, "test"))
+    run.log_metrics({"rows_in": titles, "rows_rejected": 0, "rows_out": titles})
+    run.log_results(evaluate({"mlp": mlp, "cnn": cnn}, prepared, embedded, results, predicted), results)
 
 
 if __name__ == "__main__":

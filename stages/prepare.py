@@ -5,12 +5,14 @@ from pathlib import Path
 from titles import prepared as titles_prepared
 from titles.prepared import PrepareParams
 from titles.stage import start
-from titles.tracking import Run
+from titles.tracking.run import Run
 
 
 def prepare(raw: Path, prepared: Path, *, run: Run, prepare: PrepareParams) -> None:
-    """Logs how many rows were read, are in each split and were rejected."""
-    run.log_metrics(titles_prepared.prepare(raw, prepared, prepare))
+    """Logs how many rows came in, were rejected, and went out, in all and into each split."""
+    splits = titles_prepared.prepare(raw, prepared, prepare)
+    rows = {"rows_in": splits.pop("read"), "rows_rejected": splits.pop("rejected"), "rows_out": sum(splits.values())}
+    run.log_metrics(rows | {f"rows_{split}": count for split, count in splits.items()})
 
 
 if __name__ == "__main__":

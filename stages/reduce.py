@@ -5,12 +5,13 @@ from pathlib import Path
 from titles import reduced as titles_reduced
 from titles.reduced import ReduceParams
 from titles.stage import start
-from titles.tracking import Run
+from titles.tracking.run import Run
 
 
 def reduce(prepared: Path, reduced: Path, *, run: Run, reduce: ReduceParams) -> None:
-    """Logs how many titles were read and kept."""
-    run.log_metrics(titles_reduced.reduce(prepared, reduced, reduce))
+    """Logs how many titles came in and went out; none is rejected, only left out."""
+    counts = titles_reduced.reduce(prepared, reduced, reduce)
+    run.log_metrics({"rows_in": counts["read"], "rows_rejected": 0, "rows_out": counts["train"]})
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from titles.hyperparameters import MlpParams, ModelParams, TrainParams
 from titles.stage import start
-from titles.tracking import Run
+from titles.tracking.run import Run
 
 
 def train_mlp(
@@ -17,12 +17,14 @@ def train_mlp(
     mlp: MlpParams,
     train: TrainParams,
 ) -> None:
-    """Logs every epoch."""
+    """Logs every epoch, and the network as a model that takes titles."""
     # Imported here, so that a wrong parameter is refused before torch costs its seconds.
+    from titles.embedded import Labelled
     from titles.model import fit
 
+    run.log_metrics({"rows_in": sum(len(Labelled.load(embedded, split)) for split in ("train", "validation"))})
     fit("mlp", embedded, vectors, folder, model, mlp, train, run.log_epoch)
-    run.log_artifact(folder / "history.csv")
+    run.log_network("mlp", folder)
 
 
 if __name__ == "__main__":

@@ -11,84 +11,17 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ruamel.yaml import YAML
 
-from titles.demo.__main__ import write
-
-ROOT = Path(__file__).parents[1]
-SMALL = {
-    "prepare": {"validation_fraction": 0.2, "test_fraction": 0.2},
-    "reduce": {"fraction": 1},
-    "embed": {"dimension": 16, "subword_buckets": 997},
-    "mlp": {"hidden": [16]},
-    "cnn": {"filters": 8},
-    "train": {"epochs": 2, "batch_size": 32, "learning_rate": 0.02},
-}
-TRAINED = ["train_mlp", "train_cnn", "evaluate"]
-ALL = ["prepare", "reduce", "embed", *TRAINED]
-
-
-class Repository:
-    """A checkout and its commands."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def run(self, *command: str, tracking: str = "off", status: int | None = 0) -> str:
-        """What the command printed; fails where its status is another."""
-        search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        names = ("MLFLOW_TRACKING_URI", "DVC_ROOT", "PYTHONPATH")
-        environment = {name: value for name, value in os.environ.items() if name not in names}
-        environment |= {
-            "PATH": search,
-            "TITLES_TRACKING": tracking,
-            "DVC_NO_ANALYTICS": "1",
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-        }
-        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
-        assert status is None or done.returncode == status, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    def stages_run_by(self, *command: str) -> list[str]:
-        printed = self.run(*command)
-        return [stage for stage in ALL if f"Running stage '{stage}'" in printed]
-
-    def commit(self, message: str) -> None:
-        self.run("git", "add", "--all")
-        self.run("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "--message", message)
-
-    def metrics(self) -> dict[str, dict[str, float]]:
-        content: dict[str, dict[str, float]] = json.loads((self.folder / "results/metrics.json").read_text())
-        return content
-
-    def lock(self) -> dict[str, object]:
-        content: dict[str, object] = yaml.safe_load((self.folder / "dvc.lock").read_text())
-        return content
-
-
-def write_catalogue(path: Path, rows: int, seed: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        write(file, rows, num_categories=6, seed=seed)
+from tests.repository import ALL, ROOT, TRAINED, Repository, committed, write_catalogue
+from tests.tree import check_tree, predicted_by_champion, trees
+from titles.classifier import Classifier
+from titles.tracking.networks import best_epoch
 
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    """The tracked files of this checkout with a small catalogue and small networks, run and committed."""
-    folder = tmp_path_factory.mktemp("repository")
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
-    for name in filter(None, listed.stdout.split("\0")):
-        if not name.startswith(("results/", "data/demo/")) and name != "dvc.lock" and (ROOT / name).exists():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, folder / name)
-    write_catalogue(folder / "data/demo/train.csv", rows=900, seed=1)
-    params = YAML().load(folder / "params.yaml")
-    for section, values in SMALL.items():
-        params[section].update(values)
-    YAML().dump(params, folder / "params.yaml")
-    made = Repository(folder)
-    made.run("git", "init", "--quiet", "--initial-branch", "main")
-    made.commit("start")
+    """A small pipeline, run and committed, without a server."""
+    made = committed(tmp_path_factory.mktemp("repository"))
     made.run("dvc", "repro", tracking="on")
     made.commit("first run")
     return made
@@ -115,23 +48,26 @@ def test_a_second_run_has_nothing_to_do(repository: Repository) -> None:
     assert "up to date" in repository.run("dvc", "status")
 
 
-def test_every_stage_has_its_run_in_the_store(repository: Repository) -> None:
-    import mlflow
+def test_every_stage_has_its_run_below_one_of_the_pipeline(repository: Repository) -> None:
+    (tree,) = trees(f"sqlite:///{repository.folder}/mlflow.db")
+    check_tree(repository, tree, ALL)
+    assert (tree.parent.info.run_name, tree.parent.data.tags["dvc.experiment"]) == ("repro", "workspace")
+    assert tree.children["prepare"].data.metrics["rows_in"] == 900
+    rejected = tree.children["prepare"].data.metrics["rows_rejected"]
+    assert tree.children["prepare"].data.metrics["rows_out"] == 900 - rejected
 
-    client = mlflow.MlflowClient(f"sqlite:///{repository.folder}/mlflow.db")
-    experiment = client.get_experiment_by_name("titles")
-    assert experiment is not None
-    runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
-    assert sorted(runs) == sorted(ALL)
-    assert {run.info.status for run in runs.values()} == {"FINISHED"}
-    assert runs["train_mlp"].data.params["model.activation"] == "relu"
-    epochs = client.get_metric_history(runs["train_cnn"].info.run_id, "validation_balanced_accuracy")
-    assert [metric.step for metric in epochs] == [1, 2]
-    logged = runs["evaluate"].data.metrics
-    assert {name: logged[f"{name}.balanced_accuracy"] for name in ("mlp", "cnn", "mean")} == {
-        name: metrics["balanced_accuracy"] for name, metrics in repository.metrics().items()
-    }
-    assert client.list_artifacts(runs["evaluate"].info.run_id)
+
+def test_a_network_is_logged_as_a_model_and_can_be_made_the_champion(repository: Repository, tmp_path: Path) -> None:
+    assert "version 1" in repository.python("titles.tracking.promote", "mlp")
+    assert "version 2" in repository.python("titles.tracking.promote", "cnn")
+    best = max(("cnn", "mlp"), key=lambda name: best_epoch(repository.folder / "models" / name)[1])
+    assert f"{best}, balanced accuracy" in (again := repository.python("titles.tracking.promote"))
+    assert f"version {['mlp', 'cnn'].index(best) + 1}" in again
+    titles = ["Zapatilla deportiva", "mesa"]
+    expected = Classifier.load(repository.folder / "models" / best).predict(titles, top=2)
+    assert predicted_by_champion(f"sqlite:///{repository.folder}/mlflow.db", titles, tmp_path) == expected.to_dict(
+        "list"
+    )
 
 
 def test_running_all_again_gives_the_same_bytes(repository: Repository) -> None:
@@ -234,7 +170,7 @@ def test_a_wrong_parameter_stops_a_stage_before_torch_or_mlflow_is_imported(
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": places},
+        env=os.environ | {"PYTHONPATH": places, "TITLES_TRACKING": "off"},
         capture_output=True,
         text=True,
         check=False,

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.tree import trees
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -38,16 +40,12 @@ def test_bad_input_ends_a_stage_with_one_line_that_says_what_to_do(tmp_path: Pat
 
 
 def test_bad_input_leaves_a_failed_run(tmp_path: Path):
-    import mlflow
-
+    (tmp_path / ".dvc").mkdir()
     done = run_stage(tmp_path, "prepare", "nowhere", "prepared", tracking="on")
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
-    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
-    experiment = client.get_experiment_by_name("titles")
-    assert experiment is not None
-    (run,) = client.search_runs([experiment.experiment_id])
-    assert run.info.status == "FAILED"
-    assert "nowhere is not a folder" in run.data.tags["error"]
+    (tree,) = trees(f"sqlite:///{tmp_path}/mlflow.db")
+    assert tree.statuses == {"pipeline": "FAILED", "prepare": "FAILED"}
+    assert "nowhere is not a folder" in tree.children["prepare"].data.tags["error"]
 
 
 def test_a_stage_says_which_paths_it_takes(tmp_path: Path):

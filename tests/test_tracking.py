@@ -1,22 +1,65 @@
+"""What stages leave in the embedded store, through the recorder they start."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from titles.tracking import EXPERIMENT, flat, main_root, tracked
+from tests.tree import Tree, trees
+from titles.errors import InputError
+from titles.tracking.journal import Journal, left_behind, pipelines_folder
+from titles.tracking.pipeline import Pipeline, _is_dvc, is_alive, main_root
+from titles.tracking.recorder import KILLED, deliver_left_behind, ended
+from titles.tracking.run import leave_failed_run, tracked
+
+SOURCE = Path(__file__).parents[1] / "src"
+PARAMS = "reduce:\n  fraction: 1\nmodel:\n  activation: relu\n  widths:\n  - 1\n  - 2\n  vectors: null\n"
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new store's tables, which take MLflow seconds to make."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) -> Path:
     """A repository with a store of its own."""
     (tmp_path / ".dvc").mkdir()
+    (tmp_path / "params.yaml").write_text(PARAMS)
+    shutil.copyfile(empty_store, tmp_path / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.delenv("TITLES_TRACKING", raising=False)
+    for name in ("MLFLOW_TRACKING_URI", "TITLES_TRACKING", "DVC_STAGE", "DVC_EXP_NAME"):
+        monkeypatch.delenv(name, raising=False)
     return tmp_path
 
 
-def test_nested_tables_get_the_keys_that_dvc_gives_them():
-    assert dict(flat({"model": {"activation": "relu"}, "seed": 1})) == {"model.activation": "relu", "seed": 1}
+def only_tree(root: Path) -> Tree:
+    (tree,) = trees(f"sqlite:///{root}/mlflow.db")
+    return tree
+
+
+def eventually(root: Path, stage: str, status: str) -> Tree:
+    """The only tree once the run of the stage, which nobody waits for, has that status."""
+    for _ in range(100):
+        found = trees(f"sqlite:///{root}/mlflow.db")
+        if found and found[0].statuses.get(stage) == status and not any(pipelines_folder(root).glob("*/*")):
+            return found[0]
+        time.sleep(0.2)
+    pytest.fail(f"{stage} never was {status}: {found and found[0].statuses}")
 
 
 def test_the_root_is_the_one_dvc_names(root: Path, monkeypatch: pytest.MonkeyPatch):
@@ -39,52 +82,208 @@ def test_without_a_usable_name_the_root_is_above_a_temporary_experiment(
     assert main_root() == tmp_path
 
 
-def test_a_stage_that_is_done_and_one_that_fails_leave_their_runs(root: Path, tmp_path: Path):
-    import mlflow
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (["/venv/bin/python", "/venv/bin/dvc", "repro"], True),
+        (["dvc", "exp", "run"], True),
+        (["python3", "-m", "dvc", "repro"], True),
+        (["/home/me/dvc/.venv/bin/python", "-m", "stages.reduce"], False),
+        (["/bin/sh", "-c", "python -m stages.reduce data/dvc"], False),
+        (["python", "-m", "pytest", "dvc"], False),
+        ([], False),
+    ],
+)
+def test_dvc_is_known_by_its_command(command: list[str], expected: bool):
+    assert _is_dvc(SimpleNamespace(cmdline=lambda: command)) is expected  # type: ignore[arg-type]
 
-    table = tmp_path / "table.csv"
-    table.write_text("a\n1\n")
-    with tracked("reduce", {"reduce": {"fraction": 0.1}}) as run:
+
+def test_a_pipeline_lives_as_long_as_the_process_its_key_names(root: Path):
+    key = Pipeline.of_this_process().key
+    assert is_alive(key)
+    assert not is_alive(f"{key}1")
+
+
+def test_a_stage_leaves_its_run_below_that_of_the_pipeline(root: Path):
+    with tracked("reduce", ["reduce", "model"]) as run:
         run.log_metrics({"mlp": {"loss": 0.5}}, step=3)
-        run.log_artifact(table)
-    with pytest.raises(ZeroDivisionError), tracked("embed", {}):
-        _ = 1 / 0
-    client = mlflow.MlflowClient(f"sqlite:///{root}/mlflow.db")
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    assert experiment is not None
-    runs = {found.info.run_name: found for found in client.search_runs([experiment.experiment_id])}
-    assert runs["reduce"].info.status == "FINISHED"
-    assert runs["reduce"].data.params == {"reduce.fraction": "0.1"}
-    assert runs["reduce"].data.metrics == {"mlp.loss": 0.5}
-    assert [found.path for found in client.list_artifacts(runs["reduce"].info.run_id)] == ["table.csv"]
-    assert (root / "mlartifacts" / runs["reduce"].info.run_id / "artifacts" / "table.csv").exists()
-    assert runs["embed"].info.status == "FAILED"
-    assert runs["embed"].data.tags["error"] == "ZeroDivisionError: division by zero"
+        run.log_metrics({"mlp": {"loss": 0.25}}, step=4)
+    tree = only_tree(root)
+    assert tree.statuses == {"pipeline": "FINISHED", "reduce": "FINISHED"}
+    assert tree.children["reduce"].data.metrics["mlp.loss"] == 0.25
+    expected = {"reduce.fraction": "1", "model.activation": "relu", "model.widths": "[1, 2]", "model.vectors": "None"}
+    assert tree.parent.data.params == tree.children["reduce"].data.params == expected
+    assert "system/system_memory_usage_megabytes" in tree.children["reduce"].data.metrics
+    assert not list(pipelines_folder(root).glob("*/*"))
+
+
+def test_a_stage_has_the_parameters_it_reads_and_no_others(root: Path):
+    with tracked("reduce", ["reduce"]):
+        pass
+    assert only_tree(root).children["reduce"].data.params == {"reduce.fraction": "1"}
+
+
+def test_a_stage_that_fails_leaves_its_run_and_the_parent_failed_with_the_error(root: Path):
+    with pytest.raises(ValueError, match="caf"), tracked("evaluate", []) as run:
+        run.log_metrics({"by_language": {"pt(BR)": 0.5, "español": 0.25}})
+        raise ValueError("caf\udce9")
+    tree = only_tree(root)
+    assert tree.statuses == {"pipeline": "FAILED", "evaluate": "FAILED"}
+    assert tree.children["evaluate"].data.tags["error"] == "ValueError: caf\\udce9"
+    assert tree.parent.data.tags["error"] == "evaluate: ValueError: caf\\udce9"
+    # MLflow takes few characters in a name, and values of a user's columns may hold any.
+    logged = tree.children["evaluate"].data.metrics
+    assert (logged["by_language.pt_BR_"], logged["by_language.español"]) == (0.5, 0.25)
+
+
+def test_a_stage_that_is_refused_leaves_a_failed_run_without_waiting_for_it(root: Path):
+    started = time.monotonic()
+    leave_failed_run("embed", ["embed"], InputError("embed.dimension is 0"))
+    assert time.monotonic() - started < 1
+    tree = eventually(root, "embed", "FAILED")
+    assert tree.statuses["pipeline"] == "FAILED"
+    assert tree.children["embed"].data.tags["error"] == "InputError: embed.dimension is 0"
+
+
+def test_a_stage_that_is_killed_leaves_its_run_and_the_parent_failed(root: Path):
+    script = "from titles.tracking.run import tracked; import os\n"
+    script += "with tracked('embed', []) as run: run.log_metrics({'rows_in': 5}); os.kill(os.getpid(), 9)"
+    done = subprocess.run([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(SOURCE)}, check=False)
+    assert done.returncode == -signal.SIGKILL
+    tree = eventually(root, "embed", "FAILED")
+    assert tree.statuses["pipeline"] == "FAILED"
+    assert tree.children["embed"].data.metrics["rows_in"] == 5
+    assert tree.children["embed"].data.tags["error"] == KILLED
+
+
+def test_a_recorder_that_is_killed_costs_a_warning_and_its_run_is_failed_afterwards(
+    root: Path, caplog: pytest.LogCaptureFixture
+):
+    with tracked("embed", []) as run:
+        assert run.recorder
+        run.recorder.kill()
+        run.recorder.wait()
+        run.log_metrics({"rows_in": 5})
+    assert caplog.text.count("recorder was killed, the stage goes on") == 1
+    assert deliver_left_behind(root)
+    assert only_tree(root).statuses == {"pipeline": "FAILED", "embed": "FAILED"}
+
+
+def test_a_store_that_cannot_be_reached_stops_the_first_stage_and_says_what_to_do(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with (
+        pytest.raises(InputError, match=r"127\.0\.0\.1:9 cannot be reached; start it, .*TITLES_TRACKING=off"),
+        tracked("prepare", []),
+    ):
+        pytest.fail("work was begun")
+    assert not list(pipelines_folder(root).glob("*"))
+
+
+def test_a_store_that_is_gone_when_a_later_stage_starts_costs_a_warning_and_is_filled_afterwards(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    with tracked("prepare", []):
+        pass
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with tracked("reduce", []) as run:
+        run.log_metrics({"rows_in": 5})
+    told = capfd.readouterr().err
+    assert "MLflow does not answer, the stage goes on" in told
+    assert "records of reduce are not in MLflow yet; make sync sends them" in told
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert deliver_left_behind(root)
+    tree = only_tree(root)
+    assert tree.statuses == {"pipeline": "FINISHED", "prepare": "FINISHED", "reduce": "FINISHED"}
+    assert tree.children["reduce"].data.metrics["rows_in"] == 5
+    assert not list(pipelines_folder(root).glob("*/*"))
+
+
+def test_what_the_store_refuses_is_said_to_be_missing_and_all_else_is_there(
+    root: Path, capfd: pytest.CaptureFixture[str]
+):
+    with tracked("train_mlp", []) as run:
+        run.log_metrics({"rows_in": "many"})
+        run.log_metrics({"rows_out": 5})
+    assert "the metrics of train_mlp could not be logged" in capfd.readouterr().err
+    tree = only_tree(root)
+    assert tree.statuses == {"pipeline": "FINISHED", "train_mlp": "FINISHED"}
+    assert "many" in tree.children["train_mlp"].data.tags["titles.missing.metrics"]
+    assert tree.children["train_mlp"].data.metrics["rows_out"] == 5
 
 
 def test_tracking_can_be_off(root: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TITLES_TRACKING", "off")
-    with tracked("reduce", {}) as run:
+    before = (root / "mlflow.db").read_bytes()
+    with tracked("reduce", []) as run:
         run.log_metrics({"loss": 1})
-        run.log_artifact(root / "not there")
-    assert not (root / "mlflow.db").exists()
+        run.log_network("mlp", root / "not there")
+    leave_failed_run("reduce", [], InputError("wrong"))
+    assert (root / "mlflow.db").read_bytes() == before
+    assert not pipelines_folder(root).exists()
 
 
-def test_what_the_store_does_not_take_costs_a_warning(root: Path, caplog: pytest.LogCaptureFixture):
-    with tracked("reduce", {}) as run:
-        run.run_id = "gone"
-        run.log_metrics({"loss": 1})
-    assert "log_batch failed, the stage goes on" in caplog.text
-    assert "set_terminated failed, the stage goes on" in caplog.text
+def test_the_process_of_a_stage_never_loads_mlflow(root: Path):
+    script = "from titles.tracking.run import tracked; import sys\n"
+    script += "with tracked('embed', []): pass\nprint(*sys.modules)"
+    environment = os.environ | {"PYTHONPATH": str(SOURCE)}
+    loaded = subprocess.check_output([sys.executable, "-c", script], env=environment, text=True).split()
+    assert {"mlflow", "dvc", "pandas", "sqlalchemy"} & set(loaded) == set()
 
 
-def test_names_and_errors_that_quote_a_file_of_any_kind_are_logged(root: Path):
-    import mlflow
+EVENTS = st.lists(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5), max_size=3), max_size=6)
 
-    with pytest.raises(ValueError, match="caf"), tracked("evaluate", {}) as run:
-        run.log_metrics({"by_language": {"pt(BR)": 0.5, "español": 0.25}})
-        raise ValueError("caf\udce9")
-    client = mlflow.MlflowClient(f"sqlite:///{root}/mlflow.db")
-    logged = client.get_run(run.run_id)
-    assert logged.data.metrics == {"by_language.pt_BR_": 0.5, "by_language.español": 0.25}
-    assert logged.data.tags["error"] == "ValueError: caf\\udce9"
+
+@given(events=EVENTS, delivered=st.integers(0, 6))
+def test_a_journal_gives_back_what_the_store_has_not_taken(
+    tmp_path_factory: pytest.TempPathFactory, events: list[dict[str, object]], delivered: int
+):
+    folder = tmp_path_factory.mktemp("journals") / "stage"
+    journal = Journal(folder, {"stage": "embed"})
+    for event in events:
+        journal.add(event)
+    for _ in range(min(delivered, len(events))):
+        journal.drop_first()
+    journal.lock.release()
+    again = Journal(folder)
+    assert (again.begin, list(again.pending)) == ({"stage": "embed"}, events[delivered:])
+
+
+def test_a_journal_that_is_being_delivered_is_left_alone(tmp_path: Path):
+    folder = pipelines_folder(tmp_path) / "host-1-0.00"
+    journal = Journal(folder / "embed", {"stage": "embed"})
+    script = "import sys; from pathlib import Path; from titles.tracking.journal import left_behind\n"
+    script += "print(len(list(left_behind(Path(sys.argv[1])))))"
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": str(SOURCE)}
+    assert subprocess.check_output(command, env=environment, text=True).strip() == "0"
+    journal.lock.release()
+    assert subprocess.check_output(command, env=environment, text=True).strip() == "1"
+
+
+def test_files_are_kept_as_they_were_until_they_are_logged(tmp_path: Path):
+    table = tmp_path / "table.csv"
+    table.write_text("first")
+    journal = Journal(tmp_path / "journal", {"stage": "evaluate"})
+    kept = [Path(journal.keep([table])), Path(journal.keep([]))]
+    table.write_text("second")
+    assert (kept[0] / "table.csv").read_text() == "first"
+    assert list(kept[1].iterdir()) == []
+    journal.remove()
+    assert not journal.folder.exists()
+
+
+def test_the_folder_of_a_pipeline_that_is_over_goes_with_its_last_journal(tmp_path: Path):
+    over, alive = (pipelines_folder(tmp_path) / key for key in ("host-1-0.00", Pipeline.of_this_process().key))
+    over.mkdir(parents=True)
+    alive.mkdir()
+    assert list(left_behind(tmp_path)) == []
+    assert (over.exists(), alive.exists()) == (False, True)
+
+
+def test_a_stage_that_says_nothing_more_was_killed():
+    end = {"end": "FINISHED"}
+    assert list(ended(iter([{"metrics": {}}, end, {"metrics": {}}]))) == [{"metrics": {}}, end]
+    (killed,) = ended(iter([]))
+    assert (killed["end"], killed["error"]) == ("FAILED", KILLED)

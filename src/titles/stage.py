@@ -6,13 +6,12 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 from titles.errors import InputError
 from titles.params import load_params
 from titles.progress import format_seconds
-from titles.tracking import Run, tracked
+from titles.tracking.run import Run, leave_failed_run, tracked
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +27,14 @@ def start(stage: Callable[..., None]) -> None:
     sections = {p.name: p.annotation for p in parameters if p.kind is p.KEYWORD_ONLY and p.annotation is not Run}
     if len(sys.argv) != 1 + len(paths):
         sys.exit(f"usage: python -m stages.{stage.__name__} {' '.join(paths).upper()}")
-    started = time.monotonic()
     try:
         params = load_params(Path("params.yaml"), sections)
-        with tracked(stage.__name__, {name: asdict(section) for name, section in params.items()}) as run:
+    except InputError as error:
+        leave_failed_run(stage.__name__, list(sections), error)
+        sys.exit(f"{stage.__name__}: {error}")
+    try:
+        with tracked(stage.__name__, list(sections)) as run:
+            started = time.monotonic()
             stage(*map(Path, sys.argv[1:]), run=run, **params)
             _log_cost(run, time.monotonic() - started)
     except InputError as error:

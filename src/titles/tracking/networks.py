@@ -1,0 +1,47 @@
+"""A model folder as a model of MLflow: titles in, categories with probabilities out."""
+
+import csv
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import mlflow.pyfunc
+from mlflow.models import Model, ModelSignature
+from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
+
+PACKAGE = Path(__file__).parents[1]
+REQUIREMENTS = ("numpy", "pandas", "pyarrow", "safetensors", "torch")
+EXAMPLE = {"title": ["Funda Silicona Galaxy J7 Prime", "Fogão 5 Bocas Inox"]}
+
+SIGNATURE = ModelSignature(
+    Schema([ColSpec("string", "title")]),
+    Schema([ColSpec("string", "title"), ColSpec("string", "category"), ColSpec("float", "probability")]),
+    ParamSchema([ParamSpec("top", "integer", 1)]),
+)
+
+
+def best_epoch(folder: Path) -> tuple[int, float]:
+    """The epoch whose weights the model folder has, and their balanced accuracy on validation."""
+    with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
+        epochs = [(int(row["epoch"]), float(row["validation_balanced_accuracy"])) for row in csv.DictReader(file)]
+    return max(epochs, key=lambda epoch: epoch[1])
+
+
+def log_network(name: str, folder: Path, tags: Mapping[str, str], run_id: str | None = None) -> str:
+    """Logs a model folder, with the metrics the run has of its best epoch; returns the id of the model."""
+    logged = Model.log(
+        None,
+        name=name,
+        flavor=mlflow.pyfunc,
+        run_id=run_id,
+        step=best_epoch(folder)[0],
+        tags={"titles.network": name, **tags},
+        python_model=str(Path(__file__).with_name("served.py")),
+        artifacts={"folder": str(folder)},
+        code_paths=[str(PACKAGE)],
+        signature=SIGNATURE,
+        input_example=EXAMPLE,
+        # What is installed here; torch without its build, whose index others may not have.
+        pip_requirements=[f"{package}=={version(package).partition('+')[0]}" for package in REQUIREMENTS],
+    )
+    return str(logged.model_id)

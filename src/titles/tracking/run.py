@@ -1,0 +1,144 @@
+"""What a stage says of itself, a JSON object a line, to the recorder that puts it in MLflow.
+
+TITLES_TRACKING=off runs without MLflow.
+"""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from titles.errors import InputError
+from titles.tracking.pipeline import Pipeline, main_root
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+log = logging.getLogger(__name__)
+
+SOURCE = str(Path(__file__).parents[2])
+
+
+class Run:
+    """The run of the stage at work; without a recorder it logs nothing. What cannot be logged costs a warning."""
+
+    def __init__(self, recorder: "subprocess.Popen[str] | None" = None) -> None:
+        self.recorder = recorder
+
+    def log_metrics(self, metrics: Mapping[str, object], step: int = 0) -> None:
+        """Logs the numbers of nested tables, those of `mlp` as `mlp.loss`."""
+        self._say(metrics=metrics, step=step, time=_now())
+
+    def log_epoch(self, epoch: "DataclassInstance") -> None:
+        """Logs a dataclass that counts epochs in its field `epoch`."""
+        metrics = asdict(epoch)
+        self.log_metrics(metrics, metrics.pop("epoch"))
+
+    def log_results(self, metrics: Mapping[str, object], folder: Path) -> None:
+        """Logs what the pipeline as a whole came to: its metrics, the tables of `folder`, and the plots of dvc.yaml."""
+        self._say(results=metrics, folder=str(folder), step=0, time=_now())
+
+    def log_network(self, name: str, folder: Path) -> None:
+        """Logs a model folder as a model that takes titles."""
+        self._say(network=name, folder=str(folder))
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Ends the run FINISHED, or FAILED with the error."""
+        self._say(end="FAILED" if error else "FINISHED", error=error and describe(error), time=_now())
+
+    def wait(self) -> None:
+        """Until everything is in the store, or kept for later."""
+        if self.recorder:
+            self.recorder.stdin.close()  # type: ignore[union-attr]
+            self.recorder.wait()
+
+    def _say(self, **event: object) -> None:
+        if self.recorder:
+            try:
+                print(json.dumps(event), file=self.recorder.stdin, flush=True)
+            except BrokenPipeError:
+                log.warning("MLflow's recorder was killed, the stage goes on; from here on nothing of it is logged")
+                self.recorder = None
+
+
+def describe(error: BaseException) -> str:
+    """The kind of error and its message, as text that any store takes; it may quote a user's file."""
+    return f"{type(error).__name__}: {error}"[:5000].encode("utf-8", errors="backslashreplace").decode()
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
+
+
+@contextmanager
+def tracked(stage: str, sections: list[str]) -> Iterator[Run]:
+    """The run of a stage, with its sections of params.yaml; it ends FAILED, with the error, if the stage does.
+
+    Raises InputError if the store cannot be reached when the pipeline begins: before any work is the time to say so.
+    """
+    if is_off():
+        yield Run()
+        return
+    recorder = _start_recorder(stage, sections)
+    _wait_until_ready(recorder)
+    run = Run(recorder)
+    try:
+        yield run
+    except BaseException as error:
+        run.end(error)
+        raise
+    else:
+        run.end()
+    finally:
+        run.wait()
+
+
+def leave_failed_run(stage: str, sections: list[str], error: InputError) -> None:
+    """Leaves the run of a stage that was refused; without waiting, so that the user is told at once."""
+    if not is_off():
+        Run(_start_recorder(stage, sections)).end(error)
+
+
+def is_off() -> bool:
+    return os.environ.get("TITLES_TRACKING") == "off"
+
+
+def _start_recorder(stage: str, sections: list[str]) -> "subprocess.Popen[str]":
+    recorder = subprocess.Popen(
+        [sys.executable, "-m", "titles.tracking.recorder"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([SOURCE, os.environ.get("PYTHONPATH", "")])},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        # Ctrl-C and the end of a terminal are for the stage; its recorder outlives it to say how it ended.
+        start_new_session=True,
+    )
+    pipeline = Pipeline.of_this_process()
+    begin = {"stage": stage, "sections": sections, "params": _params(), "time": _now(), "pipeline": asdict(pipeline)}
+    Run(recorder)._say(root=str(main_root()), **begin)
+    return recorder
+
+
+def _params() -> object:
+    """All of params.yaml as DVC reads it; nothing where it cannot be read, which the stage says by itself."""
+    try:
+        return yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        return {}
+
+
+def _wait_until_ready(recorder: "subprocess.Popen[str]") -> None:
+    answer = recorder.stdout.readline()  # type: ignore[union-attr]
+    if not answer:
+        raise InputError("MLflow could not be started, see above; TITLES_TRACKING=off runs without it")
+    if error := json.loads(answer).get("error"):
+        raise InputError(error)

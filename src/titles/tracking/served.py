@@ -1,0 +1,29 @@
+"""What MLflow runs to load and use a network: code, where others would unpickle an object."""
+
+from typing import Any
+
+import pandas as pd
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+
+
+class TitlesModel(PythonModel):
+    """Takes a table with the column `title`; gives `top` rows a title of title, category and probability."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Imports torch here, as saving a model runs this file too."""
+        from titles.classifier import Classifier
+
+        self.classifier = Classifier.load(context.artifacts["folder"])
+
+    def predict(
+        self,
+        context: PythonModelContext,  # noqa: ARG002 - MLflow goes by the name
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,
+    ) -> pd.DataFrame:
+        """The best categories of each title."""
+        return self.classifier.predict(model_input["title"].tolist(), **(params or {}))
+
+
+set_model(TitlesModel())
