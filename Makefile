@@ -5,10 +5,10 @@ export PYTHONPATH := src
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test check exp ui catalogue lock
+.PHONY: help setup repro test test-services check exp ui sync promote catalogue lock
 
 help:  ## print this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: .venv/installed  ## create .venv with what requirements.lock pins
 
@@ -25,6 +25,9 @@ repro: setup  ## run what is not up to date of the six stages, then print the ba
 test: setup  ## run the tests
 	pytest
 
+test-services: setup  ## run the tests against real servers (MLflow on PostgreSQL)
+	pytest -m services
+
 check: setup  ## check format, lint, types and that dvc.yaml tells the truth, as pre-commit and CI do
 	ruff format --check .
 	ruff check .
@@ -35,7 +38,13 @@ exp: setup  ## compare all experiments, only what differs
 	dvc exp show -A --only-changed --drop '.*(src/|stages/|data/|models/|results/).*'
 
 ui: setup  ## open the MLflow UI on http://localhost:5000
-	mlflow ui --backend-store-uri sqlite:///mlflow.db
+	mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}
+
+sync: setup  ## give MLflow what it lacks: what could not be sent, and experiments DVC had in its cache
+	python -m titles.tracking.sync
+
+promote: setup  ## make a network the champion in MLflow: NETWORK, or the one best on validation
+	python -m titles.tracking.promote $(NETWORK)
 
 ROWS ?= 120000
 CATEGORIES ?= 176

@@ -1,0 +1,80 @@
+"""Makes a network of the workspace the champion: `python -m titles.tracking.promote [mlp|cnn]`, or `make promote`.
+
+Registers it, unless it is, and moves the alias; then `models:/titles@champion` loads it from anywhere. Without a name
+the network that was best on validation.
+"""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+import mlflow
+from mlflow.entities.model_registry import ModelVersion
+
+from titles.errors import InputError
+from titles.tracking.delivery import reach
+from titles.tracking.lineage import hash_of
+from titles.tracking.networks import best_epoch, log_network
+from titles.tracking.pipeline import Pipeline, main_root
+from titles.tracking.store import EXPERIMENT, Store
+
+ALIAS = "champion"
+MODELS = Path("models")
+
+
+def promote(store: Store, folder: Path) -> ModelVersion:
+    """Registers the network of a model folder and gives it the alias."""
+    version = _registered(store, _logged(store, folder), folder)
+    store.client.set_registered_model_alias(EXPERIMENT, ALIAS, version.version)
+    return version
+
+
+def _logged(store: Store, folder: Path) -> str:
+    """The id of the model with this content; one that no run logged, as DVC had it in its cache, is logged now."""
+    digest = hash_of(folder)
+    models = store.client.search_logged_models([store.experiment_id], f"tags.`dvc.hash` = '{digest}'") if digest else []
+    for model in models:
+        return str(model.model_id)
+    return log_network(folder.name, folder, Pipeline.of_this_process().tags | {"dvc.hash": digest})
+
+
+def _registered(store: Store, model_id: str, folder: Path) -> ModelVersion:
+    source = f"models:/{model_id}"
+    for version in store.client.search_model_versions(f"name = '{EXPERIMENT}'"):
+        if version.source == source:
+            return version
+    tags = {"titles.network": folder.name, "validation_balanced_accuracy": str(best_epoch(folder)[1])}
+    return mlflow.register_model(source, EXPERIMENT, tags=tags)
+
+
+def _chosen(name: str | None) -> Path:
+    """The model folder of that name, or the one best on validation."""
+    folders = sorted(path.parent for path in MODELS.glob("*/history.csv"))
+    if not folders:
+        raise InputError(f"{MODELS} has no network; train them with dvc repro, or get them with dvc pull")
+    if name is None:
+        return max(folders, key=lambda folder: best_epoch(folder)[1])
+    if MODELS / name not in folders:
+        raise InputError(f"{MODELS} has no network {name!r}; there are {', '.join(path.name for path in folders)}")
+    return MODELS / name
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="titles.tracking.promote", description=__doc__)
+    parser.add_argument("network", nargs="?")
+    options = parser.parse_args()
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    try:
+        folder = _chosen(options.network)
+        version = promote(reach(main_root()), folder)
+    except InputError as error:
+        sys.exit(f"promote: {error}")
+    accuracy = best_epoch(folder)[1]
+    print(f"{folder.name}, balanced accuracy {accuracy} on validation, is models:/{EXPERIMENT}@{ALIAS},", end=" ")
+    print(f"version {version.version}")
+
+
+if __name__ == "__main__":
+    main()

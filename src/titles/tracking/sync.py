@@ -1,0 +1,105 @@
+"""Fills the store with what it lacks: `python -m titles.tracking.sync`, or `make sync`. Running it twice adds nothing.
+
+First what stages could not send; then, as a stage that DVC skips logs nothing, a run for each DVC experiment that has
+none with its parameters and metrics.
+"""
+
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from titles.errors import InputError
+from titles.tracking.delivery import reach
+from titles.tracking.pipeline import main_root
+from titles.tracking.recorder import deliver_left_behind
+from titles.tracking.store import Store, flat
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What DVC kept of an experiment; parameters and metrics as nested tables."""
+
+    name: str
+    baseline: str
+    commit: str
+    time: int
+    params: dict[str, Any]
+    metrics: dict[str, Any]
+
+
+def experiments() -> Iterator[Experiment]:
+    """All experiments of the repository that have metrics.
+
+    From the command line, whose JSON keeps 1 and null what they are; `dvc.api.exp_show` makes them 1.0 and "None".
+    """
+    command = [sys.executable, "-m", "dvc", "exp", "show", "--json", "--all-commits"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise InputError(f"dvc exp show failed: {done.stderr.strip()}; run from the root of the repository")
+    for baseline in json.loads(done.stdout):
+        for experiment in baseline["experiments"] or ():
+            # The last commit of the experiment; one that failed or is under way has no data.
+            (revision, *_), name = experiment["revs"], experiment["name"]
+            data = revision.get("data") or {}
+            metrics = _merged(data.get("metrics"))
+            if metrics:
+                time = int(datetime.fromisoformat(data["timestamp"]).timestamp() * 1000)
+                yield Experiment(name, baseline["rev"], revision["rev"], time, _merged(data.get("params")), metrics)
+
+
+def _merged(files: dict[str, Any] | None) -> dict[str, Any]:
+    """The content of all files of parameters, or of metrics, that could be read."""
+    return {key: value for file in (files or {}).values() for key, value in (file.get("data") or {}).items()}
+
+
+def sync(store: Store) -> list[str]:
+    """Adds a run for each experiment that has none like it; returns their names."""
+    missing = [experiment for experiment in experiments() if not _is_there(store, experiment)]
+    for experiment in missing:
+        tags = {
+            "dvc.experiment": experiment.name,
+            "dvc.baseline": experiment.baseline,
+            "mlflow.source.git.commit": experiment.commit,
+            "titles.pipeline": f"{experiment.baseline}/{experiment.name}/{experiment.commit}",
+            "titles.source": "dvc cache",
+        }
+        run_id = store.create(experiment.name, tags, experiment.time)
+        store.log_params(run_id, experiment.params)
+        store.log_metrics(run_id, experiment.metrics, experiment.time, 0)
+        store.client.set_terminated(run_id, "FINISHED", experiment.time)
+    return [experiment.name for experiment in missing]
+
+
+def _is_there(store: Store, experiment: Experiment) -> bool:
+    params = {key: str(value) for key, value in flat(experiment.params)}
+    metrics = dict(flat(experiment.metrics))
+    return any(
+        "titles.pipeline" in run.data.tags and run.data.params == params and metrics.items() <= run.data.metrics.items()
+        for run in store.find(dvc_experiment=experiment.name, dvc_baseline=experiment.baseline)
+    )
+
+
+def main() -> None:
+    """The command line."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        root = main_root()
+        store = reach(root)
+        complete = deliver_left_behind(root)
+        added = sync(store)
+    except InputError as error:
+        sys.exit(str(error))
+    print(f"{len(added)} of DVC's experiments had no run in MLflow and have one now{': ' if added else ''}", *added)
+    if not complete:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
