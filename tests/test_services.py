@@ -1,0 +1,191 @@
+"""The pipeline and its store when much happens at once, or goes wrong; on the embedded store and on a real server."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.repository import ALL, TRAINED, Repository, committed
+from tests.servers import MlflowServer, PostgreSQL, postgresql_programs
+from tests.tree import Tree, check_tree, predicted_by_champion, trees
+from titles.classifier import Classifier
+from titles.tracking.recorder import KILLED
+from titles.tracking.store import flat
+
+pytestmark = pytest.mark.services
+
+# Long enough to be interrupted.
+EPOCHS = 200
+LONG = ("-S", f"train.epochs={EPOCHS}", "-S", f"train.patience={EPOCHS}")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    programs = postgresql_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    database = PostgreSQL(programs)
+    started = MlflowServer(tmp_path_factory.mktemp("server"), database.uri)
+    started.start()
+    yield started
+    started.kill()
+    database.stop()
+
+
+@pytest.fixture(scope="module", params=["embedded", "server"])
+def repository(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """Committed but never run, and its store is not there yet."""
+    store = request.getfixturevalue("server").uri if request.param == "server" else None
+    return committed(tmp_path_factory.mktemp("repository"), store)
+
+
+def found(repository: Repository) -> list[Tree]:
+    return trees(repository.store or f"sqlite:///{repository.folder}/mlflow.db")
+
+
+def named(repository: Repository, name: str) -> Tree:
+    (tree,) = [tree for tree in found(repository) if tree.parent.info.run_name == name]
+    return tree
+
+
+def artifacts(repository: Repository, tree: Tree, folder: str) -> list[str]:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(repository.store or f"sqlite:///{repository.folder}/mlflow.db")
+    return [Path(file.path).name for file in client.list_artifacts(tree.parent.info.run_id, folder)]
+
+
+def experiments(repository: Repository) -> dict[str, dict[str, object]]:
+    """The metrics of each experiment as DVC keeps them."""
+    shown = json.loads(repository.run("dvc", "exp", "show", "--json"))
+    return {
+        row["name"]: dict(flat(row["revs"][0]["data"]["metrics"]["results/metrics.json"]["data"]))
+        for baseline in shown
+        for row in baseline["experiments"] or ()
+    }
+
+
+def under_training(repository: Repository, name: str) -> psutil.Process:
+    """The process of train_mlp once two epochs of the experiment are in the store."""
+    for _ in range(600):
+        time.sleep(0.1)
+        for tree in found(repository):
+            child = tree.children.get("train_mlp")
+            if tree.parent.info.run_name == name and child and "train_loss" in child.data.metrics:
+                (process,) = [
+                    process
+                    for process in psutil.process_iter(["cmdline", "cwd"])
+                    if process.info["cmdline"][1:3] == ["-m", "stages.train_mlp"]
+                    and process.info["cwd"] == str(repository.folder)
+                ]
+                return process
+    pytest.fail(f"{name} never came to train")
+
+
+def test_two_experiments_at_once_share_a_store_that_is_not_there_yet(repository: Repository) -> None:
+    for activation in ("sigmoid", "tanh"):
+        settings = ("-S", f"model.activation={activation}", "-S", "train.threads=1")
+        repository.run("dvc", "exp", "run", "--queue", "--name", f"queued-{activation}", *settings)
+    repository.run("dvc", "exp", "run", "--run-all", "--jobs", "2", tracking="on")
+    repository.run("dvc", "queue", "stop", "--kill")
+    assert len(re.findall("Success", repository.run("dvc", "queue", "status"))) == 2
+    kept = experiments(repository)
+    assert {tree.parent.info.run_name for tree in found(repository)} == set(kept) == {"queued-sigmoid", "queued-tanh"}
+    for name, metrics in kept.items():
+        tree = named(repository, name)
+        assert tree.statuses == dict.fromkeys(["pipeline", *ALL], "FINISHED")
+        assert tree.parent.data.metrics == metrics
+        assert tree.parent.data.params["model.activation"] == name.removeprefix("queued-")
+        assert "metrics.json" not in artifacts(repository, tree, "tables")
+        assert len(artifacts(repository, tree, "tables")) == 6
+        assert len(artifacts(repository, tree, "plots")) == 5
+
+
+def test_a_run_in_the_workspace_has_all_that_dvc_has(repository: Repository) -> None:
+    repository.run("dvc", "repro", "--force", tracking="on")
+    tree = named(repository, "repro")
+    check_tree(repository, tree, ALL)
+    assert all("system/cpu_utilization_percentage" in run.data.metrics for run in tree.children.values())
+    repository.commit("first run")
+    assert "up to date" in repository.run("dvc", "status", tracking="on")
+    assert "up to date" in repository.run("dvc", "repro", tracking="on")
+    assert len([tree for tree in found(repository) if tree.parent.info.run_name == "repro"]) == 1
+
+
+def test_the_champion_predicts_in_a_process_that_knows_nothing_of_the_project(
+    repository: Repository, tmp_path: Path
+) -> None:
+    repository.python("titles.tracking.promote", "cnn")
+    titles = ["Zapatilla deportiva", "", "mesa"]
+    expected = Classifier.load(repository.folder / "models/cnn").predict(titles, top=2).to_dict("list")
+    store = repository.store or f"sqlite:///{repository.folder}/mlflow.db"
+    assert predicted_by_champion(store, titles, tmp_path) == expected
+
+
+def test_a_temporary_experiment_leaves_its_runs_with_their_artifacts(repository: Repository) -> None:
+    repository.run("dvc", "exp", "run", "--temp", "--name", "aside", "-S", "model.activation=silu", tracking="on")
+    tree = named(repository, "aside")
+    assert tree.statuses == dict.fromkeys(["pipeline", *TRAINED], "FINISHED")
+    assert tree.parent.data.metrics == experiments(repository)["aside"]
+    baseline = repository.run("git", "rev-parse", "HEAD").strip()
+    assert tree.parent.data.tags["dvc.baseline"] == baseline
+    assert "confused_pairs.csv" in artifacts(repository, tree, "tables")
+    assert "Loss by epoch.png" in artifacts(repository, tree, "plots")
+
+
+def test_an_experiment_that_logged_nothing_gets_its_run_once(repository: Repository) -> None:
+    repository.run("dvc", "exp", "run", "--temp", "--name", "silent", "-S", "model.activation=gelu")
+    before = len(found(repository))
+    assert repository.python("titles.tracking.sync").startswith("1 of DVC's experiments")
+    assert repository.python("titles.tracking.sync").startswith("0 of DVC's experiments")
+    assert len(found(repository)) == before + 1
+    tree = named(repository, "silent")
+    assert tree.parent.data.tags["titles.source"] == "dvc cache"
+    assert tree.parent.data.metrics == experiments(repository)["silent"]
+    expected = named(repository, "aside").parent.data.params | {"model.activation": "gelu"}
+    assert (tree.parent.data.params, tree.children, tree.parent.info.status) == (expected, {}, "FINISHED")
+
+
+def test_a_stage_that_is_killed_leaves_its_run_and_the_parent_failed(repository: Repository) -> None:
+    running = repository.start("dvc", "exp", "run", "--name", "killed", *LONG, tracking="on")
+    under_training(repository, "killed").kill()
+    assert "failed to reproduce 'train_mlp'" in repository.finish(running, status=255)
+    for _ in range(300):
+        if (tree := named(repository, "killed")).parent.info.status == "FAILED":
+            break
+        time.sleep(0.2)
+    assert tree.statuses == {"pipeline": "FAILED", "train_mlp": "FAILED"}
+    assert tree.children["train_mlp"].data.tags["error"] == KILLED
+    assert tree.parent.data.tags["error"] == f"train_mlp: {KILLED}"
+    repository.run("git", "checkout", "--quiet", ".")
+    repository.run("dvc", "checkout", "--force")
+
+
+def test_a_server_that_dies_during_training_costs_a_warning_and_is_filled_afterwards(
+    server: MlflowServer, tmp_path: Path
+) -> None:
+    from mlflow import MlflowClient
+
+    repository = committed(tmp_path, server.uri)
+    running = repository.start("dvc", "exp", "run", "--name", "orphaned", *LONG, tracking="on")
+    under_training(repository, "orphaned")
+    server.kill()
+    printed = repository.finish(running)
+    assert "train_mlp: MLflow does not answer, the stage goes on" in printed
+    for stage in TRAINED:
+        assert re.search(rf"records of {stage} are not in MLflow yet; make sync sends them", printed)
+    assert (repository.folder / "results/metrics.json").exists()
+    server.start()
+    assert repository.python("titles.tracking.sync").startswith("0 of DVC's experiments")
+    tree = named(repository, "orphaned")
+    check_tree(repository, tree, ALL)
+    client = MlflowClient(server.uri)
+    for stage in ("train_mlp", "train_cnn"):
+        epochs = client.get_metric_history(tree.children[stage].info.run_id, "validation_balanced_accuracy")
+        assert sorted(epoch.step for epoch in epochs) == list(range(1, EPOCHS + 1))
+        assert tree.children[stage].outputs.model_outputs
+    assert len(artifacts(repository, tree, "plots")) == 5
