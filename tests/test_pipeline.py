@@ -141,6 +141,9 @@ def test_a_clone_gets_data_and_models_from_a_remote_without_running_anything(
     assert clone.stages_run_by("dvc", "repro") == []
     for path in ("models/mlp/weights.safetensors", "models/cnn/lexicon.json", "data/prepared/rejected.parquet"):
         assert (clone.folder / path).read_bytes() == (repository.folder / path).read_bytes()
+    # No run of the clone logged a network, so this does.
+    assert "cnn, balanced accuracy" in clone.python("titles.tracking.promote", "cnn")
+    assert "version 1" in clone.python("titles.tracking.promote", "cnn")
 
 
 @pytest.mark.parametrize(

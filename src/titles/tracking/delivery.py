@@ -1,6 +1,7 @@
 """Brings what a stage said into the store, event by event in their order; an outage keeps what is left for later."""
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,8 @@ class Delivery:
     def _say_missing(self, event: Event, error: Exception) -> None:
         kind = next(iter(event))
         log.warning("MLflow: the %s of %s could not be logged: %s", kind, self.journal.begin["stage"], error)
-        self.store.client.set_tag(self.child, f"titles.missing.{kind}", str(error)[:5000])
+        with suppress(Exception):
+            self.store.client.set_tag(self.child, f"titles.missing.{kind}", str(error)[:5000])
 
     def _find_runs(self) -> None:
         begin = self.journal.begin
@@ -107,6 +109,7 @@ class Delivery:
 
     def _deliver(self, event: Event) -> None:
         deliver = {
+            "params": self._params,
             "metrics": self._metrics,
             "results": self._results,
             "network": self._network,
@@ -114,6 +117,12 @@ class Delivery:
             "end": self._end,
         }
         deliver[next(iter(event))](event)
+
+    def _params(self, event: Event) -> None:
+        """All to the pipeline's run, to the stage's those of the sections it reads."""
+        params = event["params"] if isinstance(event["params"], dict) else {}
+        self.store.log_params(self.parent, params)
+        self.store.log_params(self.child, {name: params[name] for name in event["sections"] if name in params})
 
     def _metrics(self, event: Event) -> None:
         self.store.log_metrics(self.child, event["metrics"], event["time"], event["step"])

@@ -60,7 +60,7 @@ def main() -> None:
 
 def completed(event: Event, journal: Journal) -> Iterator[Event]:
     """The event with all it needs to be delivered later, when the files of the stage may be others."""
-    if "metrics" in event:
+    if "params" in event or "metrics" in event:
         yield event
         return
     # Loads DVC, which while the stage is at work would only take memory.

@@ -123,8 +123,9 @@ def _start_recorder(stage: str, sections: list[str]) -> "subprocess.Popen[str]":
         start_new_session=True,
     )
     pipeline = Pipeline.of_this_process()
-    begin = {"stage": stage, "sections": sections, "params": _params(), "time": _now(), "pipeline": asdict(pipeline)}
-    Run(recorder)._say(root=str(main_root()), **begin)
+    run = Run(recorder)
+    run._say(root=str(main_root()), stage=stage, pipeline=asdict(pipeline), time=_now())
+    run._say(params=_params(), sections=sections)
     return recorder
 
 

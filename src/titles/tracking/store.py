@@ -88,9 +88,7 @@ class Store:
         for run in self.find(titles_pipeline=pipeline["key"]):
             return str(run.info.run_id)
         tags = {"titles.pipeline": pipeline["key"], **pipeline["tags"]}
-        run_id = self.create(pipeline["name"], tags, begin["time"])
-        self.log_params(run_id, begin["params"])
-        return run_id
+        return self.create(pipeline["name"], tags, begin["time"])
 
     def child(self, begin: Mapping[str, Any], parent: str) -> str:
         """The id of the run of a stage."""
@@ -100,10 +98,7 @@ class Store:
             return str(run.info.run_id)
         source = {"mlflow.source.name": f"stages.{stage}", "mlflow.source.type": "LOCAL"}
         tags = {"titles.stage": key, "dvc.stage": stage, "mlflow.parentRunId": parent, **source, **pipeline["tags"]}
-        run_id = self.create(stage, tags, begin["time"])
-        params = begin["params"] if isinstance(begin["params"], dict) else {}
-        self.log_params(run_id, {name: params[name] for name in begin["sections"] if name in params})
-        return run_id
+        return self.create(stage, tags, begin["time"])
 
     def create(self, name: str, tags: Mapping[str, str], time: int | None = None) -> str:
         created = self.client.create_run(self.experiment_id, time, dict(tags), name)

@@ -1,0 +1,84 @@
+"""Takes the README's picture of the MLflow UI: `python -m benchmarks.picture docs/mlflow.png`.
+
+Runs the six stages in a clone of the last commit, with a store of its own, and opens it in Chromium (Debian's package,
+or the one CHROMIUM names).
+"""
+
+import argparse
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+# Root may only run Chromium without its sandbox; a machine without a network waits for what it looks up by itself.
+OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+CHARTS = "validation_balanced_accuracy|validation_loss|train_loss"
+MILLISECONDS = 30_000
+
+
+@contextmanager
+def opened(store: Path) -> Iterator[str]:
+    """The address of the UI on a store, as `make ui` opens it."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port), "--backend-store-uri", f"sqlite:///{store}"]
+    environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        address = f"http://127.0.0.1:{port}"
+        for _ in range(300):
+            try:
+                with urllib.request.urlopen(f"{address}/health", timeout=1):
+                    break
+            except OSError:
+                time.sleep(0.2)
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def show_the_learning_curves(page: Page, address: str) -> None:
+    """The runs of the newest pipeline, unfolded, beside the curves of what it trained."""
+    page.goto(f"{address}/#/experiments/1/runs?compareRunsMode=CHART")
+    page.get_by_text("Model training", exact=True).click(timeout=MILLISECONDS)
+    page.goto(f"{address}/#/experiments/1/runs?compareRunsMode=CHART")
+    page.get_by_role("button", name="Close").last.click(timeout=MILLISECONDS)
+    page.get_by_placeholder("Search metric charts").fill(CHARTS, timeout=MILLISECONDS)
+    page.locator(".ag-row button").first.click(timeout=MILLISECONDS)
+    page.get_by_text("train_cnn").first.wait_for(timeout=MILLISECONDS)
+    page.wait_for_timeout(5_000)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="benchmarks.picture", description=__doc__)
+    parser.add_argument("picture", type=Path)
+    parser.add_argument("--store", type=Path, help="a store to show instead of one of a new run")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        clone = Path(folder) / "titles"
+        if options.store is None:
+            subprocess.run(["git", "clone", "--quiet", ".", str(clone)], check=True)
+            environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+            subprocess.run(["dvc", "repro", "--force"], cwd=clone, env=environment, check=True)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        page = browser.new_page(viewport={"width": 1400, "height": 720})
+        with opened(options.store or clone / "mlflow.db") as address:
+            show_the_learning_curves(page, address)
+            page.screenshot(path=options.picture)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
