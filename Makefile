@@ -38,7 +38,8 @@ exp: setup  ## compare all experiments, only what differs
 	dvc exp show -A --only-changed --drop '.*(src/|stages/|data/|models/|results/).*'
 
 ui: setup  ## open the MLflow UI on http://localhost:5000
-	mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}
+	@case "$$MLFLOW_TRACKING_URI" in http*) echo "open $$MLFLOW_TRACKING_URI" ;; \
+		*) mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} ;; esac
 
 sync: setup  ## give MLflow what it lacks: what could not be sent, and experiments DVC had in its cache
 	python -m titles.tracking.sync

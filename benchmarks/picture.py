@@ -22,7 +22,7 @@ CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 # Root may only run Chromium without its sandbox; a machine without a network waits for what it looks up by itself.
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 CHARTS = "validation_balanced_accuracy|validation_loss|train_loss"
-MILLISECONDS = 30_000
+MILLISECONDS = 60_000
 
 
 @contextmanager
@@ -50,13 +50,15 @@ def opened(store: Path) -> Iterator[str]:
 
 def show_the_learning_curves(page: Page, address: str) -> None:
     """The runs of the newest pipeline, unfolded, beside the curves of what it trained."""
+    page.set_default_timeout(MILLISECONDS)
+    page.goto(address)
+    page.get_by_text("Model training", exact=True).click()
+    page.get_by_text("Model registry").first.wait_for()
     page.goto(f"{address}/#/experiments/1/runs?compareRunsMode=CHART")
-    page.get_by_text("Model training", exact=True).click(timeout=MILLISECONDS)
-    page.goto(f"{address}/#/experiments/1/runs?compareRunsMode=CHART")
-    page.get_by_role("button", name="Close").last.click(timeout=MILLISECONDS)
-    page.get_by_placeholder("Search metric charts").fill(CHARTS, timeout=MILLISECONDS)
-    page.locator(".ag-row button").first.click(timeout=MILLISECONDS)
-    page.get_by_text("train_cnn").first.wait_for(timeout=MILLISECONDS)
+    page.get_by_role("button", name="Close").last.click()
+    page.get_by_placeholder("Search metric charts").fill(CHARTS)
+    page.locator(".ag-row button").first.click()
+    page.get_by_text("train_cnn").first.wait_for()
     page.wait_for_timeout(5_000)
 
 

@@ -22,7 +22,8 @@ def train_mlp(
     from titles.embedded import Labelled
     from titles.model import fit
 
-    run.log_metrics({"rows_in": sum(len(Labelled.load(embedded, split)) for split in ("train", "validation"))})
+    titles = sum(len(Labelled.load(embedded, split)) for split in ("train", "validation"))
+    run.log_metrics({"rows_in": titles, "rows_rejected": 0, "rows_out": 0})
     fit("mlp", embedded, vectors, folder, model, mlp, train, run.log_epoch)
     run.log_network("mlp", folder)
 

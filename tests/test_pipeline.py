@@ -98,7 +98,12 @@ def test_a_folder_of_ones_own_runs_in_the_workspace_and_in_the_queue(baseline: R
     baseline.run(*experiment, "--queue", "--name", "queued", "-S", "model.activation=tanh")
     # The queue must run the code it was queued with, not what stands in the workspace by then.
     (baseline.folder / "src/titles/networks.py").write_text("raise RuntimeError('not my code')")
-    baseline.run("dvc", "exp", "run", "--run-all")
+    baseline.run("dvc", "exp", "run", "--run-all", tracking="on")
+    (tree,) = [
+        tree for tree in trees(f"sqlite:///{baseline.folder}/mlflow.db") if tree.parent.info.run_name == "queued"
+    ]
+    assert set(tree.statuses.values()) == {"FINISHED"}
+    assert tree.parent.data.tags["dvc.baseline"] == baseline.run("git", "rev-parse", "HEAD").strip()
     assert re.search(r"queued .* Success", baseline.run("dvc", "queue", "status"))
     shown = {row["name"]: row for row in json.loads(baseline.run("dvc", "exp", "show", "--json"))[1]["experiments"]}
     params = shown["queued"]["revs"][0]["data"]["params"]["params.yaml"]["data"]

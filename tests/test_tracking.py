@@ -3,9 +3,12 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,9 +18,10 @@ from hypothesis import strategies as st
 
 from tests.tree import Tree, trees
 from titles.errors import InputError
-from titles.tracking.journal import Journal, left_behind, pipelines_folder
-from titles.tracking.pipeline import Pipeline, _is_dvc, is_alive, main_root
-from titles.tracking.recorder import KILLED, deliver_left_behind, ended
+from titles.tracking.journal import Journal, left_behind
+from titles.tracking.location import journals, main_root, tracking_uri
+from titles.tracking.pipeline import Pipeline, _is_dvc, is_alive
+from titles.tracking.recorder import KILLED, LOST, deliver_left_behind, ended
 from titles.tracking.run import leave_failed_run, tracked
 
 SOURCE = Path(__file__).parents[1] / "src"
@@ -56,7 +60,7 @@ def eventually(root: Path, stage: str, status: str) -> Tree:
     """The only tree once the run of the stage, which nobody waits for, has that status."""
     for _ in range(100):
         found = trees(f"sqlite:///{root}/mlflow.db")
-        if found and found[0].statuses.get(stage) == status and not any(pipelines_folder(root).glob("*/*")):
+        if found and found[0].statuses.get(stage) == status and not any(journals(root).glob("*/*")):
             return found[0]
         time.sleep(0.2)
     pytest.fail(f"{stage} never was {status}: {found and found[0].statuses}")
@@ -114,7 +118,7 @@ def test_a_stage_leaves_its_run_below_that_of_the_pipeline(root: Path):
     expected = {"reduce.fraction": "1", "model.activation": "relu", "model.widths": "[1, 2]", "model.vectors": "None"}
     assert tree.parent.data.params == tree.children["reduce"].data.params == expected
     assert "system/system_memory_usage_megabytes" in tree.children["reduce"].data.metrics
-    assert not list(pipelines_folder(root).glob("*/*"))
+    assert not list(journals(root).glob("*/*"))
 
 
 def test_a_stage_has_the_parameters_it_reads_and_no_others(root: Path):
@@ -164,40 +168,98 @@ def test_a_recorder_that_is_killed_costs_a_warning_and_its_run_is_failed_afterwa
         run.recorder.kill()
         run.recorder.wait()
         run.log_metrics({"rows_in": 5})
-    assert caplog.text.count("recorder was killed, the stage goes on") == 1
+    assert caplog.text.count("recorder has ended, the stage goes on") == 1
     assert deliver_left_behind(root)
-    assert only_tree(root).statuses == {"pipeline": "FAILED", "embed": "FAILED"}
+    tree = only_tree(root)
+    assert tree.statuses["embed"] == "FAILED"
+    assert tree.children["embed"].data.tags["error"] == LOST
 
 
+@pytest.mark.parametrize("store", ["http://127.0.0.1:9", "postgresql+psycopg://nobody@127.0.0.1:9/titles"])
 def test_a_store_that_cannot_be_reached_stops_the_first_stage_and_says_what_to_do(
-    root: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path, monkeypatch: pytest.MonkeyPatch, store: str
 ):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    started = time.monotonic()
     with (
-        pytest.raises(InputError, match=r"127\.0\.0\.1:9 cannot be reached; start it, .*TITLES_TRACKING=off"),
+        pytest.raises(InputError, match=r"127\.0\.0\.1:9.* cannot be reached; start it, .*TITLES_TRACKING=off"),
         tracked("prepare", []),
     ):
         pytest.fail("work was begun")
-    assert not list(pipelines_folder(root).glob("*"))
+    assert time.monotonic() - started < 15
+    assert not list(journals(root).glob("*"))
+
+
+@contextmanager
+def outage(root: Path) -> Iterator[None]:
+    """The store cannot be opened meanwhile."""
+    (root / "mlflow.db").rename(root / "aside.db")
+    (root / "mlflow.db").mkdir()
+    yield
+    (root / "mlflow.db").rmdir()
+    (root / "aside.db").rename(root / "mlflow.db")
 
 
 def test_a_store_that_is_gone_when_a_later_stage_starts_costs_a_warning_and_is_filled_afterwards(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    root: Path, capfd: pytest.CaptureFixture[str]
 ):
+    model = root / "model"
+    model.mkdir()
+    (model / "history.csv").write_text("epoch,validation_balanced_accuracy\n1,0.5\n")
     with tracked("prepare", []):
         pass
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    with tracked("reduce", []) as run:
+    with outage(root), tracked("train_mlp", []) as run:
         run.log_metrics({"rows_in": 5})
+        run.log_network("mlp", model)
     told = capfd.readouterr().err
     assert "MLflow does not answer, the stage goes on" in told
-    assert "records of reduce are not in MLflow yet; make sync sends them" in told
-    monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert deliver_left_behind(root)
+    assert "records of train_mlp are not in MLflow yet; make sync sends them" in told
+    shutil.rmtree(model)
+    with tracked("evaluate", []):
+        pass
     tree = only_tree(root)
-    assert tree.statuses == {"pipeline": "FINISHED", "prepare": "FINISHED", "reduce": "FINISHED"}
-    assert tree.children["reduce"].data.metrics["rows_in"] == 5
-    assert not list(pipelines_folder(root).glob("*/*"))
+    assert tree.statuses == dict.fromkeys(["pipeline", "prepare", "train_mlp", "evaluate"], "FINISHED")
+    assert tree.children["train_mlp"].data.metrics["rows_in"] == 5
+    assert len(tree.children["train_mlp"].outputs.model_outputs) == 1
+    assert not list(journals(root).glob("*/*"))
+
+
+def test_a_store_that_hangs_does_not_hold_the_stage_up(root: Path, monkeypatch: pytest.MonkeyPatch):
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(100)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{deaf.getsockname()[1]}")
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+        # The store was reached when the pipeline began.
+        (journals(root) / Pipeline.of_this_process().key).mkdir(parents=True)
+        with tracked("train_mlp", []) as run:
+            started = time.monotonic()
+            for epoch in range(5000):
+                run.log_metrics({"train_loss": 0.5, "validation_loss": 0.5}, epoch)
+            assert time.monotonic() - started < 2
+    (journal,) = left_behind(root)
+    assert len(journal.pending) == 5003
+
+
+def test_what_is_for_another_store_waits_for_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    begin = {"store": tracking_uri(root), "stage": "embed"}
+    Journal(journals(root) / "host-1-0.00/embed", begin).lock.release()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere")
+    assert list(left_behind(root)) == []
+    assert f"is for {begin['store']}" in caplog.text
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert [journal.begin for journal in left_behind(root)] == [begin]
+
+
+def test_a_journal_that_cannot_be_read_is_set_aside(root: Path, caplog: pytest.LogCaptureFixture):
+    folder = journals(root) / "host-1-0.00/embed"
+    folder.mkdir(parents=True)
+    (folder / "journal.jsonl").write_text("")
+    assert list(left_behind(root)) == []
+    assert "cannot be read and is set aside" in caplog.text
+    assert (folder / "journal.broken").exists()
 
 
 def test_what_the_store_refuses_is_said_to_be_missing_and_all_else_is_there(
@@ -221,7 +283,7 @@ def test_tracking_can_be_off(root: Path, monkeypatch: pytest.MonkeyPatch):
         run.log_network("mlp", root / "not there")
     leave_failed_run("reduce", [], InputError("wrong"))
     assert (root / "mlflow.db").read_bytes() == before
-    assert not pipelines_folder(root).exists()
+    assert not journals(root).exists()
 
 
 def test_the_process_of_a_stage_never_loads_mlflow(root: Path):
@@ -244,18 +306,19 @@ def test_a_journal_gives_back_what_the_store_has_not_taken(
     for event in events:
         journal.add(event)
     for _ in range(min(delivered, len(events))):
-        journal.drop_first()
+        journal.pending.popleft()
+    journal.save()
     journal.lock.release()
     again = Journal(folder)
     assert (again.begin, list(again.pending)) == ({"stage": "embed"}, events[delivered:])
 
 
-def test_a_journal_that_is_being_delivered_is_left_alone(tmp_path: Path):
-    folder = pipelines_folder(tmp_path) / "host-1-0.00"
-    journal = Journal(folder / "embed", {"stage": "embed"})
+def test_a_journal_that_is_being_delivered_is_left_alone(root: Path):
+    folder = journals(root) / "host-1-0.00"
+    journal = Journal(folder / "embed", {"stage": "embed", "store": tracking_uri(root)})
     script = "import sys; from pathlib import Path; from titles.tracking.journal import left_behind\n"
     script += "print(len(list(left_behind(Path(sys.argv[1])))))"
-    command = [sys.executable, "-c", script, str(tmp_path)]
+    command = [sys.executable, "-c", script, str(root)]
     environment = os.environ | {"PYTHONPATH": str(SOURCE)}
     assert subprocess.check_output(command, env=environment, text=True).strip() == "0"
     journal.lock.release()
@@ -266,19 +329,19 @@ def test_files_are_kept_as_they_were_until_they_are_logged(tmp_path: Path):
     table = tmp_path / "table.csv"
     table.write_text("first")
     journal = Journal(tmp_path / "journal", {"stage": "evaluate"})
-    kept = [Path(journal.keep([table])), Path(journal.keep([]))]
+    kept = [Path(journal.keep(name, [table], link)) for name, link in [("tables", False), ("mlp", True)]]
+    table.unlink()
     table.write_text("second")
-    assert (kept[0] / "table.csv").read_text() == "first"
-    assert list(kept[1].iterdir()) == []
+    assert [(folder / "table.csv").read_text() for folder in kept] == ["first", "first"]
     journal.remove()
     assert not journal.folder.exists()
 
 
-def test_the_folder_of_a_pipeline_that_is_over_goes_with_its_last_journal(tmp_path: Path):
-    over, alive = (pipelines_folder(tmp_path) / key for key in ("host-1-0.00", Pipeline.of_this_process().key))
+def test_the_folder_of_a_pipeline_that_is_over_goes_with_its_last_journal(root: Path):
+    over, alive = (journals(root) / key for key in ("host-1-0.00", Pipeline.of_this_process().key))
     over.mkdir(parents=True)
     alive.mkdir()
-    assert list(left_behind(tmp_path)) == []
+    assert list(left_behind(root)) == []
     assert (over.exists(), alive.exists()) == (False, True)
 
 

@@ -1,6 +1,7 @@
 """Brings what a stage said into the store, event by event in their order; an outage keeps what is left for later."""
 
 import logging
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,16 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 from titles.errors import InputError
 from titles.tracking.journal import Event, Journal
-from titles.tracking.lineage import hash_of
+from titles.tracking.location import tracking_uri
 from titles.tracking.networks import log_network
-from titles.tracking.store import Store, tracking_uri
+from titles.tracking.pipeline import is_alive
+from titles.tracking.store import Store
 
 log = logging.getLogger(__name__)
 # It would tell of an outage a second time, and at every sample.
 logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)
 
-SAMPLING_SECONDS = 5
+SAMPLING_SECONDS, RETRY_SECONDS = 5, 30
 
 
 def reach(root: Path) -> Store:
@@ -38,51 +40,67 @@ class Delivery:
     """The journal of one stage on its way into the store."""
 
     def __init__(self, root: Path, journal: Journal, live: bool = True) -> None:
-        """`live` while the stage is at work: then the machine is watched, and the files are as the stage left them."""
+        """`live` while the stage is at work: then the machine is watched."""
         self.root, self.journal, self.live = root, journal, live
         self.monitor: Any = None
         self.outage = False
+        self.retry_at = 0.0
         self.child = self.parent = ""
 
     def attempt(self) -> bool:
-        """Delivers what the journal holds; returns whether the store took all of it."""
+        """Delivers what the journal holds, unless the store failed a moment ago; returns whether all is delivered."""
+        if time.monotonic() < self.retry_at:
+            return False
+        over = False
         try:
             self._find_runs()
+            while self.journal.pending:
+                over = "end" in self.journal.pending[0]
+                self._deliver_or_give_up(self.journal.pending[0])
+                self.journal.pending.popleft()
         except Exception as error:
-            return self._stop_at(error)
-        while self.journal.pending:
-            event = self.journal.pending[0]
-            try:
-                self._deliver(event)
-            except Exception as error:
-                if not self.store.answers():
-                    return self._stop_at(error)
-                self._say_missing(event, error)
-            self.journal.drop_first()
+            self._stop_at(error)
+            return False
         self.outage = False
+        if over:
+            self.journal.remove()
+        else:
+            self.journal.save()
+            self._watch()
         return True
 
     def finish(self) -> bool:
-        """Delivers all; what cannot be is left in the journal, and said to be."""
+        """Delivers all at once, and says what remains in the journal; returns whether nothing does."""
+        self.retry_at = 0.0
         done = self.attempt()
-        if done:
-            self.journal.remove()
-        else:
+        if not done:
             stage = self.journal.begin["stage"]
             log.warning(
                 "%d records of %s are not in MLflow yet; make sync sends them", len(self.journal.pending), stage
             )
         return done
 
-    def _stop_at(self, error: Exception) -> bool:
-        if not self.outage:
-            log.warning(
-                "MLflow does not answer, the stage goes on; all but system metrics is sent when it does: %s",
-                error,
-            )
-        self.outage = True
-        self._stop_watching()
-        return False
+    def _find_runs(self) -> None:
+        if not self.child:
+            self.store = Store(self.root)
+            self.parent, self.child = self.store.runs_of(self.journal.begin)
+            if self.live:
+                self.store.client.update_run(self.parent, "RUNNING")
+
+    def _deliver_or_give_up(self, event: Event) -> None:
+        """Raises where the store does not answer; what it refuses, though it does, is said to be missing."""
+        try:
+            self._deliver(event)
+        except Exception:
+            if not self.store.answers():
+                raise
+            # It may have come back just now.
+            try:
+                self._deliver(event)
+            except Exception as error:
+                if "end" in event or not self.store.answers():
+                    raise
+                self._say_missing(event, error)
 
     def _say_missing(self, event: Event, error: Exception) -> None:
         kind = next(iter(event))
@@ -90,14 +108,15 @@ class Delivery:
         with suppress(Exception):
             self.store.client.set_tag(self.child, f"titles.missing.{kind}", str(error)[:5000])
 
-    def _find_runs(self) -> None:
-        begin = self.journal.begin
-        if not self.child:
-            self.store = Store(self.root)
-            self.parent = self.store.parent(begin)
-            self.child = self.store.child(begin, self.parent)
-            if self.live:
-                self.store.client.update_run(self.parent, "RUNNING")
+    def _stop_at(self, error: Exception) -> None:
+        if not self.outage:
+            log.warning("MLflow does not answer, the stage goes on; all but system metrics is sent later: %s", error)
+        self.outage = True
+        self.retry_at = time.monotonic() + RETRY_SECONDS
+        self.journal.save()
+        self._stop_watching()
+
+    def _watch(self) -> None:
         if self.live and self.monitor is None:
             self.monitor = SystemMetricsMonitor(self.child, SAMPLING_SECONDS, resume_logging=True)  # type: ignore[no-untyped-call]
             self.monitor.start()
@@ -112,6 +131,7 @@ class Delivery:
             "params": self._params,
             "metrics": self._metrics,
             "results": self._results,
+            "files": self._files,
             "network": self._network,
             "hashes": self._hashes,
             "end": self._end,
@@ -131,15 +151,14 @@ class Delivery:
         """To the pipeline's run as well: it is there that one looks for what came out."""
         for run_id in (self.child, self.parent):
             self.store.log_metrics(run_id, event["results"], event["time"], 0)
-        for name in ("tables", "plots"):
-            self.store.client.log_artifacts(self.parent, event[name], name)
+
+    def _files(self, event: Event) -> None:
+        for folder in map(Path, event["files"]):
+            self.store.client.log_artifacts(self.parent, str(folder), folder.name)
 
     def _network(self, event: Event) -> None:
-        folder = Path(event["folder"])
-        if not self.live and hash_of(folder) != event["hash"]:
-            raise FileNotFoundError(f"{folder} is no longer what was trained")
         tags = self.journal.begin["pipeline"]["tags"] | {"dvc.hash": event["hash"]}
-        log_network(event["network"], folder, tags, self.child)
+        log_network(event["network"], Path(event["folder"]), tags, self.child)
 
     def _end(self, event: Event) -> None:
         if self.monitor:
@@ -154,6 +173,9 @@ class Delivery:
             client.set_tag(self.child, "error", error)
             client.set_tag(self.parent, "error", f"{self.journal.begin['stage']}: {error}"[:5000])
         client.set_terminated(self.child, event["end"], event["time"])
+        if not self.live and is_alive(self.journal.begin["pipeline"]["key"]):
+            # A later stage is at work, and will end it.
+            return
         failed = error or "error" in client.get_run(self.parent).data.tags
         client.set_terminated(self.parent, "FAILED" if failed else "FINISHED", event["time"])
 

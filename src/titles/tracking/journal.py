@@ -1,83 +1,117 @@
 """What a stage said and the store has not taken yet, on disk, so that neither a kill nor an outage loses it.
 
-ROOT/.dvc/tmp/mlflow/PIPELINE/            there once the store has been reached in that run of the pipeline
-ROOT/.dvc/tmp/mlflow/PIPELINE/STAGE/      there until the store has all of that stage
-    journal.jsonl                         which stage it is, then what is not in the store, a JSON object a line
-    lock                                  held by the process that delivers it
-    0/ 1/ …                               files to be logged, as the next run writes over the originals
+JOURNALS/PIPELINE/            there once the store has been reached in that run of the pipeline
+JOURNALS/PIPELINE/STAGE/      there until the store has all of that stage
+    journal.jsonl             which stage it is, then what is not in the store, a JSON object a line
+    lock                      held by the process that delivers it
+    tables/ plots/ mlp/ cnn/  files to be logged, as the next run writes over the originals
 """
 
 import json
+import logging
+import os
 import shutil
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from titles.tracking.location import journals, tracking_uri
 from titles.tracking.pipeline import is_alive
 
+log = logging.getLogger(__name__)
+
 Event = dict[str, Any]
-
-
-def pipelines_folder(root: Path) -> Path:
-    return root / ".dvc/tmp/mlflow"
 
 
 class Journal:
     """The events of one stage in their order. Whoever delivers them holds the lock, which ends with its process."""
 
     def __init__(self, folder: Path, begin: Event | None = None) -> None:
-        """A new journal that starts with `begin`, or the one that lies in `folder`; raises Timeout where it is held."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
+        """A new journal that starts with `begin`, or the one that lies in `folder`.
+
+        Raises Timeout where another process holds it, FileNotFoundError or ValueError where none can be read.
+        """
+        self.folder, self.path = folder, folder / "journal.jsonl"
+        if begin:
+            folder.mkdir(parents=True, exist_ok=True)
+        elif not self.path.exists():
+            raise FileNotFoundError(self.path)
         self.lock = FileLock(folder / "lock")
         self.lock.acquire(timeout=0)
-        if begin is None:
-            lines = (folder / "journal.jsonl").read_text(encoding="utf-8").splitlines()
-            self.begin, *pending = map(json.loads, lines)
-            self.pending: deque[Event] = deque(pending)
-        else:
-            self.begin, self.pending = begin, deque()
-            self._write()
+        events = [begin] if begin else list(map(json.loads, self.path.read_text(encoding="utf-8").splitlines()))
+        self.begin: Event
+        self.begin, *pending = events
+        self.pending: deque[Event] = deque(pending)
+        self.save()
 
     def add(self, event: Event) -> None:
         self.pending.append(event)
-        self._write()
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(_line(event))
 
-    def drop_first(self) -> None:
-        """The first event is in the store."""
-        self.pending.popleft()
-        self._write()
+    def save(self) -> None:
+        """Leaves out what has been taken from `pending`."""
+        written = self.folder / "journal.new"
+        with written.open("w", encoding="utf-8") as file:
+            file.writelines(_line(event) for event in [self.begin, *self.pending])
+            file.flush()
+            os.fsync(file.fileno())
+        written.replace(self.path)
 
-    def keep(self, files: list[Path]) -> str:
-        """Copies the files into a folder of their own beside the journal, and returns it."""
-        kept = self.folder / str(sum(path.is_dir() for path in self.folder.iterdir()))
+    def keep(self, name: str, files: Iterable[Path], link: bool = False) -> str:
+        """Copies files into a folder of that name beside the journal, and returns it.
+
+        `link` takes no room, and is for files that are replaced and never written to again.
+        """
+        kept = self.folder / name
         kept.mkdir()
         for file in files:
-            shutil.copy(file, kept)
+            try:
+                (os.link if link else shutil.copy)(file, kept / file.name)
+            except OSError:
+                shutil.copy(file, kept)
         return str(kept)
 
     def remove(self) -> None:
         """All is in the store."""
+        self.path.unlink()
         shutil.rmtree(self.folder, ignore_errors=True)
         self.lock.release()
 
-    def _write(self) -> None:
-        written = self.folder / "journal.new"
-        written.write_text("".join(json.dumps(event) + "\n" for event in [self.begin, *self.pending]), encoding="utf-8")
-        written.replace(self.folder / "journal.jsonl")
+
+def _line(event: Event) -> str:
+    return json.dumps(event, default=str) + "\n"
 
 
 def left_behind(root: Path) -> Iterator[Journal]:
-    """The journals that nobody delivers, the oldest first; removes the folders of pipelines that are over."""
-    found = sorted(pipelines_folder(root).glob("*/*/journal.jsonl"), key=lambda path: path.stat().st_mtime)
-    for path in found:
+    """The journals for this store that nobody delivers, the oldest first; says which are for another.
+
+    Removes the folders of pipelines that are over.
+    """
+    found = {}
+    for path in journals(root).glob("*/*/journal.jsonl"):
+        with suppress(FileNotFoundError):
+            found[path] = path.stat().st_mtime
+    for path in sorted(found, key=lambda path: found[path]):
         try:
-            yield Journal(path.parent)
+            journal = Journal(path.parent)
         except (Timeout, FileNotFoundError):
             continue
-    for folder in pipelines_folder(root).glob("*"):
-        if not is_alive(folder.name) and not any(folder.iterdir()):
-            shutil.rmtree(folder, ignore_errors=True)
+        except ValueError as error:
+            log.warning("%s cannot be read and is set aside as journal.broken: %s", path, error)
+            path.rename(path.with_suffix(".broken"))
+            continue
+        if journal.begin["store"] == tracking_uri(root):
+            yield journal
+        else:
+            log.warning("%s is for %s; name that by MLFLOW_TRACKING_URI to send it", path, journal.begin["store"])
+            journal.lock.release()
+    for folder in journals(root).glob("*"):
+        if not is_alive(folder.name):
+            # Not empty where something is still to be sent.
+            with suppress(OSError):
+                folder.rmdir()

@@ -11,8 +11,8 @@ from dvc.output import Output
 from dvc.repo import Repo
 
 
-def hashes_of_stage() -> dict[str, dict[str, str]]:
-    """The hashes of the dependencies (`dep`) and outputs (`out`) of the stage DVC runs here, by path.
+def hashes_of_stage(finished: bool) -> dict[str, dict[str, str]]:
+    """The hashes of the dependencies (`dep`) and, once finished, outputs (`out`) of the stage DVC runs here, by path.
 
     Those that DVC is about to write to dvc.lock; it keeps them, so that nothing is read twice. None for a stage that
     is started by hand, whose paths are its own.
@@ -21,7 +21,10 @@ def hashes_of_stage() -> dict[str, dict[str, str]]:
         return {}
     with Repo() as repo:
         stage = repo.stage.load_one(name=os.environ["DVC_STAGE"])
-        files = {"dep": [item for item in stage.deps if item not in stage.params], "out": stage.outs}
+        files = {
+            "dep": [item for item in stage.deps if item not in stage.params],
+            "out": stage.outs if finished else [],
+        }
         return {kind: {str(item): _hash(item) for item in items if item.exists} for kind, items in files.items()}
 
 

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import psutil
 
-NESTED_CHECKOUTS = ".dvc/tmp/exps"
-
 
 @dataclass(frozen=True)
 class Pipeline:
@@ -63,13 +61,3 @@ def is_alive(key: str) -> bool:
 
 def _commit() -> str:
     return subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-
-
-def main_root() -> Path:
-    """The root of the checkout the user works in, also from a temporary experiment below it."""
-    named = Path(os.environ.get("DVC_ROOT", ""))
-    if named.is_absolute() and (named / ".dvc").is_dir():
-        return named
-    here = Path.cwd()
-    before, nested, _ = here.as_posix().partition(f"/{NESTED_CHECKOUTS}/")
-    return Path(before) if nested else here

@@ -10,13 +10,15 @@ import sys
 from pathlib import Path
 
 import mlflow
+from mlflow.entities import LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion
 
 from titles.errors import InputError
 from titles.tracking.delivery import reach
 from titles.tracking.lineage import hash_of
+from titles.tracking.location import main_root
 from titles.tracking.networks import best_epoch, log_network
-from titles.tracking.pipeline import Pipeline, main_root
+from titles.tracking.pipeline import Pipeline
 from titles.tracking.store import EXPERIMENT, Store
 
 ALIAS = "champion"
@@ -35,7 +37,9 @@ def _logged(store: Store, folder: Path) -> str:
     digest = hash_of(folder)
     models = store.client.search_logged_models([store.experiment_id], f"tags.`dvc.hash` = '{digest}'") if digest else []
     for model in models:
-        return str(model.model_id)
+        # One whose upload broke off is not.
+        if model.status == LoggedModelStatus.READY:
+            return str(model.model_id)
     return log_network(folder.name, folder, Pipeline.of_this_process().tags | {"dvc.hash": digest})
 
 

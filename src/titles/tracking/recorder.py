@@ -11,51 +11,77 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from queue import SimpleQueue
 from tempfile import TemporaryDirectory
-from typing import Any
+from threading import Thread
+from typing import IO, Any
 
 from titles.errors import InputError
-from titles.tracking.journal import Event, Journal, left_behind, pipelines_folder
+from titles.tracking.journal import Event, Journal, left_behind
+from titles.tracking.location import journals
 
 log = logging.getLogger(__name__)
 
 KILLED = "the stage was killed before it ended; if nobody did, it may have run out of memory"
+LOST = "the recorder of the stage was killed; how the stage ended is not known"
 
 
 def main() -> None:
     """Serves the stage until its input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    events = map(json.loads, sys.stdin)
+    # The stage reads the one answer; what libraries print goes to the log.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    events = heard()
     begin = next(events, None)
     if begin is None:
         return
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {begin['stage']}: %(message)s", datefmt="%H:%M:%S")
     root = Path(begin["root"])
-    folder = pipelines_folder(root) / begin["pipeline"]["key"]
+    folder = journals(root) / begin["pipeline"]["key"]
     if not folder.is_dir():
         from titles.tracking.delivery import reach
 
         try:
             reach(root)
         except InputError as error:
-            _answer({"error": str(error)})
+            _answer(answers, {"error": str(error)})
             return
     journal = Journal(folder / begin["stage"], begin)
-    _answer({})
+    _answer(answers, {})
+    serve(root, journal, events)
+
+
+def serve(root: Path, journal: Journal, events: Iterator[Event]) -> None:
+    """Delivers what the stage says, then what others could not deliver."""
     # Costs seconds, which a stage that is not the first need not wait for.
     from titles.tracking.delivery import Delivery
 
     delivery = Delivery(root, journal)
-    if delivery.attempt():
-        deliver_left_behind(root)
+    delivery.attempt()
     for event in ended(events):
         for part in completed(event, journal):
             journal.add(part)
-        if "end" in event:
-            delivery.finish()
-        else:
+        if "end" not in event:
             delivery.attempt()
+    if delivery.finish():
+        deliver_left_behind(root)
+
+
+def heard() -> Iterator[Event]:
+    """What stands on standard input, read as it comes, so that a store that hangs never makes the stage wait."""
+    events: SimpleQueue[Event | None] = SimpleQueue()
+
+    def listen() -> None:
+        for line in sys.stdin:
+            events.put(json.loads(line))
+        events.put(None)
+
+    Thread(target=listen, daemon=True).start()
+    while event := events.get():
+        yield event
 
 
 def completed(event: Event, journal: Journal) -> Iterator[Event]:
@@ -67,15 +93,16 @@ def completed(event: Event, journal: Journal) -> Iterator[Event]:
     from titles.tracking.lineage import draw_plots, hash_of, hashes_of_stage
 
     if "results" in event:
-        tables = journal.keep(list(Path(event["folder"]).glob("*.csv")))
+        yield event
         with TemporaryDirectory() as drawn:
-            plots = journal.keep(_known(lambda: draw_plots(Path(drawn)), []))
-        yield event | {"tables": tables, "plots": plots}
+            tables = journal.keep("tables", Path(event["folder"]).glob("*.csv"))
+            yield {"files": [tables, journal.keep("plots", _known(lambda: draw_plots(Path(drawn)), []))]}
     elif "network" in event:
-        folder = Path(event["folder"]).resolve()
-        yield event | {"folder": str(folder), "hash": _known(lambda: hash_of(folder), "")}
+        folder = Path(event["folder"])
+        kept = journal.keep(event["network"], folder.iterdir(), link=True)
+        yield event | {"folder": kept, "hash": _known(lambda: hash_of(folder), "")}
     else:
-        yield {"hashes": _known(hashes_of_stage, {})}
+        yield {"hashes": _known(lambda: hashes_of_stage(event["end"] == "FINISHED"), {})}
         yield event
 
 
@@ -95,18 +122,15 @@ def deliver_left_behind(root: Path) -> bool:
     done = True
     for journal in left_behind(root):
         if not (journal.pending and "end" in journal.pending[-1]):
-            journal.add(_killed())
+            journal.add(_failed(LOST))
         done &= Delivery(root, journal, live=False).finish()
     return done
 
 
-def _answer(answer: dict[str, str]) -> None:
-    """Answers the stage, which reads no more than that, so that what libraries print goes to the log."""
-    try:
-        print(json.dumps(answer), flush=True)
-    except BrokenPipeError:
-        log.debug("the stage did not wait")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+def _answer(answers: IO[str], answer: dict[str, str]) -> None:
+    # A stage that was refused does not wait for it.
+    with suppress(BrokenPipeError), answers:
+        print(json.dumps(answer), file=answers)
 
 
 def ended(events: Iterator[Event]) -> Iterator[Event]:
@@ -115,11 +139,11 @@ def ended(events: Iterator[Event]) -> Iterator[Event]:
         yield event
         if "end" in event:
             return
-    yield _killed()
+    yield _failed(KILLED)
 
 
-def _killed() -> Event:
-    return {"end": "FAILED", "error": KILLED, "time": int(time.time() * 1000)}
+def _failed(error: str) -> Event:
+    return {"end": "FAILED", "error": error, "time": int(time.time() * 1000)}
 
 
 if __name__ == "__main__":

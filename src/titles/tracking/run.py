@@ -15,10 +15,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from titles.errors import InputError
-from titles.tracking.pipeline import Pipeline, main_root
+from titles.tracking.location import main_root, tracking_uri
+from titles.tracking.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -64,9 +66,9 @@ class Run:
     def _say(self, **event: object) -> None:
         if self.recorder:
             try:
-                print(json.dumps(event), file=self.recorder.stdin, flush=True)
+                print(json.dumps(event, default=str), file=self.recorder.stdin, flush=True)
             except BrokenPipeError:
-                log.warning("MLflow's recorder was killed, the stage goes on; from here on nothing of it is logged")
+                log.warning("MLflow's recorder has ended, the stage goes on; from here on nothing of it is logged")
                 self.recorder = None
 
 
@@ -124,7 +126,8 @@ def _start_recorder(stage: str, sections: list[str]) -> "subprocess.Popen[str]":
     )
     pipeline = Pipeline.of_this_process()
     run = Run(recorder)
-    run._say(root=str(main_root()), stage=stage, pipeline=asdict(pipeline), time=_now())
+    root = main_root()
+    run._say(root=str(root), store=tracking_uri(root), stage=stage, pipeline=asdict(pipeline), time=_now())
     run._say(params=_params(), sections=sections)
     return recorder
 
@@ -132,8 +135,8 @@ def _start_recorder(stage: str, sections: list[str]) -> "subprocess.Popen[str]":
 def _params() -> object:
     """All of params.yaml as DVC reads it; nothing where it cannot be read, which the stage says by itself."""
     try:
-        return yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        return YAML(typ="safe").load(Path("params.yaml"))
+    except (OSError, YAMLError, UnicodeDecodeError):
         return {}
 
 

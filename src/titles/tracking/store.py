@@ -1,4 +1,4 @@
-"""The one MLflow store of a checkout: the server named by MLFLOW_TRACKING_URI, else mlflow.db and mlartifacts/."""
+"""The one MLflow store of a checkout, and the runs in it."""
 
 import logging
 import os
@@ -23,32 +23,40 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run
 from mlflow.exceptions import MlflowException
 
-for name, level in {"alembic": logging.WARNING, "mlflow": logging.WARNING, "urllib3": logging.ERROR}.items():
+from titles.tracking.location import tracking_uri
+
+for name, level in {
+    "alembic": logging.WARNING,
+    "mlflow": logging.WARNING,
+    # What they say of an outage is said by the recorder, once.
+    "mlflow.store.db.utils": logging.ERROR,
+    "urllib3": logging.ERROR,
+}.items():
     logging.getLogger(name).setLevel(level)
 
 EXPERIMENT = "titles"
-# What MLflow takes in one batch.
-MOST_PARAMS, MOST_METRICS = 100, 1000
-
-
-def tracking_uri(root: Path) -> str:
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-    relative = re.fullmatch(r"sqlite:///([^/].*)", uri)
-    return f"sqlite:///{root / relative[1]}" if relative else uri
+# What MLflow takes in one batch, and in one key.
+MOST_PARAMS, MOST_METRICS, MOST_LETTERS = 100, 1000, 250
 
 
 class Store:
     """Finds runs by tags that say what they are, and makes those that are not there."""
 
     def __init__(self, root: Path) -> None:
-        """Raises MlflowException where the store cannot be reached."""
+        """Raises what the store or its driver raises where it cannot be reached."""
         uri = tracking_uri(root)
         mlflow.set_tracking_uri(uri)
-        # Two processes that open a new SQLite store at once break it, and two must not make one experiment twice.
-        with FileLock(root / "mlflow.db.lock"):
+        if not uri.startswith("http"):
+            from mlflow.store.db import utils
+
+            # MLflow would try for 100 s to reach a database.
+            utils.MAX_RETRY_COUNT = 2
+        # Two processes that open a new SQLite store at once break it, and two must not make one run twice.
+        self.lock = FileLock(root / "mlflow.db.lock")
+        with self.lock:
             self.client = MlflowClient(uri)
-            # Fixed here, as by default artifacts would lie where the first stage happens to run.
-            artifacts = (root / "mlartifacts").as_uri() if uri.startswith("sqlite") else None
+            # A server has a place for artifacts; otherwise they would lie where the first stage happens to run.
+            artifacts = None if uri.startswith("http") else (root / "mlartifacts").as_uri()
             self.experiment_id = self._experiment(artifacts)
         # Networks are logged to it.
         os.environ["MLFLOW_EXPERIMENT_ID"] = self.experiment_id
@@ -71,9 +79,9 @@ class Store:
         except Exception:
             return False
 
-    def find(self, **tags: str) -> Iterator[Run]:
-        """The runs with these tags, in whose names `_` stands for `.`; the newest first."""
-        conditions = [f"tags.`{tag.replace('_', '.')}` = '{value}'" for tag, value in tags.items()]
+    def find(self, tags: Mapping[str, str]) -> Iterator[Run]:
+        """The runs with these tags, the newest first."""
+        conditions = [f"tags.`{tag}` = '{value}'" for tag, value in tags.items()]
         page = None
         while True:
             runs = self.client.search_runs([self.experiment_id], " and ".join(conditions), page_token=page)
@@ -82,27 +90,21 @@ class Store:
             if not page:
                 return
 
-    def parent(self, begin: Mapping[str, Any]) -> str:
-        """The id of the run of the pipeline that a stage belongs to."""
-        pipeline = begin["pipeline"]
-        for run in self.find(titles_pipeline=pipeline["key"]):
-            return str(run.info.run_id)
-        tags = {"titles.pipeline": pipeline["key"], **pipeline["tags"]}
-        return self.create(pipeline["name"], tags, begin["time"])
-
-    def child(self, begin: Mapping[str, Any], parent: str) -> str:
-        """The id of the run of a stage."""
-        pipeline, stage = begin["pipeline"], begin["stage"]
+    def runs_of(self, begin: Mapping[str, Any]) -> tuple[str, str]:
+        """The ids of the run of a pipeline and of that of a stage below it."""
+        pipeline, stage, time = begin["pipeline"], begin["stage"], begin["time"]
         key = f"{pipeline['key']}/{stage}"
-        for run in self.find(titles_stage=key):
-            return str(run.info.run_id)
         source = {"mlflow.source.name": f"stages.{stage}", "mlflow.source.type": "LOCAL"}
-        tags = {"titles.stage": key, "dvc.stage": stage, "mlflow.parentRunId": parent, **source, **pipeline["tags"]}
-        return self.create(stage, tags, begin["time"])
+        with self.lock:
+            parent = self.find_or_create(pipeline["name"], {"titles.pipeline": pipeline["key"]}, pipeline["tags"], time)
+            tags = {"dvc.stage": stage, "mlflow.parentRunId": parent, **source, **pipeline["tags"]}
+            return parent, self.find_or_create(stage, {"titles.stage": key}, tags, time)
 
-    def create(self, name: str, tags: Mapping[str, str], time: int | None = None) -> str:
-        created = self.client.create_run(self.experiment_id, time, dict(tags), name)
-        return str(created.info.run_id)
+    def find_or_create(self, name: str, key: Mapping[str, str], tags: Mapping[str, str], time: int) -> str:
+        """The id of the run with the tags of `key`; one that is not there begins at `time` and has `tags` as well."""
+        for run in self.find(key):
+            return str(run.info.run_id)
+        return str(self.client.create_run(self.experiment_id, time, {**key, **tags}, name).info.run_id)
 
     def log_params(self, run_id: str, params: object) -> None:
         """Logs the values of nested tables, those of `model` as `model.activation`."""
@@ -126,7 +128,7 @@ def flat(table: object, prefix: str = "") -> Iterator[tuple[str, Any]]:
         if isinstance(value, Mapping):
             yield from flat(value, f"{prefix}{key}.")
         else:
-            yield re.sub(r"[^\w\-. /:]", "_", f"{prefix}{key}"), value
+            yield re.sub(r"[^\w\-. :]", "_", f"{prefix}{key}")[:MOST_LETTERS], value
 
 
 def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from titles.errors import InputError
 from titles.tracking.delivery import reach
-from titles.tracking.pipeline import main_root
+from titles.tracking.location import main_root
 from titles.tracking.recorder import deliver_left_behind
 from titles.tracking.store import Store, flat
 
@@ -35,7 +35,7 @@ class Experiment:
 
 
 def experiments() -> Iterator[Experiment]:
-    """All experiments of the repository that have metrics.
+    """All experiments of the repository that are over and have metrics.
 
     From the command line, whose JSON keeps 1 and null what they are; `dvc.api.exp_show` makes them 1.0 and "None".
     """
@@ -45,11 +45,11 @@ def experiments() -> Iterator[Experiment]:
         raise InputError(f"dvc exp show failed: {done.stderr.strip()}; run from the root of the repository")
     for baseline in json.loads(done.stdout):
         for experiment in baseline["experiments"] or ():
-            # The last commit of the experiment; one that failed or is under way has no data.
+            # The last commit of the experiment; one that failed has no data, one under way that of its baseline.
             (revision, *_), name = experiment["revs"], experiment["name"]
             data = revision.get("data") or {}
             metrics = _merged(data.get("metrics"))
-            if metrics:
+            if metrics and (experiment.get("executor") or {}).get("state") in (None, "success"):
                 time = int(datetime.fromisoformat(data["timestamp"]).timestamp() * 1000)
                 yield Experiment(name, baseline["rev"], revision["rev"], time, _merged(data.get("params")), metrics)
 
@@ -63,14 +63,15 @@ def sync(store: Store) -> list[str]:
     """Adds a run for each experiment that has none like it; returns their names."""
     missing = [experiment for experiment in experiments() if not _is_there(store, experiment)]
     for experiment in missing:
+        # Found again where an earlier try did not come to its end.
+        key = {"titles.pipeline": f"{experiment.baseline}/{experiment.name}/{experiment.commit}"}
         tags = {
             "dvc.experiment": experiment.name,
             "dvc.baseline": experiment.baseline,
             "mlflow.source.git.commit": experiment.commit,
-            "titles.pipeline": f"{experiment.baseline}/{experiment.name}/{experiment.commit}",
             "titles.source": "dvc cache",
         }
-        run_id = store.create(experiment.name, tags, experiment.time)
+        run_id = store.find_or_create(experiment.name, key, tags, experiment.time)
         store.log_params(run_id, experiment.params)
         store.log_metrics(run_id, experiment.metrics, experiment.time, 0)
         store.client.set_terminated(run_id, "FINISHED", experiment.time)
@@ -82,7 +83,7 @@ def _is_there(store: Store, experiment: Experiment) -> bool:
     metrics = dict(flat(experiment.metrics))
     return any(
         "titles.pipeline" in run.data.tags and run.data.params == params and metrics.items() <= run.data.metrics.items()
-        for run in store.find(dvc_experiment=experiment.name, dvc_baseline=experiment.baseline)
+        for run in store.find({"dvc.experiment": experiment.name, "dvc.baseline": experiment.baseline})
     )
 
 

@@ -1,0 +1,31 @@
+"""Where things are, the same for every checkout that DVC makes of one repository."""
+
+import os
+import re
+from pathlib import Path
+
+NESTED_CHECKOUTS = ".dvc/tmp/exps"
+
+
+def main_root() -> Path:
+    """The root of the checkout the user works in, also from a temporary experiment below it."""
+    named = Path(os.environ.get("DVC_ROOT", ""))
+    if named.is_absolute() and (named / ".dvc").is_dir():
+        return named
+    here = Path.cwd()
+    before, nested, _ = here.as_posix().partition(f"/{NESTED_CHECKOUTS}/")
+    if nested:
+        return Path(before)
+    return next((folder for folder in [here, *here.parents] if (folder / ".dvc").is_dir()), here)
+
+
+def tracking_uri(root: Path) -> str:
+    """The server or database named by MLFLOW_TRACKING_URI, else mlflow.db in the root."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    relative = re.fullmatch(r"sqlite:///([^/].*)", uri)
+    return f"sqlite:///{root / relative[1]}" if relative else uri
+
+
+def journals(root: Path) -> Path:
+    """The folder of what the store has not taken yet."""
+    return root / ".dvc/tmp/mlflow"
