@@ -59,26 +59,23 @@ def _merged(files: dict[str, Any] | None) -> dict[str, Any]:
     return {key: value for file in (files or {}).values() for key, value in (file.get("data") or {}).items()}
 
 
-def sync(store: Store) -> list[str]:
-    """Adds a run for each experiment that has none like it; returns their names."""
-    missing = [experiment for experiment in experiments() if not _is_there(store, experiment)]
-    for experiment in missing:
-        # Found again where an earlier try did not come to its end.
-        key = {"titles.pipeline": f"{experiment.baseline}/{experiment.name}/{experiment.commit}"}
-        tags = {
-            "dvc.experiment": experiment.name,
-            "dvc.baseline": experiment.baseline,
-            "mlflow.source.git.commit": experiment.commit,
-            "titles.source": "dvc cache",
-        }
-        run_id = store.find_or_create(experiment.name, key, tags, experiment.time)
-        store.log_params(run_id, experiment.params)
-        store.log_metrics(run_id, experiment.metrics, experiment.time, 0)
-        store.client.set_terminated(run_id, "FINISHED", experiment.time)
-    return [experiment.name for experiment in missing]
+def add(store: Store, experiment: Experiment) -> None:
+    """Makes its run, or completes it where an earlier try broke off."""
+    key = {"titles.pipeline": f"{experiment.baseline}/{experiment.name}/{experiment.commit}"}
+    tags = {
+        "dvc.experiment": experiment.name,
+        "dvc.baseline": experiment.baseline,
+        "mlflow.source.git.commit": experiment.commit,
+        "titles.source": "dvc cache",
+    }
+    run_id = store.find_or_create(experiment.name, key, tags, experiment.time)
+    store.log_params(run_id, experiment.params)
+    store.log_metrics(run_id, experiment.metrics, experiment.time, 0)
+    store.client.set_terminated(run_id, "FINISHED", experiment.time)
 
 
-def _is_there(store: Store, experiment: Experiment) -> bool:
+def is_there(store: Store, experiment: Experiment) -> bool:
+    """Whether a run of that name and baseline has all its parameters and metrics."""
     params = {key: str(value) for key, value in flat(experiment.params)}
     metrics = dict(flat(experiment.metrics))
     return any(
@@ -94,11 +91,18 @@ def main() -> None:
         root = main_root()
         store = reach(root)
         complete = deliver_left_behind(root)
-        added = sync(store)
+        missing = [experiment for experiment in experiments() if not is_there(store, experiment)]
     except InputError as error:
         sys.exit(str(error))
-    print(f"{len(added)} of DVC's experiments had no run in MLflow and have one now{': ' if added else ''}", *added)
-    if not complete:
+    added = []
+    for experiment in missing:
+        try:
+            add(store, experiment)
+            added.append(experiment.name)
+        except Exception as error:  # One that the store refuses must not keep the others out.
+            log.warning("%s could not be added: %s", experiment.name, error)
+    print(f"{len(added)} of DVC's experiments had no run in MLflow and have one now", *added, sep=" · ")
+    if not complete or len(added) < len(missing):
         sys.exit(1)
 
 
