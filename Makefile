@@ -35,7 +35,7 @@ check: setup  ## check format, lint, types and that dvc.yaml tells the truth, as
 	pytest -q tests/test_dvc_yaml.py
 
 exp: setup  ## compare all experiments, only what differs
-	dvc exp show -A --only-changed --drop '.*(src/|stages/|data/|models/|results/).*'
+	dvc exp show -A --only-changed --drop '.*(src/|stages/|data/|models/|results/|_by_).*'
 
 ui: setup  ## open the MLflow UI on http://localhost:5000
 	@case "$$MLFLOW_TRACKING_URI" in http*) echo "open $$MLFLOW_TRACKING_URI" ;; \
