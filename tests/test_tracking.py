@@ -229,7 +229,7 @@ def test_a_store_that_hangs_does_not_hold_the_stage_up(root: Path, monkeypatch: 
         deaf.bind(("127.0.0.1", 0))
         deaf.listen(100)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{deaf.getsockname()[1]}")
-        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
         # The store was reached when the pipeline began.
         (journals(root) / Pipeline.of_this_process().key).mkdir(parents=True)
         with tracked("train_mlp", []) as run:
