@@ -6,46 +6,19 @@ or the one CHROMIUM names).
 
 import argparse
 import os
-import socket
 import subprocess
-import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
+
+from tests.servers import MlflowServer
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 # Root may only run Chromium without its sandbox; a machine without a network waits for what it looks up by itself.
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 CHARTS = "validation_balanced_accuracy|validation_loss|train_loss"
 MILLISECONDS = 60_000
-
-
-@contextmanager
-def opened(store: Path) -> Iterator[str]:
-    """The address of the UI on a store, as `make ui` opens it."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        port = bound.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port), "--backend-store-uri", f"sqlite:///{store}"]
-    environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        address = f"http://127.0.0.1:{port}"
-        for _ in range(300):
-            try:
-                with urllib.request.urlopen(f"{address}/health", timeout=1):
-                    break
-            except OSError:
-                time.sleep(0.2)
-        yield address
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def show_the_learning_curves(page: Page, address: str) -> None:
@@ -76,9 +49,13 @@ def main() -> None:
             subprocess.run(["dvc", "repro", "--force"], cwd=clone, env=environment, check=True)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
         page = browser.new_page(viewport={"width": 1400, "height": 720})
-        with opened(options.store or clone / "mlflow.db") as address:
-            show_the_learning_curves(page, address)
+        server = MlflowServer(Path(folder), f"sqlite:///{(options.store or clone / 'mlflow.db').resolve()}")
+        server.start()
+        try:
+            show_the_learning_curves(page, server.uri)
             page.screenshot(path=options.picture)
+        finally:
+            server.kill()
         browser.close()
 
 

@@ -1,4 +1,4 @@
-"""A real MLflow server on a real PostgreSQL, which a test may kill."""
+"""A real MLflow server, and a real PostgreSQL below it, which a test may kill."""
 
 import os
 import shutil
@@ -50,7 +50,7 @@ class PostgreSQL:
 
 
 class MlflowServer:
-    """`mlflow server` on that database, at the same address whenever it is started."""
+    """`mlflow server` on a database, at the same address whenever it is started."""
 
     def __init__(self, folder: Path, database: str) -> None:
         self.folder, self.database, self.port = folder, database, free_port()

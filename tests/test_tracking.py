@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -113,6 +114,7 @@ def test_a_stage_leaves_its_run_below_that_of_the_pipeline(root: Path):
         run.log_metrics({"mlp": {"loss": 0.5}}, step=3)
         run.log_metrics({"mlp": {"loss": 0.25}}, step=4)
     tree = only_tree(root)
+    assert tree.parent.info.run_name == "manual"
     assert tree.statuses == {"pipeline": "FINISHED", "reduce": "FINISHED"}
     assert tree.children["reduce"].data.metrics["mlp.loss"] == 0.25
     expected = {"reduce.fraction": "1", "model.activation": "relu", "model.widths": "[1, 2]", "model.vectors": "None"}
@@ -141,9 +143,8 @@ def test_a_stage_that_fails_leaves_its_run_and_the_parent_failed_with_the_error(
 
 
 def test_a_stage_that_is_refused_leaves_a_failed_run_without_waiting_for_it(root: Path):
-    started = time.monotonic()
     leave_failed_run("embed", ["embed"], InputError("embed.dimension is 0"))
-    assert time.monotonic() - started < 1
+    assert "titles.tracking.recorder" in [child.cmdline()[-1] for child in psutil.Process().children()]
     tree = eventually(root, "embed", "FAILED")
     assert tree.statuses["pipeline"] == "FAILED"
     assert tree.children["embed"].data.tags["error"] == "InputError: embed.dimension is 0"
@@ -186,7 +187,8 @@ def test_a_store_that_cannot_be_reached_stops_the_first_stage_and_says_what_to_d
         tracked("prepare", []),
     ):
         pytest.fail("work was begun")
-    assert time.monotonic() - started < 15
+    # MLflow by itself would try for minutes.
+    assert time.monotonic() - started < 30
     assert not list(journals(root).glob("*"))
 
 
@@ -236,7 +238,8 @@ def test_a_store_that_hangs_does_not_hold_the_stage_up(root: Path, monkeypatch: 
             started = time.monotonic()
             for epoch in range(5000):
                 run.log_metrics({"train_loss": 0.5, "validation_loss": 0.5}, epoch)
-            assert time.monotonic() - started < 2
+            # A stage that had to wait would take minutes.
+            assert time.monotonic() - started < 20
     (journal,) = left_behind(root)
     assert len(journal.pending) == 5003
 
@@ -292,6 +295,20 @@ def test_the_process_of_a_stage_never_loads_mlflow(root: Path):
     environment = os.environ | {"PYTHONPATH": str(SOURCE)}
     loaded = subprocess.check_output([sys.executable, "-c", script], env=environment, text=True).split()
     assert {"mlflow", "dvc", "pandas", "sqlalchemy"} & set(loaded) == set()
+
+
+def test_only_a_network_that_is_there_can_be_promoted(root: Path):
+    from titles.tracking.promote import _chosen
+
+    with pytest.raises(InputError, match=r"models has no network; train them with dvc repro, or get them"):
+        _chosen(None)
+    for name, accuracy in (("cnn", 0.5), ("mlp", 0.75)):
+        (root / "models" / name).mkdir(parents=True)
+        history = f"epoch,validation_balanced_accuracy\n1,0.1\n2,{accuracy}\n"
+        (root / "models" / name / "history.csv").write_text(history)
+    with pytest.raises(InputError, match="models has no network 'rnn'; there are cnn, mlp"):
+        _chosen("rnn")
+    assert [_chosen(name) for name in ("cnn", None)] == [Path("models/cnn"), Path("models/mlp")]
 
 
 EVENTS = st.lists(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5), max_size=3), max_size=6)
