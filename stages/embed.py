@@ -11,9 +11,9 @@ from titles.tracking.run import Run
 def embed(
     prepared: Path, reduced: Path, word_vectors: Path, embedded: Path, vectors: Path, *, run: Run, embed: EmbedParams
 ) -> None:
-    """Logs how many titles came in, all of which go out, and how many words and categories they have."""
+    """Logs how many titles came in, all of which go out, and how many words, pairs and categories they have."""
     counts = encoding.embed(prepared, reduced, word_vectors, embedded, vectors, embed)
-    found = {name: counts.pop(name) for name in ("vocabulary", "other_words", "categories")}
+    found = {name: counts.pop(name) for name in ("vocabulary", "other_words", "pairs", "categories")}
     titles = sum(counts.values())
     run.log_metrics({"rows_in": titles, "rows_rejected": 0, "rows_out": titles, **found})
 

@@ -10,7 +10,9 @@ from titles.errors import InputError
 from titles.ragged import Ragged
 from titles.vocabulary import spell
 
-PARAMS = EmbedParams(dimension=2, min_count=1, subword_lengths=(3, 4), subword_buckets=1000, word_vectors=None)
+PARAMS = EmbedParams(
+    dimension=2, min_count=1, subword_lengths=(3, 4), subword_buckets=1000, pair_min_count=2, word_vectors=None
+)
 TITLES = {
     "train": [("mesa roja", "HOME"), ("mesa azul", "HOME"), ("zapato rojo", "SHOES"), ("azul mesa mesa 4", "HOME")],
     "validation": [("zapato lila", "SHOES"), ("mesa", "AAA")],
@@ -97,7 +99,7 @@ def test_the_folder_holds_what_its_owner_says_and_nothing_else(tmp_path):
     folder, _ = embedded_from(tmp_path)
     ragged = [f"{name}.{part}.npy" for name in ("spelling", *TITLES) for part in ("offsets", "values")]
     assert sorted(path.name for path in folder.iterdir()) == sorted(
-        ["lexicon.json", *ragged, *(f"{split}.labels.npy" for split in TITLES)]
+        ["lexicon.json", "pairs.npy", *ragged, *(f"{split}.labels.npy" for split in TITLES)]
     )
 
 
@@ -108,6 +110,7 @@ def test_the_counts_are_titles_words_and_trained_categories(tmp_path):
         "test": 3,
         "vocabulary": 6,
         "other_words": 2,
+        "pairs": 0,
         "categories": 2,
     }
 

@@ -2,6 +2,7 @@
 
     lexicon.json                   what the numbers mean
     spelling.{values,offsets}.npy  the subword buckets of every word, by number: the vocabulary, then all other words
+    pairs.npy                      the keys of the pairs of words that have a vector of their own, int64, ascending
     SPLIT.{values,offsets}.npy     the numbers of each title's words
     SPLIT.labels.npy               the label of each title, int32; unlabelled has none
 

@@ -19,6 +19,7 @@ from titles.embedded import Lexicon
 from titles.engine import connected
 from titles.limits import Interval
 from titles.outputs import fresh
+from titles.pairs import find_pairs
 from titles.progress import Progress
 from titles.ragged import Ragged
 from titles.vocabulary import MOST_WORDS, number_words, spell, split_words
@@ -35,6 +36,7 @@ class EmbedParams:
     min_count: Annotated[int, Interval("[1, inf)")]
     subword_lengths: tuple[Annotated[int, Interval("[2, 8]")], ...]
     subword_buckets: Annotated[int, Interval("[1, 2147483647]")]
+    pair_min_count: Annotated[int, Interval("[1, inf)")]
     word_vectors: str | None
 
 
@@ -62,10 +64,13 @@ def embed(
     spell(words, params.subword_lengths, params.subword_buckets).save(embedded, "spelling")
     for split, path in files.items():
         _encode(path, embedded, split, words, lexicon.categories, num_words[split])
+    pairs = find_pairs(Ragged.load(embedded, "train"), len(lexicon.vocabulary), params.pair_min_count)
+    np.save(embedded / "pairs.npy", pairs)
     counts = {split: pq.read_metadata(path).num_rows for split, path in files.items()}
     counts |= {
         "vocabulary": len(lexicon.vocabulary),
         "other_words": len(other_words),
+        "pairs": len(pairs),
         "categories": lexicon.trained_categories,
     }
     log.info(", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items()))

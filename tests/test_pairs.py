@@ -1,0 +1,39 @@
+from collections import Counter
+from itertools import chain, pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from titles import pairs
+from titles.pairs import NO_PAIR, find_pairs, pair_keys
+from titles.ragged import Ragged
+
+TITLES = st.lists(st.lists(st.integers(0, 4), max_size=5), max_size=8)
+
+
+def ragged(rows):
+    return Ragged(np.array(list(chain(*rows)), np.int32), np.cumsum([0, *map(len, rows)]))
+
+
+@given(TITLES)
+def test_a_word_has_the_key_of_its_pair_with_the_word_before_it_in_its_title(titles):
+    expected = [[NO_PAIR, *(one << 32 | other for one, other in pairwise(title))][: len(title)] for title in titles]
+    assert pair_keys(ragged(titles)).tolist() == list(chain(*expected))
+
+
+@given(TITLES, st.integers(1, 3))
+def test_the_pairs_found_are_those_of_known_words_seen_often_enough(titles, min_count):
+    counts = Counter(pair for title in titles for pair in pairwise(title) if max(pair) < 4)
+    expected = sorted(one << 32 | other for (one, other), count in counts.items() if count >= min_count)
+    assert find_pairs(ragged(titles), 4, min_count).tolist() == expected
+
+
+@pytest.mark.parametrize("part", [1, 3, 7])
+def test_titles_in_several_parts_and_blocks_have_the_same_pairs(monkeypatch, part):
+    titles = ragged([[0, 1, 2], [], [1, 2, 3], [0, 1], [3, 3, 3], [2, 2]])
+    expected = find_pairs(titles, 4, 2).tolist()
+    monkeypatch.setattr(pairs, "PART", part)
+    monkeypatch.setattr(pairs, "BLOCK_ROWS", part)
+    assert find_pairs(titles, 4, 2).tolist() == expected == [1, 1 << 32 | 2, 3 << 32 | 3]
