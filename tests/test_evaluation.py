@@ -4,16 +4,19 @@ from itertools import permutations
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss
+from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from titles.classifier import Classifier
 from titles.encoding import EmbedParams, embed
 from titles.evaluation import evaluate
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
-from titles.model import fit
+from titles.metrics import expected_calibration_error
+from titles.model import fit, load
 
-EMBED = EmbedParams(dimension=16, min_count=1, subword_lengths=(4,), subword_buckets=997, word_vectors=None)
-MODEL = ModelParams("tanh", "trained", dropout=0.0, word_dropout=0.0)
+EMBED = EmbedParams(
+    dimension=16, min_count=1, subword_lengths=(4,), subword_buckets=997, pair_min_count=2, word_vectors=None
+)
+MODEL = ModelParams("tanh", "trained", dropout=0.0, word_dropout=0.0, members=2)
 OWN = {"mlp": MlpParams((16,)), "cnn": CnnParams(16, (1, 2))}
 TRAIN = TrainParams(0, 1, 2, 2, 4, 0.02, 0.0, 0.0, "none")
 NAMES = ["mlp", "cnn", "mean"]
@@ -96,6 +99,7 @@ def test_the_folders_hold_what_the_module_says_and_nothing_else(work):
     assert sorted(path.name for path in (work.root / "results").iterdir()) == [
         "calibration.csv",
         "cnn_history.csv",
+        "confidence.csv",
         "confused_pairs.csv",
         "metrics.json",
         "mlp_history.csv",
@@ -122,6 +126,8 @@ def test_the_metrics_are_written_as_they_are_returned_for_both_networks_and_thei
             "top5_accuracy",
             "macro_f1",
             "loss",
+            "calibration_error",
+            "calibration_error_without_temperature",
             "balanced_accuracy_by_language",
             "balanced_accuracy_by_label_quality",
         ]
@@ -175,7 +181,8 @@ def test_balanced_accuracy_of_a_group_is_over_the_categories_of_its_titles(work,
 def test_the_loss_is_over_the_titles_whose_category_train_has(work, name):
     rows = work.predicted[work.predicted.category != "ANIMALS"]
     probabilities = probabilities_of(work, rows.title, name)
-    expected = log_loss(rows.category, probabilities, labels=sorted(KNOWN))
+    of_true = probabilities[np.arange(len(rows)), [sorted(KNOWN).index(category) for category in rows.category]]
+    expected = -np.log(np.maximum(of_true, np.finfo(np.float32).tiny)).mean()
     assert work.metrics[name]["loss"] == pytest.approx(expected, abs=1e-4)
 
 
@@ -227,7 +234,7 @@ def test_calibration_is_the_share_of_titles_that_are_right_when_a_network_is_tha
     unsure.evaluate()
     predicted, calibration = unsure.predicted, unsure.table("calibration")
     for name in NAMES:
-        tenths = probabilities_of(unsure, predicted.title, name).max(1) * 10 // 1
+        tenths = np.minimum(probabilities_of(unsure, predicted.title, name).max(1) * 10 // 1, 9)
         right = (predicted[name] == predicted.category).groupby(tenths).mean()
         assert len(right) > 2
         np.testing.assert_allclose(calibration[name], right.reindex(range(10)), atol=1e-6)
@@ -280,3 +287,29 @@ def test_unlabelled_titles_become_a_submission_in_the_order_of_their_file(tmp_pa
     (submitting.prepared / "unlabelled.parquet").unlink()
     submitting.evaluate()
     assert [path.name for path in (tmp_path / "predicted").iterdir()] == ["test.parquet"]
+
+
+def test_the_surest_titles_stand_with_their_accuracy_and_the_least_confidence_among_them(tmp_path):
+    unsure = Work(tmp_path, test=TEST * 2)
+    unsure.evaluate()
+    table = unsure.table("confidence")
+    assert table.share.tolist() == [0.5, 0.8, 0.9, 0.95, 1]
+    for name in NAMES:
+        probabilities = probabilities_of(unsure, unsure.predicted.title, name).max(1)
+        right = (unsure.predicted[name] == unsure.predicted.category).to_numpy()
+        order = np.argsort(-probabilities, kind="stable")
+        assert table[f"{name}_accuracy"].iloc[-1] == right.mean()
+        np.testing.assert_allclose(
+            table[f"{name}_confidence"], [probabilities[order[count - 1]] for count in (10, 16, 18, 19, 20)], atol=1e-5
+        )
+
+
+@each_network
+def test_calibration_errors_tell_what_the_temperature_does(work, name):
+    network = load(work.root / "mlp")[0]
+    assert network.temperature != 1
+    right = (work.predicted[name] == work.predicted.category).to_numpy()
+    probabilities = probabilities_of(work, work.predicted.title, name).max(1)
+    found = work.metrics[name]
+    assert found["calibration_error"] == pytest.approx(expected_calibration_error(right, probabilities), abs=1e-4)
+    assert found["calibration_error_without_temperature"] != found["calibration_error"]

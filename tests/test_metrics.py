@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, recall_score
 
-from titles.metrics import balanced_accuracy, recalls
+from titles.metrics import balanced_accuracy, expected_calibration_error, recalls
 
 CATEGORIES = 6
 PAIRS = st.lists(st.tuples(*[st.integers(0, CATEGORIES - 1)] * 2), min_size=1, max_size=40)
@@ -34,3 +34,15 @@ def test_recalls_are_those_of_scikit_learn(pairs):
 def test_balanced_accuracy_is_that_of_scikit_learn(pairs):
     labels, predicted = np.array(pairs).T
     assert balanced_accuracy(labels, predicted) == pytest.approx(balanced_accuracy_score(labels, predicted), rel=1e-12)
+
+
+def test_the_calibration_error_is_the_mean_distance_of_confidence_and_accuracy_within_bins():
+    confidence = np.array([0.95, 0.97, 0.99, 0.55, 0.57, 1.0], np.float32)
+    right = np.array([True, True, False, False, True, True])
+    # The last bin of fifteen holds the four above 14/15, the ninth the two others.
+    expected = (abs(3 - confidence[[0, 1, 2, 5]].sum()) + abs(1 - confidence[[3, 4]].sum())) / 6
+    assert expected_calibration_error(right, confidence) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_network_that_is_as_often_right_as_it_is_sure_is_calibrated():
+    assert expected_calibration_error(np.array([True, True, True, False]), np.full(4, 0.75)) == 0

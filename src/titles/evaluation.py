@@ -5,13 +5,14 @@ recall_by_category.csv   every category, the worst first
 recall_curve.csv         the recalls of each network in ascending order
 confused_pairs.csv       which categories are most often taken for which
 calibration.csv          how often a network is right when it is that sure
+confidence.csv           how often it is right on the titles it is surest of, and how sure it is of all of these
 NAME_history.csv         how each network was trained, a row an epoch
 """
 
 import json
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +21,12 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
-from torch import Tensor, nn
+from torch import Tensor
 
 from titles.embedded import Labelled, Lexicon
-from titles.metrics import balanced_accuracy, recalls
+from titles.metrics import balanced_accuracy, expected_calibration_error, recalls
 from titles.model import load
-from titles.networks import predict
+from titles.networks import Network, predict
 from titles.outputs import fresh
 from titles.progress import Progress
 from titles.ragged import Ragged
@@ -38,18 +39,22 @@ DIGITS = 6
 TOP = 5
 CONFUSED_PAIRS = 25
 CALIBRATION_BINS = 10
+SHARES = (0.5, 0.8, 0.9, 0.95, 1.0)
 
 
 @dataclass(frozen=True)
 class Predictions:
     """What one network says of every title, [titles]: its labels, the best `TOP` first, and two probabilities.
 
-    The probability of the true label is NaN where train lacks the category.
+    The probability of the true label is NaN where train lacks the category. The last two are what the network would
+    have said, and how surely, without its temperature.
     """
 
     labels: NDArray[np.int64]
     confidence: NDArray[np.float32]
     true_probability: NDArray[np.float32]
+    uncalibrated_label: NDArray[np.int64]
+    uncalibrated_confidence: NDArray[np.float32]
 
     @property
     def best(self) -> NDArray[np.int64]:
@@ -80,6 +85,7 @@ def evaluate(
         "recall_curve": _recall_curve(test.labels, said),
         "confused_pairs": _confused_pairs(test.labels, said["mean"].best, categories),
         "calibration": _calibration(test.labels, said),
+        "confidence": _confidence(test.labels, said),
     }
     for name, table in tables.items():
         table.round(DIGITS).to_csv(results / f"{name}.csv", index=False, lineterminator="\n")
@@ -92,28 +98,39 @@ def evaluate(
     return metrics
 
 
-def _probabilities(networks: dict[str, nn.Module], titles: Ragged, spelling: Ragged) -> Iterator[dict[str, Tensor]]:
-    """A batch of titles at a time, the probabilities of each network and their mean, [titles, categories]."""
+def _probabilities(
+    networks: dict[str, Network], titles: Ragged, spelling: Ragged
+) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+    """A batch of titles at a time, the probabilities of each network and their mean, [titles, categories].
+
+    With temperature, and without.
+    """
     with Progress(len(titles), "titles", "predicting") as bar:
         for logits in zip(*(predict(network, titles, spelling) for network in networks.values()), strict=True):
-            batch = {name: of_network.softmax(1) for name, of_network in zip(networks, logits, strict=True)}
-            yield batch | {"mean": torch.stack(list(batch.values())).mean(0)}
+            plain = [each * network.temperature for each, network in zip(logits, networks.values(), strict=True)]
+            yield _with_mean(networks, logits), _with_mean(networks, plain)
             bar.update(len(logits[0]))
 
 
+def _with_mean(names: Iterable[str], logits: Iterable[Tensor]) -> dict[str, Tensor]:
+    probabilities = {name: of_network.softmax(1) for name, of_network in zip(names, logits, strict=True)}
+    return probabilities | {"mean": torch.stack(list(probabilities.values())).mean(0)}
+
+
 def _predict(
-    networks: dict[str, nn.Module], titles: Ragged, true: NDArray[np.int32], spelling: Ragged
+    networks: dict[str, Network], titles: Ragged, true: NDArray[np.int32], spelling: Ragged
 ) -> dict[str, Predictions]:
     """Keeps of every title what the metrics need, never all its probabilities."""
-    parts: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {name: [] for name in [*networks, "mean"]}
+    parts: dict[str, list[tuple[Tensor, ...]]] = {name: [] for name in [*networks, "mean"]}
     first = 0
-    for batch in _probabilities(networks, titles, spelling):
-        for name, probabilities in batch.items():
+    for calibrated, uncalibrated in _probabilities(networks, titles, spelling):
+        for name, probabilities in calibrated.items():
             labels = torch.from_numpy(true[first : first + len(probabilities)]).long()
             trained = labels < probabilities.shape[1]
             of_true = probabilities.gather(1, labels.where(trained, 0)[:, None])[:, 0].where(trained, torch.nan)
             best = probabilities.topk(min(TOP, probabilities.shape[1]))
-            parts[name].append((best.indices, best.values[:, 0], of_true))
+            plain = uncalibrated[name].max(1)
+            parts[name].append((best.indices, best.values[:, 0], of_true, plain.indices, plain.values))
         first += len(labels)
     return {
         name: Predictions(*(torch.cat(column).numpy() for column in zip(*batches, strict=True)))
@@ -131,6 +148,10 @@ def _metrics(labels: NDArray[np.int32], said: Predictions, titles: pd.DataFrame)
         "macro_f1": float(f1_score(labels, said.best, average="macro", labels=np.unique(labels), zero_division=0)),
         "loss": float(np.nansum(losses) / max(1, np.count_nonzero(~np.isnan(losses)))),
     }
+    metrics["calibration_error"] = expected_calibration_error(labels == said.best, said.confidence)
+    metrics["calibration_error_without_temperature"] = expected_calibration_error(
+        labels == said.uncalibrated_label, said.uncalibrated_confidence
+    )
     for column in ("language", "label_quality"):
         groups = titles.groupby(column).indices
         metrics[f"balanced_accuracy_by_{column}"] = {
@@ -182,8 +203,20 @@ def _calibration(labels: NDArray[np.int32], said: dict[str, Predictions]) -> pd.
     return table
 
 
+def _confidence(labels: NDArray[np.int32], said: dict[str, Predictions]) -> pd.DataFrame:
+    """Of each network: the accuracy on that share of the titles, its surest, and the least confidence among them."""
+    table = pd.DataFrame({"share": SHARES})
+    for name, predictions in said.items():
+        surest = np.argsort(-predictions.confidence, kind="stable")
+        counts = np.maximum(1, (table.share * len(labels)).astype(int))
+        right = (predictions.best == labels)[surest].cumsum()
+        table[f"{name}_accuracy"] = right[counts - 1] / counts
+        table[f"{name}_confidence"] = predictions.confidence[surest][counts - 1]
+    return table
+
+
 def _submit(
-    networks: dict[str, nn.Module],
+    networks: dict[str, Network],
     prepared: Path,
     embedded: Path,
     spelling: Ragged,
@@ -194,6 +227,6 @@ def _submit(
     if not (prepared / "unlabelled.parquet").exists():
         return
     batches = _probabilities(networks, Ragged.load(embedded, "unlabelled"), spelling)
-    best = np.concatenate([batch["mean"].argmax(1).numpy() for batch in batches])
+    best = np.concatenate([calibrated["mean"].argmax(1).numpy() for calibrated, _ in batches])
     ids = pd.read_parquet(prepared / "unlabelled.parquet", columns=["id"]).id
     pd.DataFrame({"id": ids, "category": categories[best]}).to_csv(predicted / "submission.csv", index=False)

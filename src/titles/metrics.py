@@ -14,3 +14,13 @@ def recalls(labels: NDArray[np.integer], predicted: NDArray[np.integer], categor
 def balanced_accuracy(labels: NDArray[np.integer], predicted: NDArray[np.integer]) -> float:
     """The mean recall of the categories in `labels`; one that is never predicted counts 0."""
     return float(np.nanmean(recalls(labels, predicted, int(labels.max()) + 1)))
+
+
+def expected_calibration_error(right: NDArray[np.bool_], confidence: NDArray[np.floating], bins: int = 15) -> float:
+    """How far confidence is from the share that is right, on average over titles, within equal bins of confidence.
+
+    Guo et al. (2017), On calibration of modern neural networks.
+    """
+    numbers = np.minimum((confidence * bins).astype(int), bins - 1)
+    differences = np.bincount(numbers, right - confidence.astype(np.float64))
+    return float(np.abs(differences).sum() / len(right))
