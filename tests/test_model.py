@@ -20,7 +20,7 @@ from titles.vocabulary import number_words, spell, split_words
 LEXICON = Lexicon(["casa", "ropa", "sin ver"], 2, [3, 4], 50, ["mesa", "silla", "camisa", "falda"])
 OTHERS = ["mesita"]
 OWN = {"mlp": MlpParams((5,)), "cnn": CnnParams(4, (1, 2))}
-MODEL = ModelParams("gelu", "trained", dropout=0.2, word_dropout=0.1)
+MODEL = ModelParams("gelu", "trained", dropout=0.2, word_dropout=0.1, members=2)
 PARAMS = TrainParams(0, 1, 1, 1, 4, 0.05, 0.01, 0.1, "logit_adjustment")
 TITLES = ["mesa silla", "", "camisa", "falda camisa", "mesita silla", "falda"]
 
@@ -44,6 +44,7 @@ def embedded(tmp_path):
     ]:
         ragged(titles).save(folder, split)
         np.save(folder / f"{split}.labels.npy", np.array(labels, np.int32))
+    np.save(folder / "pairs.npy", np.array([1 << 32 | 0]))
     np.save(tmp_path / "vectors.npy", np.empty((0, 6), np.float32))
     return folder
 
@@ -63,7 +64,7 @@ def logits(network, titles, spelling):
 def test_a_loaded_network_gives_the_logits_of_the_trained_one(embedded, tmp_path, name):
     loaded, lexicon = load(fitted(embedded, name))
     set_determinism(PARAMS)
-    trained = NETWORKS[name][0](Sizes(4, 50, 6, 2), MODEL, OWN[name])
+    trained = NETWORKS[name][0](Sizes(4, 50, 1, 6, 2), MODEL, OWN[name])
     training, validation = Labelled.load(embedded, "train"), Labelled.load(embedded, "validation")
     spelling = Ragged.load(embedded, "spelling")
     train(trained, training, validation, spelling, tmp_path / "weights", PARAMS, lambda _: None)
@@ -116,7 +117,7 @@ def test_two_fits_give_the_same_bytes(embedded, tmp_path, name):
 def test_training_starts_from_the_given_vectors(embedded, tmp_path):
     vectors = np.arange(24, dtype=np.float32).reshape(4, 6)
     np.save(tmp_path / "vectors.npy", vectors)
-    frozen = ModelParams("gelu", "frozen", dropout=0.0, word_dropout=0.0)
+    frozen = ModelParams("gelu", "frozen", dropout=0.0, word_dropout=0.0, members=2)
     fit("mlp", embedded, tmp_path / "vectors.npy", tmp_path / "mlp", frozen, OWN["mlp"], PARAMS)
     np.testing.assert_array_equal(load(tmp_path / "mlp")[0].word_vectors.own.weight.detach(), vectors)
 

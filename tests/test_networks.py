@@ -8,10 +8,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from titles.hyperparameters import ACTIVATIONS, CnnParams, MlpParams, ModelParams
-from titles.networks import CNN, MLP, Batch, Sizes, WordVectors, predict
+from titles.networks import CNN, MLP, Batch, PairVectors, Sizes, WordVectors, predict
+from titles.pairs import NO_PAIR
 from titles.ragged import Ragged
 
-SIZES = Sizes(vocabulary=5, buckets=10, dimension=6, categories=4)
+SIZES = Sizes(vocabulary=5, buckets=10, pairs=2, dimension=6, categories=4)
+MEMBERS = 2
+# Of words 1 and 2, and of 3 and 0.
+PAIRS = [1 << 32 | 2, 3 << 32]
 NETWORKS = {"mlp": (MLP, MlpParams((7, 6))), "cnn": (CNN, CnnParams(5, (1, 3)))}
 TITLES = [[0, 1, 2, 3, 4, 0], [], [7], [4, 6], [1, 5, 7, 1]]
 TITLE = st.lists(st.integers(0, 7), max_size=6)
@@ -27,8 +31,8 @@ def ragged(rows):
 SPELLING = ragged([[0, 1], [2], [3, 4, 5], [1], [], [6, 0], [9], []])
 
 
-def model_params(activation="relu", embeddings="trained", dropout=0.0, word_dropout=0.0):
-    return ModelParams(activation, embeddings, dropout, word_dropout)
+def model_params(activation="relu", embeddings="trained", dropout=0.0, word_dropout=0.0, members=MEMBERS):
+    return ModelParams(activation, embeddings, dropout, word_dropout, members)
 
 
 def build(name, **params):
@@ -39,6 +43,10 @@ def build(name, **params):
     for path, weight in network.named_parameters():
         if "word_vectors" in path or "bias" in path:
             weight.data.normal_()
+        if "pair_vectors" in path:
+            weight.data.normal_()
+    if name == "mlp":
+        network.pair_vectors.keys.copy_(torch.tensor(PAIRS))
     network.word_vectors.normalise.running_mean.normal_()
     network.word_vectors.normalise.running_var.uniform_(0.5, 2)
     return network
@@ -66,12 +74,18 @@ def test_a_batch_holds_each_distinct_word_once():
     assert batch.words.tolist() == [0, 3, 6]
     assert (batch.buckets.tolist(), batch.bucket_offsets.tolist()) == ([0, 1, 1, 9], [0, 2, 3, 4])
     assert (batch.places.tolist(), batch.offsets.tolist()) == ([1, 0, 1, 2], [0, 3, 3, 4])
+    assert batch.pairs.tolist() == [NO_PAIR, 3 << 32, 3, NO_PAIR]
 
 
-def test_a_word_is_its_own_row_plus_the_mean_of_its_subwords_and_an_unknown_one_the_mean_alone():
+def test_a_word_is_its_own_row_plus_its_subwords_by_the_root_of_their_number_and_an_unknown_one_these_alone():
     vectors = without_normalisation(build("mlp").word_vectors)
     own, subwords = vectors.own.weight, vectors.subwords.weight
-    expected = [own[0] + subwords[:2].mean(0), own[4], subwords[[6, 0]].mean(0), torch.zeros(SIZES.dimension)]
+    expected = [
+        own[0] + subwords[:2].sum(0) / 2**0.5,
+        own[4],
+        subwords[[6, 0]].sum(0) / 2**0.5,
+        torch.zeros(SIZES.dimension),
+    ]
     torch.testing.assert_close(vectors(Batch.of(ragged([[0, 4, 5, 7]]), SPELLING)), torch.stack(expected))
 
 
@@ -108,8 +122,10 @@ def test_a_batch_without_two_distinct_words_is_trained_on_by_the_running_statist
     before = statistics(network)
     batch, ordinary = Batch.of(ragged(titles), SPELLING), Batch.of(ragged(TITLES), SPELLING)
     found = network(batch)
-    assert found.isfinite().all() and torch.equal(found, network.eval()(batch))
-    network.train()(batch).logsumexp(1).sum().backward()
+    assert found.isfinite().all()
+    together = found.log_softmax(2).logsumexp(0)
+    torch.testing.assert_close(together, network.eval()(batch))
+    network.train()(batch).logsumexp(2).sum().backward()
     gradients = [weight.grad for weight in network.parameters()]
     assert all(gradient.to_dense().isfinite().all() for gradient in gradients)
     assert network.output.bias.grad.any()
@@ -172,9 +188,10 @@ def test_only_trained_embeddings_get_gradients_and_these_are_sparse_while_all_el
     network = build(name, embeddings=embeddings).train()
     network(Batch.of(ragged(titles), SPELLING)).sum().backward()
     gradients = {path: weight.grad for path, weight in network.named_parameters()}
-    of_vectors = [gradients.pop(f"word_vectors.{table}.weight") for table in ("own", "subwords")]
+    tables = ["word_vectors.own", "word_vectors.subwords"] + ["pair_vectors.table"] * (name == "mlp")
+    of_vectors = [gradients.pop(f"{table}.weight") for table in tables]
     if embeddings == "frozen":
-        assert of_vectors == [None, None]
+        assert of_vectors == [None] * len(tables)
     else:
         assert all(gradient.is_sparse for gradient in of_vectors)
     assert {"word_vectors.normalise.weight", "word_vectors.normalise.bias", "output.weight"} <= gradients.keys()
@@ -202,7 +219,7 @@ def test_given_vectors_become_own_rows_and_the_others_stay_as_the_seed_made_them
 
 def test_word_dropout_takes_whole_own_rows_and_only_while_training():
     torch.manual_seed(0)
-    vectors = without_normalisation(WordVectors(Sizes(200, 1, 3, 2), model_params(word_dropout=0.25)))
+    vectors = without_normalisation(WordVectors(Sizes(200, 1, 0, 3, 2), model_params(word_dropout=0.25, members=1)))
     batch = Batch.of(ragged([range(200)]), ragged([[]] * 200))
     kept = (vectors.train()(batch) == vectors.own.weight).all(1)
     dropped = (vectors(batch) == 0).all(1)
@@ -213,20 +230,30 @@ def test_word_dropout_takes_whole_own_rows_and_only_while_training():
 def test_word_dropout_leaves_the_subwords():
     vectors = without_normalisation(build("mlp", word_dropout=0.999999).word_vectors).train()
     batch = Batch.of(ragged([[0, 1, 2, 3, 4]]), SPELLING)
-    assert torch.equal(vectors(batch), vectors.subwords(batch.buckets, batch.bucket_offsets))
+    counts = batch.bucket_offsets.diff()[:, None].clamp(min=1)
+    assert torch.equal(vectors(batch), vectors.subwords(batch.buckets, batch.bucket_offsets) / counts.sqrt())
+
+
+def test_every_member_draws_for_itself_which_words_go_without_their_own_row():
+    torch.manual_seed(0)
+    vectors = without_normalisation(WordVectors(Sizes(200, 1, 0, 4, 2), model_params(word_dropout=0.5))).train()
+    first, second = ((vectors(Batch.of(ragged([range(200)]), ragged([[]] * 200))) == 0).view(200, 2, 2)).all(2).T
+    assert 60 < (first != second).sum() < 140
 
 
 def test_an_empty_title_is_to_the_mlp_a_vector_of_zeros():
     network = build("mlp").eval()
-    zeros = torch.zeros(1, SIZES.dimension)
-    torch.testing.assert_close(logits(network, [[], [0]])[:1], network.output(network.hidden(zeros)).detach())
+    zeros = torch.zeros(MEMBERS, 1, SIZES.dimension // MEMBERS)
+    expected = network.output(network.hidden(zeros)).log_softmax(2).logsumexp(0)
+    torch.testing.assert_close(logits(network, [[], [0]])[:1], expected.detach())
 
 
 @settings(deadline=None, max_examples=30)
 @given(TITLE, st.randoms(use_true_random=False))
-def test_the_mlp_does_not_see_the_order_of_words(title, random):
+def test_but_for_pairs_the_mlp_does_not_see_the_order_of_words(title, random):
     shuffled = random.sample(title, len(title))
     network = build("mlp")
+    network.pair_vectors.table.weight.data.zero_()
     torch.testing.assert_close(logits(network, [shuffled]), logits(network, [title]), rtol=1e-5, atol=1e-5)
 
 
@@ -238,9 +265,9 @@ def test_the_mlp_sees_the_mean_of_the_words():
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_every_place_of_a_filter_of_the_cnn_passes_over_every_word(place):
     network = build("cnn")
-    narrow, wide = (convolution.weight.data for convolution in network.convolutions)
+    narrow, wide = (filters.weight.data for filters in network.filters)
     narrow.zero_()
-    wide[:, :, [other for other in range(3) if other != place]] = 0
+    wide.view(MEMBERS, 3, -1, 5)[:, [other for other in range(3) if other != place]] = 0
     nothing, first, last = logits(network, [[], [4, 7], [7, 4]])
     assert not torch.equal(first, nothing)
     torch.testing.assert_close(first, last, rtol=1e-5, atol=1e-5)
@@ -249,3 +276,45 @@ def test_every_place_of_a_filter_of_the_cnn_passes_over_every_word(place):
 def test_the_cnn_sees_the_order_of_words():
     network = build("cnn")
     assert not torch.allclose(logits(network, [[0, 1, 2]]), logits(network, [[2, 1, 0]]), atol=1e-3)
+
+
+def test_the_probabilities_of_a_network_are_the_mean_of_those_of_its_members():
+    network = build("mlp")
+    batch = Batch.of(ragged(TITLES), SPELLING)
+    network.word_vectors.normalise.momentum = 0
+    members = network.output(network.eval().features(batch)).softmax(2)
+    torch.testing.assert_close(network(batch).softmax(1), members.mean(0))
+
+
+@both_networks
+def test_the_members_of_a_network_share_no_weights(name):
+    network = build(name).eval()
+    batch = Batch.of(ragged(TITLES), SPELLING)
+    before = network.output(network.features(batch))
+    for table in (network.word_vectors.own, network.word_vectors.subwords):
+        table.weight.data[:, : SIZES.dimension // MEMBERS] += 1
+    first, second = network.output(network.features(batch)) - before
+    assert first.abs().max() > 1e-3 and not second.any()
+
+
+@both_networks
+def test_the_temperature_divides_the_logits(name):
+    network = build(name)
+    plain = logits(network, TITLES)
+    network.temperature.fill_(2)
+    torch.testing.assert_close(logits(network, TITLES), plain / 2)
+
+
+def test_a_pair_of_words_adds_its_vector_to_the_sum_of_the_words_where_it_stands_in_that_order():
+    vectors = build("mlp").pair_vectors
+    table = vectors.table.weight
+    found = vectors(Batch.of(ragged([[1, 2], [2, 1], [1], [2], [0, 3, 0, 1, 2], []]), SPELLING))
+    nothing = torch.zeros(SIZES.dimension)
+    torch.testing.assert_close(found, torch.stack([table[0], nothing, nothing, nothing, table[0] + table[1], nothing]))
+
+
+def test_a_network_can_do_without_pairs():
+    vectors = PairVectors(Sizes(5, 10, 0, 6, 4), model_params())
+    found = vectors(Batch.of(ragged(TITLES), SPELLING))
+    found.sum().backward()
+    assert found.shape == (len(TITLES), 6) and not found.any()

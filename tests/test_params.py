@@ -20,7 +20,7 @@ class Switches:
     file: str | None
 
 
-MODEL = {"activation": "relu", "embeddings": "trained", "dropout": "0.5", "word_dropout": "0"}
+MODEL = {"activation": "relu", "embeddings": "trained", "dropout": "0.5", "word_dropout": "0", "members": 4}
 SWITCHES = {"rate": "0.5", "rounds": "3", "loud": "true", "file": "words.vec"}
 
 
@@ -45,7 +45,7 @@ def refusal(path: Path, name: str, section: type) -> str:
 
 def test_a_section_becomes_its_dataclass(tmp_path: Path):
     path = written(tmp_path, "model", MODEL)
-    assert loaded(path, "model", ModelParams) == ModelParams("relu", "trained", 0.5, 0.0)
+    assert loaded(path, "model", ModelParams) == ModelParams("relu", "trained", 0.5, 0.0, 4)
 
 
 def test_only_the_sections_that_are_wanted_are_looked_at(tmp_path: Path):
@@ -146,8 +146,8 @@ def test_a_list_is_refused_for_what_is_wrong_in_it(tmp_path: Path, value: str, m
     [
         (MODEL | {"activaton": "relu"}, "model.activaton is not a parameter; model has activation, embeddings, "),
         ({"activation": "relu"}, "model.dropout is missing"),
-        ("", "model is None; it must hold activation, embeddings, dropout, word_dropout"),
-        ("relu", "model is 'relu'; it must hold activation, embeddings, dropout, word_dropout"),
+        ("", "model is None; it must hold activation, embeddings, dropout, word_dropout, members"),
+        ("relu", "model is 'relu'; it must hold activation, embeddings, dropout, word_dropout, members"),
     ],
 )
 def test_keys_must_be_those_of_the_section(tmp_path: Path, values: dict[str, str] | str, message: str):

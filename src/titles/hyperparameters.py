@@ -21,6 +21,7 @@ class ModelParams:
     embeddings: Annotated[str, OneOf(EMBEDDINGS)]
     dropout: Annotated[float, Interval("[0, 1)")]
     word_dropout: Annotated[float, Interval("[0, 1)")]
+    members: Annotated[int, Interval("[1, 1024]")]
 
 
 @dataclass(frozen=True)

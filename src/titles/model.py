@@ -1,6 +1,6 @@
 """models/NAME: a network one can use without the data it came from.
 
-network.json         how it was built
+network.json         how it was built, and of which epoch it is
 lexicon.json         its words and categories
 weights.safetensors  its weights
 history.csv          how it was trained, a row an epoch
@@ -13,12 +13,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors.torch import load_file
-from torch import nn
 
 from titles.embedded import Labelled, Lexicon
+from titles.errors import InputError
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
-from titles.networks import CNN, MLP, Sizes
+from titles.networks import CNN, MLP, Network, Sizes
 from titles.outputs import fresh
 from titles.ragged import Ragged
 from titles.training import Epoch, set_determinism, train, write_history
@@ -42,16 +43,20 @@ def fit(
     start = np.load(vectors)
     # A table that no subword refers to is kept as small as one can be.
     buckets = lexicon.subword_buckets if lexicon.subword_lengths else 1
-    sizes = Sizes(len(lexicon.vocabulary), buckets, start.shape[1], lexicon.trained_categories)
+    pairs = torch.from_numpy(np.load(embedded / "pairs.npy"))
+    dimension = start.shape[1]
+    if dimension % model.members:
+        raise InputError(f"embed.dimension is {dimension}, which model.members, {model.members}, does not divide")
+    sizes = Sizes(len(lexicon.vocabulary), buckets, len(pairs), dimension, lexicon.trained_categories)
     network = NETWORKS[name][0](sizes, model, own)
+    if isinstance(network, MLP):
+        network.pair_vectors.keys.copy_(pairs)
     if len(start):
         network.word_vectors.start_from(start)
     fresh(folder)
-    description = {"network": name, "sizes": asdict(sizes), "model": asdict(model), "own": asdict(own)}
-    (folder / "network.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     shutil.copyfile(embedded / "lexicon.json", folder / "lexicon.json")
     training, validation = (Labelled.load(embedded, split) for split in ("train", "validation"))
-    epochs = train(
+    epochs, best = train(
         network,
         training,
         validation,
@@ -61,10 +66,13 @@ def fit(
         on_epoch,
     )
     write_history(epochs, folder / "history.csv")
+    built = {"sizes": asdict(sizes), "model": asdict(model), "own": asdict(own)}
+    description = {"network": name, "epoch": best, **built}
+    (folder / "network.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     return epochs
 
 
-def load(folder: Path) -> tuple[nn.Module, Lexicon]:
+def load(folder: Path) -> tuple[Network, Lexicon]:
     """The network of a model folder, with its weights, and its lexicon."""
     description = json.loads((folder / "network.json").read_text(encoding="utf-8"))
     network, own = NETWORKS[description["network"]]

@@ -1,6 +1,7 @@
 """A model folder as a model of MLflow: titles in, categories with probabilities out."""
 
 import csv
+import json
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -22,9 +23,10 @@ SIGNATURE = ModelSignature(
 
 def best_epoch(folder: Path) -> tuple[int, float]:
     """The epoch whose weights the model folder has, and their balanced accuracy on validation."""
+    best = json.loads((folder / "network.json").read_text(encoding="utf-8"))["epoch"]
     with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
-        epochs = [(int(row["epoch"]), float(row["validation_balanced_accuracy"])) for row in csv.DictReader(file)]
-    return max(epochs, key=lambda epoch: epoch[1])
+        scores = {int(row["epoch"]): float(row["validation_balanced_accuracy"]) for row in csv.DictReader(file)}
+    return best, scores[best]
 
 
 def log_network(name: str, folder: Path, tags: Mapping[str, str], run_id: str | None = None) -> str:
