@@ -19,7 +19,7 @@ EMBED = EmbedParams(
 )
 MODEL = ModelParams("relu", "trained", dropout=0.1, word_dropout=0.1, members=2)
 OWN = {"mlp": MlpParams((8,)), "cnn": CnnParams(8, (1, 2))}
-TRAIN = TrainParams(0, 1, 2, 2, 4, 0.05, 0.0, 0.0, "none")
+TRAIN = TrainParams(0, 1, 2, 1, 2, 4, 0.05, 0.0, 0.0, "none")
 
 TITLES = {
     "train": [("Mesa roja", "HOME"), ("Silla y mesa", "HOME"), ("Zapato rojo", "SHOES"), ("Bota zapato", "SHOES")] * 3

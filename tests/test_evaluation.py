@@ -18,7 +18,7 @@ EMBED = EmbedParams(
 )
 MODEL = ModelParams("tanh", "trained", dropout=0.0, word_dropout=0.0, members=2)
 OWN = {"mlp": MlpParams((16,)), "cnn": CnnParams(16, (1, 2))}
-TRAIN = TrainParams(0, 1, 2, 2, 4, 0.02, 0.0, 0.0, "none")
+TRAIN = TrainParams(0, 1, 2, 1, 2, 4, 0.02, 0.0, 0.0, "none")
 NAMES = ["mlp", "cnn", "mean"]
 
 # Each word of train stands in one category alone, and often enough that one epoch makes both networks sure of it.

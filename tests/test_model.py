@@ -21,7 +21,7 @@ LEXICON = Lexicon(["casa", "ropa", "sin ver"], 2, [3, 4], 50, ["mesa", "silla", 
 OTHERS = ["mesita"]
 OWN = {"mlp": MlpParams((5,)), "cnn": CnnParams(4, (1, 2))}
 MODEL = ModelParams("gelu", "trained", dropout=0.2, word_dropout=0.1, members=2)
-PARAMS = TrainParams(0, 1, 1, 1, 4, 0.05, 0.01, 0.1, "logit_adjustment")
+PARAMS = TrainParams(0, 1, 1, 1, 1, 4, 0.05, 0.01, 0.1, "logit_adjustment")
 TITLES = ["mesa silla", "", "camisa", "falda camisa", "mesita silla", "falda"]
 
 both_networks = pytest.mark.parametrize("name", NETWORKS)

@@ -18,6 +18,7 @@ PARAMS = TrainParams(
     seed=1,
     threads=1,
     epochs=8,
+    min_steps=1,
     patience=8,
     batch_size=8,
     learning_rate=0.05,
@@ -222,6 +223,12 @@ def test_determinism_sets_threads_and_algorithms():
 def test_the_learning_rate_falls_in_a_line_to_nothing(tmp_path):
     history, _, _ = run(tmp_path, epochs=4, patience=4, learning_rate=0.08)
     assert [epoch.learning_rate for epoch in history] == pytest.approx([0.08, 0.06, 0.04, 0.02])
+
+
+def test_few_titles_are_seen_in_more_epochs_until_there_are_steps_enough(tmp_path):
+    # The 27 titles make 4 batches.
+    history, _, _ = run(tmp_path, epochs=2, min_steps=13)
+    assert [epoch.learning_rate for epoch in history] == pytest.approx([0.05, 0.0375, 0.025, 0.0125])
 
 
 def test_every_epoch_is_reported_as_it_ends(tmp_path):

@@ -40,6 +40,7 @@ class TrainParams:
     seed: Annotated[int, Interval("[0, 4294967295]")]
     threads: Annotated[int, Interval("[1, 1024]")]
     epochs: Annotated[int, Interval("[1, inf)")]
+    min_steps: Annotated[int, Interval("[1, inf)")]
     patience: Annotated[int, Interval("[1, inf)")]
     batch_size: Annotated[int, Interval("[1, inf)")]
     learning_rate: Annotated[float, Interval("(0, 1]")]

@@ -5,7 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +69,8 @@ def train(
     the better one. Ends early when no epoch was that good for `params.patience` epochs. The network ends with the
     weights in the file, its temperature set by the validation titles.
     """
+    batches = -(-len(training) // params.batch_size)
+    params = replace(params, epochs=max(params.epochs, -(-params.min_steps // batches)))
     step = _Step(network, training, params)
     history: list[Epoch] = []
     highest, best = 0.0, 0
