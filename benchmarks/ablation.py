@@ -1,0 +1,78 @@
+"""What each part of the networks gives: `python -m benchmarks.ablation FOLDER`.
+
+A row a part: balanced accuracy and seconds of embed and training with all parts but this one, and with none but this
+one. The first row is the networks of params.yaml, and what is left without any of the parts.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.peers import NETWORKS, Settings, alone, examine, fit, machine, markdown, prepare, say
+
+NEVER = 2**31 - 1
+# What takes the part out of the networks.
+PARTS: dict[str, Settings] = {
+    "members of their own": {"model": {"members": 1}},
+    "pairs of words": {"embed": {"pair_min_count": NEVER}},
+    "n-grams of more than one length": {"embed": {"subword_lengths": (4,)}},
+    "dropout on words": {"model": {"word_dropout": 0.0}},
+    "dropout": {"model": {"dropout": 0.0}},
+    "label smoothing": {"train": {"label_smoothing": 0.0}},
+    "epochs that follow from the data": {"train": {"min_steps": 1}},
+}
+
+
+def without(parts: list[str]) -> Settings:
+    """The changes to params.yaml that take all these parts out."""
+    changes: Settings = {}
+    for part in parts:
+        for section, values in PARTS[part].items():
+            changes[section] = changes.get(section, {}) | values
+    return changes
+
+
+def measure(work: Path, network: str, parts: list[str], seed: int) -> dict[str, float]:
+    """Trains the network without these parts and tests it."""
+    say(f"{network} without {', '.join(parts) or 'nothing'}")
+    with tempfile.TemporaryDirectory() as models:
+        settings = {"seed": seed, "changes": without(parts)}
+        cost = alone(fit, network, work, Path(models), settings, ["train", "validation"])
+        tested = alone(examine, network, work, Path(models), "test")
+    return {"balanced accuracy": tested["balanced_accuracy"], "seconds": cost["fit_seconds"]}
+
+
+def ablate(work: Path, network: str, seed: int) -> pd.DataFrame:
+    """The table of one network."""
+    rows = []
+    for part in [None, *PARTS]:
+        lost = measure(work, network, [part] if part else [], seed)
+        given = measure(work, network, [other for other in PARTS if other != part], seed)
+        rows.append(
+            {f"{network}: part": part or "all, and none"}
+            | {f"{key} without": value for key, value in lost.items()}
+            | {f"{key} alone": value for key, value in given.items()}
+        )
+    return pd.DataFrame(rows)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="benchmarks.ablation", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--fraction", type=float, default=1, help="the share of the training titles to learn from")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
+    parser.add_argument("--seed", type=int, default=2019)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(options.folder, Path(folder), options.fraction)
+        print(machine(Path(folder)), flush=True)
+        for network in options.networks:
+            table = ablate(Path(folder), network, options.seed)
+            print(markdown(table, {"seconds without": ".0f", "seconds alone": ".0f"}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
