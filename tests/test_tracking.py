@@ -208,6 +208,7 @@ def test_a_store_that_is_gone_when_a_later_stage_starts_costs_a_warning_and_is_f
     model = root / "model"
     model.mkdir()
     (model / "history.csv").write_text("epoch,validation_balanced_accuracy\n1,0.5\n")
+    (model / "network.json").write_text('{"epoch": 1}')
     with tracked("prepare", []):
         pass
     with outage(root), tracked("train_mlp", []) as run:
@@ -304,8 +305,9 @@ def test_only_a_network_that_is_there_can_be_promoted(root: Path):
         _chosen(None)
     for name, accuracy in (("cnn", 0.5), ("mlp", 0.75)):
         (root / "models" / name).mkdir(parents=True)
-        history = f"epoch,validation_balanced_accuracy\n1,0.1\n2,{accuracy}\n"
+        history = f"epoch,validation_balanced_accuracy\n1,0.9\n2,{accuracy}\n"
         (root / "models" / name / "history.csv").write_text(history)
+        (root / "models" / name / "network.json").write_text('{"epoch": 2}')
     with pytest.raises(InputError, match="models has no network 'rnn'; there are cnn, mlp"):
         _chosen("rnn")
     assert [_chosen(name) for name in ("cnn", None)] == [Path("models/cnn"), Path("models/mlp")]
