@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from titles.embedded import Labelled, Lexicon
+from titles.errors import InputError
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
 from titles.model import NETWORKS, fit, load
 from titles.networks import Sizes, predict
@@ -128,3 +129,9 @@ def test_a_network_without_subwords_keeps_no_table_of_them(embedded):
     folder = fitted(embedded, "mlp")
     assert json.loads((folder / "network.json").read_text())["sizes"]["buckets"] == 1
     assert load(folder)[0].word_vectors.subwords.weight.shape == (1, 6)
+
+
+def test_a_dimension_that_the_members_cannot_share_is_refused(embedded, tmp_path):
+    np.save(tmp_path / "vectors.npy", np.empty((0, 7), np.float32))
+    with pytest.raises(InputError, match=r"embed\.dimension is 7, which model\.members, 2, does not divide"):
+        fitted(embedded, "mlp")
