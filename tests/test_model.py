@@ -13,9 +13,10 @@ from titles.embedded import Labelled, Lexicon
 from titles.errors import InputError
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
 from titles.model import NETWORKS, fit, load
-from titles.networks import Sizes, predict
+from titles.networks import predict
 from titles.ragged import Ragged
 from titles.training import set_determinism, train
+from titles.vectors import Sizes
 from titles.vocabulary import number_words, spell, split_words
 
 LEXICON = Lexicon(["casa", "ropa", "sin ver"], 2, [3, 4], 50, ["mesa", "silla", "camisa", "falda"])

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from titles.hyperparameters import ACTIVATIONS, CnnParams, MlpParams, ModelParams
-from titles.networks import CNN, MLP, Batch, PairVectors, Sizes, WordVectors, predict
+from titles.networks import CNN, MLP, predict
 from titles.pairs import NO_PAIR
 from titles.ragged import Ragged
+from titles.vectors import Batch, PairVectors, Sizes, WordVectors
 
 SIZES = Sizes(vocabulary=5, buckets=10, pairs=2, dimension=6, categories=4)
 MEMBERS = 2

@@ -10,9 +10,10 @@ from titles import training
 from titles.embedded import Labelled
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
 from titles.metrics import recalls
-from titles.networks import CNN, MLP, Sizes, predict
+from titles.networks import CNN, MLP, predict
 from titles.ragged import Ragged
 from titles.training import Epoch, set_determinism, train, write_history
+from titles.vectors import Sizes
 
 PARAMS = TrainParams(
     seed=1,

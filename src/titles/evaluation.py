@@ -13,7 +13,6 @@ import json
 import logging
 import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +22,15 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 from torch import Tensor
 
+from titles import tables
 from titles.embedded import Labelled, Lexicon
-from titles.metrics import balanced_accuracy, expected_calibration_error, recalls
+from titles.metrics import balanced_accuracy, expected_calibration_error
 from titles.model import load
 from titles.networks import Network, predict
 from titles.outputs import fresh
 from titles.progress import Progress
 from titles.ragged import Ragged
+from titles.tables import Predictions
 
 log = logging.getLogger(__name__)
 
@@ -37,29 +38,6 @@ Metrics = dict[str, "float | dict[str, float]"]
 
 DIGITS = 6
 TOP = 5
-CONFUSED_PAIRS = 25
-CALIBRATION_BINS = 10
-SHARES = (0.5, 0.8, 0.9, 0.95, 1.0)
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What one network says of every title, [titles]: its labels, the best `TOP` first, and two probabilities.
-
-    The probability of the true label is NaN where train lacks the category. The last two are what the network would
-    have said, and how surely, without its temperature.
-    """
-
-    labels: NDArray[np.int64]
-    confidence: NDArray[np.float32]
-    true_probability: NDArray[np.float32]
-    uncalibrated_label: NDArray[np.int64]
-    uncalibrated_confidence: NDArray[np.float32]
-
-    @property
-    def best(self) -> NDArray[np.int64]:
-        """The label it gives each title."""
-        return self.labels[:, 0]
 
 
 def evaluate(
@@ -80,14 +58,14 @@ def evaluate(
         log.info("%s: balanced accuracy %.4f", name, of_network["balanced_accuracy"])
     results.mkdir(parents=True, exist_ok=True)
     (results / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    tables = {
-        "recall_by_category": _recall_by_category(test.labels, said, categories),
-        "recall_curve": _recall_curve(test.labels, said),
-        "confused_pairs": _confused_pairs(test.labels, said["mean"].best, categories),
-        "calibration": _calibration(test.labels, said),
-        "confidence": _confidence(test.labels, said),
+    written = {
+        "recall_by_category": tables.recall_by_category(test.labels, said, categories),
+        "recall_curve": tables.recall_curve(test.labels, said),
+        "confused_pairs": tables.confused_pairs(test.labels, said["mean"].best, categories),
+        "calibration": tables.calibration(test.labels, said),
+        "confidence": tables.confidence(test.labels, said),
     }
-    for name, table in tables.items():
+    for name, table in written.items():
         table.round(DIGITS).to_csv(results / f"{name}.csv", index=False, lineterminator="\n")
     for name, folder in models.items():
         shutil.copyfile(folder / "history.csv", results / f"{name}_history.csv")
@@ -159,60 +137,6 @@ def _metrics(labels: NDArray[np.int32], said: Predictions, titles: pd.DataFrame)
             for group, rows in groups.items()
         }
     return {name: round(value, DIGITS) if isinstance(value, float) else value for name, value in metrics.items()}
-
-
-def _recall_by_category(
-    labels: NDArray[np.int32], said: dict[str, Predictions], categories: NDArray[np.str_]
-) -> pd.DataFrame:
-    rows = np.bincount(labels, minlength=len(categories))
-    table = pd.DataFrame({"category": categories, "test_titles": rows})
-    for name, predictions in said.items():
-        table[name] = recalls(labels, predictions.best, len(categories))
-    return table[table.test_titles > 0].sort_values(["mean", "category"])
-
-
-def _recall_curve(labels: NDArray[np.int32], said: dict[str, Predictions]) -> pd.DataFrame:
-    """`share` of the categories have a recall of at most that."""
-    curves = {name: np.sort(recalls(labels, predictions.best, labels.max() + 1)) for name, predictions in said.items()}
-    table = pd.DataFrame(curves).dropna()
-    table.insert(0, "share", (np.arange(len(table)) + 1) / len(table))
-    return table
-
-
-def _confused_pairs(
-    labels: NDArray[np.int32], predicted: NDArray[np.int64], categories: NDArray[np.str_]
-) -> pd.DataFrame:
-    """The pairs with the most titles; `share` is of the titles of the true category."""
-    titles = pd.DataFrame({"category": categories[labels], "taken_for": categories[predicted]})
-    sizes = titles.category.value_counts()
-    wrong = titles[titles.category != titles.taken_for]
-    pairs = wrong.value_counts().reset_index(name="titles")
-    pairs["share"] = pairs.titles / pairs.category.map(sizes).astype(float)
-    pairs["pair"] = pairs.category + " → " + pairs.taken_for
-    return pairs.sort_values(["titles", "share", "pair"], ascending=[False, False, True]).head(CONFUSED_PAIRS)
-
-
-def _calibration(labels: NDArray[np.int32], said: dict[str, Predictions]) -> pd.DataFrame:
-    """For each tenth of confidence the share of titles that are right; empty where no title is that sure."""
-    edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
-    table = pd.DataFrame({"confidence": (edges[:-1] + edges[1:]) / 2})
-    for name, predictions in said.items():
-        bins = np.clip(np.digitize(predictions.confidence, edges) - 1, 0, CALIBRATION_BINS - 1)
-        right = pd.Series(predictions.best == labels).groupby(bins).mean()
-        table[name] = right.reindex(table.index)
-    return table
-
-
-def _confidence(labels: NDArray[np.int32], said: dict[str, Predictions]) -> pd.DataFrame:
-    """Of each network: the accuracy on that share of the titles, its surest, and the least confidence among them."""
-    table = pd.DataFrame({"share": SHARES})
-    for name, predictions in said.items():
-        surest = np.argsort(-predictions.confidence, kind="stable")
-        counts = np.maximum(1, (table.share * len(labels)).astype(int))
-        right = (predictions.best == labels)[surest].cumsum()
-        table[f"{name}_accuracy"] = right[counts - 1] / counts
-        table[f"{name}_confidence"] = predictions.confidence[surest][counts - 1]
-    return table
 
 
 def _submit(

@@ -19,10 +19,11 @@ from torch.optim.lr_scheduler import LambdaLR
 from titles.embedded import Labelled
 from titles.hyperparameters import CLASS_BALANCES, TrainParams
 from titles.metrics import balanced_accuracy
-from titles.networks import Batch, Network, predict
+from titles.networks import Network, predict
 from titles.optimizer import RowAdam
 from titles.progress import Progress, format_seconds
 from titles.ragged import Ragged
+from titles.vectors import Batch
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,88 @@
+"""What networks said of the test titles, as the tables that `results` shows."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from titles.metrics import recalls
+
+CONFUSED_PAIRS = 25
+CALIBRATION_BINS = 10
+SHARES = (0.5, 0.8, 0.9, 0.95, 1.0)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What one network says of every title, [titles]: its labels, the best `TOP` first, and two probabilities.
+
+    The probability of the true label is NaN where train lacks the category. The last two are what the network would
+    have said, and how surely, without its temperature.
+    """
+
+    labels: NDArray[np.int64]
+    confidence: NDArray[np.float32]
+    true_probability: NDArray[np.float32]
+    uncalibrated_label: NDArray[np.int64]
+    uncalibrated_confidence: NDArray[np.float32]
+
+    @property
+    def best(self) -> NDArray[np.int64]:
+        """The label it gives each title."""
+        return self.labels[:, 0]
+
+
+def recall_by_category(
+    labels: NDArray[np.int32], said: dict[str, Predictions], categories: NDArray[np.str_]
+) -> pd.DataFrame:
+    """Every category that has test titles, the one with the lowest recall first."""
+    rows = np.bincount(labels, minlength=len(categories))
+    table = pd.DataFrame({"category": categories, "test_titles": rows})
+    for name, predictions in said.items():
+        table[name] = recalls(labels, predictions.best, len(categories))
+    return table[table.test_titles > 0].sort_values(["mean", "category"])
+
+
+def recall_curve(labels: NDArray[np.int32], said: dict[str, Predictions]) -> pd.DataFrame:
+    """`share` of the categories have a recall of at most that."""
+    curves = {name: np.sort(recalls(labels, predictions.best, labels.max() + 1)) for name, predictions in said.items()}
+    table = pd.DataFrame(curves).dropna()
+    table.insert(0, "share", (np.arange(len(table)) + 1) / len(table))
+    return table
+
+
+def confused_pairs(
+    labels: NDArray[np.int32], predicted: NDArray[np.int64], categories: NDArray[np.str_]
+) -> pd.DataFrame:
+    """The pairs with the most titles; `share` is of the titles of the true category."""
+    titles = pd.DataFrame({"category": categories[labels], "taken_for": categories[predicted]})
+    sizes = titles.category.value_counts()
+    wrong = titles[titles.category != titles.taken_for]
+    pairs = wrong.value_counts().reset_index(name="titles")
+    pairs["share"] = pairs.titles / pairs.category.map(sizes).astype(float)
+    pairs["pair"] = pairs.category + " → " + pairs.taken_for
+    return pairs.sort_values(["titles", "share", "pair"], ascending=[False, False, True]).head(CONFUSED_PAIRS)
+
+
+def calibration(labels: NDArray[np.int32], said: dict[str, Predictions]) -> pd.DataFrame:
+    """For each tenth of confidence the share of titles that are right; empty where no title is that sure."""
+    edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
+    table = pd.DataFrame({"confidence": (edges[:-1] + edges[1:]) / 2})
+    for name, predictions in said.items():
+        bins = np.clip(np.digitize(predictions.confidence, edges) - 1, 0, CALIBRATION_BINS - 1)
+        right = pd.Series(predictions.best == labels).groupby(bins).mean()
+        table[name] = right.reindex(table.index)
+    return table
+
+
+def confidence(labels: NDArray[np.int32], said: dict[str, Predictions]) -> pd.DataFrame:
+    """Of each network: the accuracy on that share of the titles, its surest, and the least confidence among them."""
+    table = pd.DataFrame({"share": SHARES})
+    for name, predictions in said.items():
+        surest = np.argsort(-predictions.confidence, kind="stable")
+        counts = np.maximum(1, (table.share * len(labels)).astype(int))
+        right = (predictions.best == labels)[surest].cumsum()
+        table[f"{name}_accuracy"] = right[counts - 1] / counts
+        table[f"{name}_confidence"] = predictions.confidence[surest][counts - 1]
+    return table
