@@ -100,7 +100,7 @@ def test_two_experiments_at_once_share_a_store_that_is_not_there_yet(repository:
         assert tree.statuses == dict.fromkeys(["pipeline", *ALL], "FINISHED")
         assert tree.parent.data.metrics == metrics
         assert tree.parent.data.params["model.activation"] == name.removeprefix("queued-")
-        assert len(artifacts(repository, tree, "tables")) == 6
+        assert len(artifacts(repository, tree, "tables")) == 7
         assert len(artifacts(repository, tree, "plots")) == 5
 
 
