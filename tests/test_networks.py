@@ -258,9 +258,13 @@ def test_but_for_pairs_the_mlp_does_not_see_the_order_of_words(title, random):
     torch.testing.assert_close(logits(network, [shuffled]), logits(network, [title]), rtol=1e-5, atol=1e-5)
 
 
-def test_the_mlp_sees_the_mean_of_the_words():
+def test_the_mlp_sees_the_sum_of_the_words_by_the_root_of_their_number():
     network = build("mlp")
-    torch.testing.assert_close(logits(network, [[1, 5, 1, 5]]), logits(network, [[1, 5]]), rtol=1e-5, atol=1e-5)
+    seen = []
+    network.hidden.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    for words in ([1, 5], [1, 5, 1, 5]):
+        logits(network, [words])
+    torch.testing.assert_close(seen[1], seen[0] * 2**0.5)
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])

@@ -57,7 +57,10 @@ class Network(nn.Module):
 
 
 class MLP(Network):
-    """Fully connected layers over the mean of a title's word vectors, to which its pairs of words add theirs."""
+    """Fully connected layers over the sum of a title's vectors, of words and pairs, by the root of its words' number.
+
+    The sum alone tells long titles from short ones more than what they say, the mean hides what a single word says.
+    """
 
     def __init__(self, sizes: Sizes, model: ModelParams, mlp: MlpParams) -> None:
         widths = [sizes.dimension // model.members, *mlp.hidden]
@@ -68,11 +71,11 @@ class MLP(Network):
             self.hidden.extend([Linears(model.members, inputs, outputs), _activation(model), nn.Dropout(model.dropout)])
 
     def features(self, batch: Batch) -> Tensor:
-        """The last hidden layer; the mean of a title without words is zero."""
+        """The last hidden layer; the sum of a title without words is zero."""
         vectors = self.word_vectors(batch)
         sums = F.embedding_bag(batch.places, vectors, batch.offsets, mode="sum", include_last_offset=True)
-        means = (sums + self.pair_vectors(batch)) / batch.offsets.diff().clamp(min=1)[:, None]
-        hidden: Tensor = self.hidden(_by_member(means, self.members))
+        lengths = batch.offsets.diff().clamp(min=1)[:, None]
+        hidden: Tensor = self.hidden(_by_member((sums + self.pair_vectors(batch)) / lengths.sqrt(), self.members))
         return hidden
 
 

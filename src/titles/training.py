@@ -71,7 +71,9 @@ def train(
     weights in the file, its temperature set by the validation titles.
     """
     batches = -(-len(training) // params.batch_size)
-    params = replace(params, epochs=max(params.epochs, -(-params.min_steps // batches)))
+    epochs = max(params.epochs, -(-params.min_steps // batches))
+    # Shorter epochs are waited for longer: the learning rate falls with the steps, and late ones are the better.
+    params = replace(params, epochs=epochs, patience=-(-params.patience * epochs // params.epochs))
     step = _Step(network, training, params)
     history: list[Epoch] = []
     highest, best = 0.0, 0
