@@ -169,7 +169,9 @@ def test_validation_titles_of_untrained_categories_count_zero_and_have_no_loss(t
     without = labelled([[0, 1], [3, 4], [6, 7]], [0, 1, 2])
     last = run(tmp_path, validation=with_untrained, epochs=20)[0][-1]
     assert (last.validation_accuracy, last.validation_balanced_accuracy) == (0.6, 0.6)
-    assert last.validation_loss == pytest.approx(run(tmp_path, validation=without, epochs=20)[0][-1].validation_loss, abs=2e-6)
+    assert last.validation_loss == pytest.approx(
+        run(tmp_path, validation=without, epochs=20)[0][-1].validation_loss, abs=2e-6
+    )
 
 
 def test_validation_does_not_depend_on_how_many_batches_it_takes(tmp_path):
