@@ -12,7 +12,7 @@ from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParam
 from titles.metrics import recalls
 from titles.networks import CNN, MLP, predict
 from titles.ragged import Ragged
-from titles.training import Epoch, set_determinism, train, write_history
+from titles.training import set_determinism, train
 from titles.vectors import Sizes
 
 PARAMS = TrainParams(
@@ -130,6 +130,15 @@ def test_the_best_epoch_is_the_last_within_a_standard_error_of_the_highest(tmp_p
     assert train(network, TRAINING, validation, SPELLING, tmp_path / "weights", params)[1] == expected
 
 
+@pytest.mark.parametrize(("min_steps", "expected"), [(1, 3), (16, 5)])
+def test_patience_grows_with_the_epochs_that_min_steps_adds(tmp_path, monkeypatch, min_steps, expected):
+    scores = iter([0.9, *[0.1] * 15])
+    monkeypatch.setattr(training, "_validate", lambda *_: (0.0, 0.0, next(scores)))
+    # An epoch is one step, so that 16 steps are twice the 8 epochs.
+    history, _, _ = run(tmp_path, epochs=8, patience=2, min_steps=min_steps, batch_size=len(TRAINING))
+    assert len(history) == expected
+
+
 def test_training_goes_on_to_the_last_epoch_within_patience(tmp_path):
     history, _, _ = run(tmp_path, validation=labelled([[0]], [3]), epochs=4, patience=4)
     assert [epoch.epoch for epoch in history] == [1, 2, 3, 4]
@@ -238,12 +247,3 @@ def test_every_epoch_is_reported_as_it_ends(tmp_path):
     reported = []
     history, _, _ = run(tmp_path, epochs=3, on_epoch=lambda epoch, _: reported.append(epoch))
     assert reported == history
-
-
-def test_the_history_is_a_csv_file_with_a_row_an_epoch(tmp_path):
-    write_history([Epoch(1, 0.1, 2.0, 3.0, 0.25, 0.5), Epoch(2, 0.05, 1.0, 2.5, 0.5, 0.75)], tmp_path / "h.csv")
-    assert (tmp_path / "h.csv").read_bytes() == (
-        b"epoch,learning_rate,train_loss,validation_loss,validation_accuracy,validation_balanced_accuracy\n"
-        b"1,0.1,2.0,3.0,0.25,0.5\n"
-        b"2,0.05,1.0,2.5,0.5,0.75\n"
-    )

@@ -18,11 +18,12 @@ from safetensors.torch import load_file
 
 from titles.embedded import Labelled, Lexicon
 from titles.errors import InputError
+from titles.history import Epoch, write_history
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
 from titles.networks import CNN, MLP, Network
 from titles.outputs import fresh
 from titles.ragged import Ragged
-from titles.training import Epoch, set_determinism, train, write_history
+from titles.training import set_determinism, train
 from titles.vectors import Sizes
 
 NETWORKS = {"mlp": (MLP, MlpParams), "cnn": (CNN, CnnParams)}

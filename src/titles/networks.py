@@ -59,7 +59,7 @@ class Network(nn.Module):
 class MLP(Network):
     """Fully connected layers over the sum of a title's vectors, of words and pairs, by the root of its words' number.
 
-    The sum alone tells long titles from short ones more than what they say, the mean hides what a single word says.
+    Independent vectors then weigh as much together in a long title as in a short one.
     """
 
     def __init__(self, sizes: Sizes, model: ModelParams, mlp: MlpParams) -> None:

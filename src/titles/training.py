@@ -1,11 +1,10 @@
 """One loop for every network: it knows batches, logits and labels, and nothing of MLP or CNN."""
 
-import csv
 import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,32 +16,20 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from titles.embedded import Labelled
+from titles.history import Epoch
 from titles.hyperparameters import CLASS_BALANCES, TrainParams
 from titles.metrics import balanced_accuracy
 from titles.networks import Network, predict
 from titles.optimizer import RowAdam
 from titles.progress import Progress, format_seconds
 from titles.ragged import Ragged
+from titles.temperature import best_temperature
 from titles.vectors import Batch
 
 log = logging.getLogger(__name__)
 
 # Enough for one number; the logits of all would not fit in memory where there are millions.
 TEMPERATURE_TITLES = 20_000
-HIGHEST_TEMPERATURE = 8.0
-BISECTIONS = 24
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What is known after an epoch; no times, so that equal runs give equal histories."""
-
-    epoch: int
-    learning_rate: float
-    train_loss: float
-    validation_loss: float
-    validation_accuracy: float
-    validation_balanced_accuracy: float
 
 
 def set_determinism(params: TrainParams) -> None:
@@ -67,12 +54,13 @@ def train(
 
     The best is the last that validation cannot tell from the one with the highest balanced accuracy: within one
     standard error of it. On few titles the highest is a matter of luck, and the later epoch, of a lower learning rate,
-    the better one. Ends early when no epoch was that good for `params.patience` epochs. The network ends with the
-    weights in the file, its temperature set by the validation titles.
+    the better one. Ends early when no epoch was that good for `params.patience` epochs. Where `params.min_steps` takes
+    more epochs than `params.epochs`, patience grows in proportion. The network ends with the weights in the file, its
+    temperature set by the validation titles.
     """
     batches = -(-len(training) // params.batch_size)
     epochs = max(params.epochs, -(-params.min_steps // batches))
-    # Shorter epochs are waited for longer: the learning rate falls with the steps, and late ones are the better.
+    # The learning rate falls with the steps, not the epochs, so shorter epochs must be waited for longer.
     params = replace(params, epochs=epochs, patience=-(-params.patience * epochs // params.epochs))
     step = _Step(network, training, params)
     history: list[Epoch] = []
@@ -96,7 +84,7 @@ def train(
             log.info("stopped: no better for %d epochs", params.patience)
             break
     network.load_state_dict(load_file(weights))
-    network.temperature.fill_(_best_temperature(network, validation, spelling))
+    network.temperature.fill_(_temperature(network, validation, spelling))
     log.info("temperature %.3f", network.temperature)
     save_file(network.state_dict(), weights)
     return history, best
@@ -183,21 +171,11 @@ def _validate(network: Network, validation: Labelled, spelling: Ragged) -> tuple
     return round(float(loss), 6), round(float(accuracy), 6), round(balanced_accuracy(labels.numpy(), found.numpy()), 6)
 
 
-def _best_temperature(network: Network, validation: Labelled, spelling: Ragged) -> float:
-    """What the logits are divided by for the least loss on the first titles of validation, whose order is random."""
+def _temperature(network: Network, validation: Labelled, spelling: Ragged) -> float:
+    """The best for the first titles of validation, whose order is random."""
     labels = torch.from_numpy(np.array(validation.labels[:TEMPERATURE_TITLES])).long()
     titles = validation.titles.take(np.arange(len(labels)))
-    logits = torch.cat(list(predict(network, titles, spelling)))
-    trained = labels < logits.shape[1]
-    logits, labels = logits[trained], labels[trained]
-    # The loss is convex in the inverse of the temperature, so its slope tells on which side the least loss lies.
-    low, high = 1 / HIGHEST_TEMPERATURE, HIGHEST_TEMPERATURE
-    for _ in range(BISECTIONS if len(labels) else 0):
-        middle = (low + high) / 2
-        expected = ((logits * middle).softmax(1) * logits).sum(1)
-        slope = float((expected - logits.gather(1, labels[:, None])[:, 0]).mean())
-        low, high = (low, middle) if slope > 0 else (middle, high)
-    return 2 / (low + high) if len(labels) else 1.0
+    return best_temperature(torch.cat(list(predict(network, titles, spelling))), labels)
 
 
 def _log_epoch(epoch: Epoch, is_best: bool, params: TrainParams, seconds: float) -> None:
@@ -213,11 +191,3 @@ def _log_epoch(epoch: Epoch, is_best: bool, params: TrainParams, seconds: float)
         format_seconds(seconds),
         format_seconds(left),
     )
-
-
-def write_history(history: list[Epoch], path: Path) -> None:
-    """A CSV file with a row an epoch, for the learning curves."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Epoch)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(epoch) for epoch in history)

@@ -1,0 +1,25 @@
+"""What is known after each epoch of a training, and the file it is kept in."""
+
+import csv
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What is known after an epoch; no times, so that equal runs give equal histories."""
+
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    validation_loss: float
+    validation_accuracy: float
+    validation_balanced_accuracy: float
+
+
+def write_history(history: list[Epoch], path: Path) -> None:
+    """A CSV file with a row an epoch, for the learning curves."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Epoch)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(epoch) for epoch in history)
