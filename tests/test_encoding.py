@@ -11,7 +11,7 @@ from titles.ragged import Ragged
 from titles.vocabulary import spell
 
 PARAMS = EmbedParams(
-    dimension=2, min_count=1, subword_lengths=(3, 4), subword_buckets=1000, pair_min_count=2, word_vectors=None
+    dimension=2, min_count=1, subword_lengths=(3, 4), subword_buckets=1000, pairs=100, word_vectors=None
 )
 TITLES = {
     "train": [("mesa roja", "HOME"), ("mesa azul", "HOME"), ("zapato rojo", "SHOES"), ("azul mesa mesa 4", "HOME")],
@@ -110,7 +110,7 @@ def test_the_counts_are_titles_words_and_trained_categories(tmp_path):
         "test": 3,
         "vocabulary": 6,
         "other_words": 2,
-        "pairs": 0,
+        "pairs": 6,
         "categories": 2,
     }
 

@@ -36,7 +36,7 @@ class EmbedParams:
     min_count: Annotated[int, Interval("[1, inf)")]
     subword_lengths: tuple[Annotated[int, Interval("[2, 8]")], ...]
     subword_buckets: Annotated[int, Interval("[1, 2147483647]")]
-    pair_min_count: Annotated[int, Interval("[1, inf)")]
+    pairs: Annotated[int, Interval("[0, 2147483647]")]
     word_vectors: str | None
 
 
@@ -64,7 +64,7 @@ def embed(
     spell(words, params.subword_lengths, params.subword_buckets).save(embedded, "spelling")
     for split, path in files.items():
         _encode(path, embedded, split, words, lexicon.categories, num_words[split])
-    pairs = find_pairs(Ragged.load(embedded, "train"), len(lexicon.vocabulary), params.pair_min_count)
+    pairs = find_pairs(Ragged.load(embedded, "train"), len(lexicon.vocabulary), params.pairs)
     np.save(embedded / "pairs.npy", pairs)
     counts = {split: pq.read_metadata(path).num_rows for split, path in files.items()}
     counts |= {

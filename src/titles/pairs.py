@@ -23,16 +23,18 @@ def pair_keys(titles: Ragged) -> NDArray[np.int64]:
     return keys
 
 
-def find_pairs(titles: Ragged, vocabulary: int, min_count: int) -> NDArray[np.int64]:
-    """The keys of the pairs of words below `vocabulary` that occur at least `min_count` times, ascending."""
+def find_pairs(titles: Ragged, vocabulary: int, most: int) -> NDArray[np.int64]:
+    """The keys of the `most` frequent pairs of words below `vocabulary`, ascending; of equally frequent the lowest."""
     parts = 1 + len(titles.values) // PART
     found = []
     for part in range(parts):
         # Every key is in one part, whatever block of titles it stands in.
         blocks = [keys[keys % parts == part] for keys in _blocks(titles, vocabulary)]
         keys, counts = np.unique(np.concatenate([np.empty(0, np.int64), *blocks]), return_counts=True)
-        found.append(keys[counts >= min_count])
-    return np.sort(np.concatenate(found))
+        frequent = np.argsort(-counts, kind="stable")[:most]
+        found.append((keys[frequent], counts[frequent]))
+    keys, counts = map(np.concatenate, zip(*found, strict=True))
+    return np.sort(keys[np.lexsort((keys, -counts))[:most]])
 
 
 def _blocks(titles: Ragged, vocabulary: int) -> Iterator[NDArray[np.int64]]:
