@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from titles.hyperparameters import ACTIVATIONS, CnnParams, MlpParams, ModelParams
-from titles.networks import CNN, MLP, predict
+from titles.networks import CNN, LENGTH_POWER, MLP, predict
 from titles.pairs import NO_PAIR
 from titles.ragged import Ragged
 from titles.vectors import Batch, PairVectors, Sizes, WordVectors
@@ -258,13 +258,13 @@ def test_but_for_pairs_the_mlp_does_not_see_the_order_of_words(title, random):
     torch.testing.assert_close(logits(network, [shuffled]), logits(network, [title]), rtol=1e-5, atol=1e-5)
 
 
-def test_the_mlp_sees_the_sum_of_the_words_by_the_root_of_their_number():
+def test_the_mlp_sees_the_sum_of_the_words_by_a_power_of_their_number():
     network = build("mlp")
     seen = []
     network.hidden.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     for words in ([1, 5], [1, 5, 1, 5]):
         logits(network, [words])
-    torch.testing.assert_close(seen[1], seen[0] * 2**0.5)
+    torch.testing.assert_close(seen[1], seen[0] * 2 ** (1 - LENGTH_POWER))
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
