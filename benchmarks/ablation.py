@@ -10,35 +10,28 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.peers import NETWORKS, Settings, alone, examine, fit, machine, markdown, prepare, say
+from benchmarks.contenders import NETWORKS, Changes, joined
+from benchmarks.report import markdown, say
+from benchmarks.trials import alone, examine, fit, machine, prepare
 
-NEVER = 2**31 - 1
 # What takes the part out of the networks.
-PARTS: dict[str, Settings] = {
+PARTS: dict[str, Changes] = {
     "members of their own": {"model": {"members": 1}},
-    "pairs of words": {"embed": {"pair_min_count": NEVER}},
-    "n-grams of more than one length": {"embed": {"subword_lengths": (4,)}},
+    "pairs of words": {"embed": {"pairs": 0}},
+    "subwords": {"embed": {"subword_lengths": ()}},
     "dropout on words": {"model": {"word_dropout": 0.0}},
     "dropout": {"model": {"dropout": 0.0}},
     "label smoothing": {"train": {"label_smoothing": 0.0}},
+    "a loss for balanced accuracy": {"train": {"class_balance": "none"}},
     "epochs that follow from the data": {"train": {"min_steps": 1}},
 }
-
-
-def without(parts: list[str]) -> Settings:
-    """The changes to params.yaml that take all these parts out."""
-    changes: Settings = {}
-    for part in parts:
-        for section, values in PARTS[part].items():
-            changes[section] = changes.get(section, {}) | values
-    return changes
 
 
 def measure(work: Path, network: str, parts: list[str], seed: int) -> dict[str, float]:
     """Trains the network without these parts and tests it."""
     say(f"{network} without {', '.join(parts) or 'nothing'}")
     with tempfile.TemporaryDirectory() as models:
-        settings = {"seed": seed, "changes": without(parts)}
+        settings = {"seed": seed, "changes": joined(*(PARTS[part] for part in parts))}
         cost = alone(fit, network, work, Path(models), settings, ["train", "validation"])
         tested = alone(examine, network, work, Path(models), "test")
     return {"balanced accuracy": tested["balanced_accuracy"], "seconds": cost["fit_seconds"]}

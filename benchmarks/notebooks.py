@@ -1,48 +1,128 @@
-"""The experiments of the notebooks this grew out of, as a table: `python -m benchmarks.notebooks data/demo`.
+"""What the notebooks this grew out of found, tested: `python -m benchmarks.notebooks FOLDER`.
 
-A CNN on all training titles, a CNN on a tenth of them, an MLP on a tenth of them, each with relu and with sigmoid.
-Every line is one `dvc exp run`; the folder must be tracked by DVC or Git. Leaves the workspace as the last one made it.
+Both networks, on all training titles and on a tenth of them, as params.yaml has them and with what the notebooks did
+otherwise. Prints a table, and draws the learning curves to `--picture`.
 """
 
 import argparse
-import json
-import re
-import subprocess
+import tempfile
 from pathlib import Path
 
-RUNS = [
-    (network, fraction, activation)
-    for network, fraction in [("cnn", 1), ("cnn", 0.1), ("mlp", 0.1)]
-    for activation in ("relu", "sigmoid")
-]
+import pandas as pd
+import torch
+
+from benchmarks.contenders import NETWORKS, Changes, joined
+from benchmarks.report import draw, markdown, say
+from benchmarks.trials import alone, examine, fit, machine, prepare, read, score
+from titles.classifier import Classifier
+from titles.vectors import Batch
+
+SHARES = {"all titles": 1, "a tenth of them": 0.1}
+# As far as our parameters say it: words alone, frozen, in one network that is trained for accuracy.
+NOTEBOOK: Changes = {
+    "embed": {"subword_lengths": (), "pairs": 0},
+    "model": {"members": 1, "embeddings": "frozen", "dropout": 0.5, "word_dropout": 0.0},
+    "train": {"class_balance": "none", "label_smoothing": 0.0, "learning_rate": 0.001, "min_steps": 1},
+}
+SIGMOID: Changes = {"model": {"activation": "sigmoid"}}
+FROZEN: Changes = {"model": {"embeddings": "frozen"}}
 
 
-def run(folder: str, fraction: float, activation: str) -> tuple[str, str]:
-    """The command, and what it printed."""
-    command = f"dvc exp run -S data.raw={folder} -S reduce.fraction={fraction} -S model.activation={activation}"
-    done = subprocess.run(
-        [*command.split(), "--force"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True
-    )
-    return command, done.stdout
+SETUPS: dict[str, Changes] = {
+    "relu, trained vectors": {},
+    "sigmoid, trained vectors": SIGMOID,
+    "relu, frozen vectors": FROZEN,
+    "sigmoid, frozen vectors": joined(FROZEN, SIGMOID),
+    "relu, as the notebooks": NOTEBOOK,
+    "sigmoid, as the notebooks": joined(NOTEBOOK, SIGMOID),
+    "relu, as the notebooks, but trained vectors": joined(NOTEBOOK, {"model": {"embeddings": "trained"}}),
+}
+
+
+class Forgetful(torch.nn.Module):
+    """A network whose dropout stays on in evaluation, the common bug."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        """What the network says."""
+        return self.network(batch)
+
+    def eval(self) -> "Forgetful":
+        """All but dropout."""
+        super().eval()
+        for module in self.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.train()
+        return self
+
+
+def with_dropout_on(folder: Path, work: Path) -> float:
+    """The balanced accuracy on the test titles of a network that was not told that training is over."""
+    torch.manual_seed(0)
+    rows = read(work, "test")
+    classifier = Classifier.load(folder)
+    forgetful = Classifier(Forgetful(classifier.network), classifier.lexicon)
+    return score(rows.category, forgetful.predict(rows.title.tolist()).category.tolist())
+
+
+def measure(work: Path, network: str, changes: Changes, seed: int) -> tuple[dict[str, float], pd.DataFrame]:
+    """What the network is worth, and its history."""
+    with tempfile.TemporaryDirectory() as models:
+        cost = alone(fit, network, work, Path(models), {"seed": seed, "changes": changes}, ["train", "validation"])
+        tested = alone(examine, network, work, Path(models), "test")
+        forgetful = alone(with_dropout_on, Path(models) / network, work)
+        history = pd.read_csv(Path(models) / network / "history.csv")
+    return {
+        "balanced accuracy": tested["balanced_accuracy"],
+        "with dropout left on": forgetful,
+        "seconds": cost["fit_seconds"],
+    }, history
+
+
+def chart(curves: pd.DataFrame) -> dict[str, object]:
+    """Validation by epoch, a panel a network and share, in Vega-Lite."""
+    encoding = {
+        "x": {"field": "epoch", "type": "quantitative"},
+        "y": {"field": "validation_balanced_accuracy", "type": "quantitative", "title": "balanced accuracy"},
+        "color": {"field": "set-up", "type": "nominal", "sort": list(SETUPS), "title": None},
+        "row": {"field": "network", "type": "nominal", "title": None, "sort": ["MLP", "CNN"]},
+        "column": {"field": "titles", "type": "nominal", "title": None},
+    }
+    return {
+        "data": {"values": curves.to_dict("records")},
+        "mark": {"type": "line", "point": True},
+        "encoding": encoding,
+        "width": 340,
+        "height": 220,
+        "resolve": {"scale": {"x": "independent"}},
+        "config": {"legend": {"orient": "bottom", "columns": 3, "labelLimit": 400}},
+    }
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="benchmarks.notebooks", description=__doc__)
-    parser.add_argument("folder")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seed", type=int, default=2019)
+    parser.add_argument("--picture", type=Path, default=Path("docs/notebooks.svg"))
     options = parser.parse_args()
-    print("| network | training titles | activation | balanced accuracy | training | command |")
-    print("|---|---|---|---|---|---|")
-    done: dict[tuple[float, str], tuple[str, str, dict[str, dict[str, float]]]] = {}
-    for network, fraction, activation in RUNS:
-        if (fraction, activation) not in done:
-            command, printed = run(options.folder, fraction, activation)
-            done[fraction, activation] = command, printed, json.loads(Path("results/metrics.json").read_text())
-        command, printed, metrics = done[fraction, activation]
-        kept = re.findall(r"reduce: ([\d,]+) of", printed)[0]
-        seconds = re.findall(rf"train_{network}: done in (.*?),", printed)[0]
-        score = metrics[network]["balanced_accuracy"]
-        print(f"| {network.upper()} | {kept} | {activation} | {score:.4f} | {seconds} | `{command}` |", flush=True)
+    table, curves = [], []
+    for titles, share in SHARES.items():
+        with tempfile.TemporaryDirectory() as folder:
+            prepare(options.folder, Path(folder), share)
+            print(machine(Path(folder)), flush=True)
+            for network in NETWORKS:
+                for setup, changes in SETUPS.items():
+                    say(f"{network} of {titles}, {setup}")
+                    worth, history = measure(Path(folder), network, changes, options.seed)
+                    of_run = {"network": network.upper(), "titles": titles, "set-up": setup}
+                    table.append(of_run | worth)
+                    curves.append(history.assign(**of_run))
+    print(markdown(pd.DataFrame(table), {"seconds": ".0f"}))
+    draw(chart(pd.concat(curves)), options.picture)
 
 
 if __name__ == "__main__":

@@ -16,21 +16,9 @@ from unittest import mock
 
 import pandas as pd
 
-from benchmarks.peers import (
-    MODELS,
-    NETWORKS,
-    PEERS,
-    alone,
-    examine,
-    fit_all,
-    load,
-    machine,
-    markdown,
-    prepare,
-    read,
-    say,
-    score,
-)
+from benchmarks.contenders import MODELS, NETWORKS, PEERS, load
+from benchmarks.report import markdown, say
+from benchmarks.trials import alone, examine, fit_all, machine, prepare, read, score
 
 SEED = 2019
 SELLING = ["oferta", "envío gratis", "nuevo", "12 cuotas"]

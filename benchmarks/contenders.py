@@ -1,0 +1,205 @@
+"""The models that are compared: what one would pick instead, and our networks."""
+
+import json
+import pickle
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from titles.cleaning import clean
+from titles.params import load_params
+
+# What a model needs is imported where it is fitted, as it would count in the memory of all others.
+if TYPE_CHECKING:
+    import pandas as pd
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import Pipeline
+
+PARAMS = Path("params.yaml")
+WORD_VECTORS = Path("data/word_vectors")
+WORD = r"\S+"
+SEED = 2019
+
+Predict = Callable[[Sequence[str]], Sequence[str]]
+Settings = dict[str, Any]
+# To sections of params.yaml.
+Changes = dict[str, Settings]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """What one would pick instead: `fit` takes rows, a folder for what it saves, and settings.
+
+    `load` turns that folder into a function of raw titles; `best` is what `--search` found among all of `choices`.
+    """
+
+    fit: Callable[..., None]
+    load: Callable[[Path], Predict]
+    best: Settings
+    choices: dict[str, list[Any]]
+
+    def candidates(self) -> Iterator[Settings]:
+        """Every combination of the choices."""
+        return (dict(zip(self.choices, values, strict=True)) for values in product(*self.choices.values()))
+
+
+def naive_bayes(alpha: float) -> "Pipeline":
+    """Multinomial, on the counts of words; every category as likely as any, as balanced accuracy has it."""
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.naive_bayes import MultinomialNB
+    from sklearn.pipeline import make_pipeline
+
+    return make_pipeline(CountVectorizer(token_pattern=WORD), MultinomialNB(alpha=alpha, fit_prior=False))
+
+
+def word_svm(C: float) -> "Pipeline":  # noqa: N803
+    """Linear, on words and pairs of words."""
+    from sklearn.pipeline import make_pipeline
+    from sklearn.svm import LinearSVC
+
+    return make_pipeline(_word_pairs(), LinearSVC(C=C, random_state=SEED))
+
+
+def character_svm(C: float, analyzer: str) -> "Pipeline":  # noqa: N803
+    """Linear, on words, pairs of words, and two to five characters."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline, make_union
+    from sklearn.svm import LinearSVC
+
+    characters = TfidfVectorizer(analyzer=analyzer, ngram_range=(2, 5), sublinear_tf=True)
+    return make_pipeline(make_union(_word_pairs(), characters), LinearSVC(C=C, random_state=SEED))
+
+
+def _word_pairs() -> "TfidfVectorizer":
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    return TfidfVectorizer(token_pattern=WORD, ngram_range=(1, 2), sublinear_tf=True)
+
+
+def fit_pipeline(build: Callable[..., "Pipeline"], rows: "pd.DataFrame", folder: Path, **settings: Any) -> None:
+    """Any of scikit-learn's."""
+    pipeline = build(**settings).fit(rows.cleaned.tolist(), rows.category.tolist())
+    with (folder / "pipeline.pickle").open("wb") as file:
+        pickle.dump(pipeline, file)
+
+
+def load_pipeline(folder: Path) -> Predict:
+    """What `fit_pipeline` saved."""
+    pipeline = pickle.loads((folder / "pipeline.pickle").read_bytes())
+    return lambda titles: pipeline.predict([clean(title) for title in titles])
+
+
+def fit_fasttext(rows: "pd.DataFrame", folder: Path, subwords: tuple[int, int], **settings: Any) -> None:
+    """Its supervised softmax; labels are numbers, as the names of categories may hold spaces."""
+    import fasttext
+
+    categories = sorted(rows.category.unique())
+    label = {category: number for number, category in enumerate(categories)}
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
+        file.writelines(f"__label__{label[row.category]} {row.cleaned}\n" for row in rows.itertuples())
+        file.flush()
+        minn, maxn = subwords
+        model = fasttext.train_supervised(file.name, minn=minn, maxn=maxn, dim=100, thread=2, verbose=0, **settings)
+    model.save_model(str(folder / "model.bin"))
+    (folder / "categories.json").write_text(json.dumps(categories), encoding="utf-8")
+
+
+def load_fasttext(folder: Path) -> Predict:
+    """What `fit_fasttext` saved."""
+    import fasttext
+
+    model = fasttext.load_model(str(folder / "model.bin"))
+    categories = json.loads((folder / "categories.json").read_text(encoding="utf-8"))
+
+    def predict(titles: Sequence[str]) -> list[str]:
+        # Given one title instead of a list, fastText 0.9.3 fails under NumPy 2.
+        labels, _ = model.predict([clean(title) for title in titles])
+        return [categories[int(label.removeprefix("__label__"))] for (label,) in labels]
+
+    return predict
+
+
+PEERS = {
+    "naive Bayes": Peer(
+        partial(fit_pipeline, naive_bayes),
+        load_pipeline,
+        {"alpha": 0.3},
+        {"alpha": [0.03, 0.1, 0.3]},
+    ),
+    "fastText": Peer(
+        fit_fasttext,
+        load_fasttext,
+        {"epoch": 50, "lr": 0.5, "wordNgrams": 1, "subwords": (0, 0)},
+        {"epoch": [25, 50], "lr": [0.5], "wordNgrams": [1, 2], "subwords": [(0, 0), (2, 5)]},
+    ),
+    "words, linear SVM": Peer(
+        partial(fit_pipeline, word_svm),
+        load_pipeline,
+        {"C": 1},
+        {"C": [0.3, 1, 3]},
+    ),
+    "words and characters, linear SVM": Peer(
+        partial(fit_pipeline, character_svm),
+        load_pipeline,
+        {"C": 1, "analyzer": "char_wb"},
+        {"C": [0.3, 1, 3], "analyzer": ["char", "char_wb"]},
+    ),
+}
+NETWORKS = ("mlp", "cnn")
+MODELS = (*PEERS, *NETWORKS, "mean")
+
+
+def joined(*changes: Changes) -> Changes:
+    """All changes to params.yaml in one."""
+    together: Changes = {}
+    for change in changes:
+        for section, values in change.items():
+            together[section] = together.get(section, {}) | values
+    return together
+
+
+def fit_network(name: str, work: Path, folder: Path, seed: int, changes: Changes | None = None) -> None:
+    """The pipeline's embed and train stages, under params.yaml's settings and changes to its sections."""
+    from titles.encoding import EmbedParams, embed
+    from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
+    from titles.model import fit
+
+    wanted = {"embed": EmbedParams, "model": ModelParams, "mlp": MlpParams, "cnn": CnnParams, "train": TrainParams}
+    params: Settings = load_params(PARAMS, wanted)
+    params["train"] = replace(params["train"], seed=seed)
+    params |= {section: replace(params[section], **values) for section, values in (changes or {}).items()}
+    with tempfile.TemporaryDirectory() as scratch:
+        embedded, vectors = Path(scratch) / "embedded", Path(scratch) / "vectors.npy"
+        embed(work / "prepared", work / "reduced", WORD_VECTORS, embedded, vectors, params["embed"])
+        fit(name, embedded, vectors, folder, params["model"], params[name], params["train"])
+
+
+def load_networks(*folders: Path) -> Predict:
+    """The network of a model folder, or the mean of the probabilities of several."""
+    import torch
+
+    from titles.classifier import Classifier
+
+    class Mean(torch.nn.Module):
+        def __init__(self, *networks: torch.nn.Module) -> None:
+            super().__init__()
+            self.networks = torch.nn.ModuleList(networks)
+
+        def forward(self, batch: Any) -> torch.Tensor:
+            return torch.stack([network(batch).softmax(1) for network in self.networks]).mean(0).log()
+
+    first, *others = [Classifier.load(folder) for folder in folders]
+    mean = Mean(first.network, *(other.network for other in others))
+    classifier = Classifier(mean, first.lexicon) if others else first
+    return lambda titles: classifier.predict(titles).category.tolist()
+
+
+def load(name: str, models: Path) -> Predict:
+    """The model `name` of the folder its fit wrote to, as a function of raw titles."""
+    if name in PEERS:
+        return PEERS[name].load(models / name)
+    return load_networks(*(models / network for network in (NETWORKS if name == "mean" else [name])))

@@ -1,0 +1,111 @@
+"""Where accuracy levels off: `python -m benchmarks.levels FOLDER`.
+
+The share of the training titles, beside the best peer; the numbers of params.yaml, one at a time; and the mean of ever
+more networks. Writes the points to `--table` and draws them to `--picture`.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.contenders import NETWORKS, load_networks
+from benchmarks.report import draw, say
+from benchmarks.trials import alone, examine, fit, fit_all, machine, prepare, read, score, splits_seen
+
+PEER = "words and characters, linear SVM"
+SEED = 2019
+SHARES = (0.1, 0.25, 0.5, 1)
+VARIED: dict[tuple[str, str], list[int]] = {
+    ("train", "epochs"): [2, 4, 8, 16],
+    ("model", "members"): [1, 2, 4, 8],
+    ("embed", "dimension"): [64, 128, 256, 512],
+    ("embed", "pairs"): [0, 16_384, 65_536, 262_144],
+}
+TOGETHER = 8
+
+Point = dict[str, str | float]
+
+
+def by_share(raw: Path) -> Iterator[Point]:
+    """The networks, their mean and the best peer, all on a part of the training titles."""
+    for share in SHARES:
+        with tempfile.TemporaryDirectory() as folder:
+            work, models = Path(folder), Path(folder) / "models"
+            prepare(raw, work, share)
+            for name in fit_all(work, models, (PEER, *NETWORKS), SEED, splits_seen(share)):
+                found = alone(examine, name, work, models, "test")["balanced_accuracy"]
+                yield _point("share of the training titles", share, name, found)
+
+
+def by_parameter(work: Path) -> Iterator[Point]:
+    """The MLP with another number in params.yaml."""
+    for (section, parameter), values in VARIED.items():
+        for value in values:
+            settings = {"seed": SEED, "changes": {section: {parameter: value}}}
+            with tempfile.TemporaryDirectory() as models:
+                alone(fit, "mlp", work, Path(models), settings, splits_seen(1))
+                found = alone(examine, "mlp", work, Path(models), "test")["balanced_accuracy"]
+            yield _point(f"{section}.{parameter}", value, "mlp", found)
+
+
+def by_networks(work: Path) -> Iterator[Point]:
+    """The mean of the probabilities of one network and more, both kinds in turn, each of another seed."""
+    rows, folders = read(work, "test"), []
+    with tempfile.TemporaryDirectory() as models:
+        for number in range(TOGETHER):
+            name, folder = NETWORKS[number % len(NETWORKS)], Path(models) / str(number)
+            alone(fit, name, work, folder, {"seed": SEED + number}, splits_seen(1))
+            folders.append(folder / name)
+            said = load_networks(*folders)(rows.title.tolist())
+            yield _point("networks averaged", number + 1, "mean", score(rows.category, said))
+
+
+def _point(varied: str, value: float, model: str, balanced_accuracy: float) -> Point:
+    say(f"{varied} {value}: {model} {balanced_accuracy:.4f}")
+    return {"varied": varied, "value": value, "model": model, "balanced_accuracy": round(balanced_accuracy, 6)}
+
+
+def chart(points: pd.DataFrame) -> dict[str, object]:
+    """A panel for each thing varied, in Vega-Lite."""
+    y = {"field": "balanced_accuracy", "type": "quantitative", "title": None, "scale": {"zero": False}}
+    panel = {
+        "mark": {"type": "line", "point": True},
+        "encoding": {
+            "x": {"field": "value", "type": "ordinal", "title": None, "axis": {"labelAngle": 0}},
+            "y": y,
+            "color": {"field": "model", "type": "nominal", "title": None},
+        },
+        "width": 260,
+        "height": 180,
+    }
+    return {
+        "data": {"values": points.to_dict("records")},
+        "facet": {"field": "varied", "type": "nominal", "title": None, "sort": points.varied.unique().tolist()},
+        "columns": 3,
+        "spec": panel,
+        "resolve": {"scale": {"x": "independent", "y": "independent"}},
+        "config": {"legend": {"orient": "bottom", "labelLimit": 400}},
+    }
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="benchmarks.levels", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--table", type=Path, default=Path("docs/levels.csv"))
+    parser.add_argument("--picture", type=Path, default=Path("docs/levels.svg"))
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        prepare(options.folder, work, 1)
+        print(machine(work), flush=True)
+        points = pd.DataFrame([*by_share(options.folder), *by_parameter(work), *by_networks(work)])
+    points.to_csv(options.table, index=False)
+    draw(chart(points), options.picture)
+
+
+if __name__ == "__main__":
+    main()

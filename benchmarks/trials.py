@@ -1,0 +1,126 @@
+"""A model fitted and tested on a data folder, in processes of its own."""
+
+import os
+import platform
+import re
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.contenders import NETWORKS, PARAMS, PEERS, Settings, fit_network, load
+from benchmarks.report import say
+from titles.metrics import balanced_accuracy
+from titles.params import load_params
+
+
+def prepare(raw: Path, work: Path, fraction: float) -> None:
+    """The pipeline's prepare and reduce stages, to work/prepared and work/reduced."""
+    from titles import prepared, reduced
+    from titles.prepared import PrepareParams
+    from titles.reduced import ReduceParams
+
+    params: Settings = load_params(PARAMS, {"prepare": PrepareParams, "reduce": ReduceParams})
+    prepared.prepare(raw, work / "prepared", params["prepare"])
+    reduced.reduce(work / "prepared", work / "reduced", replace(params["reduce"], fraction=fraction))
+
+
+def read(work: Path, *splits: str) -> pd.DataFrame:
+    """The titles of the splits; train's are those of work/reduced."""
+    files = [work / ("reduced" if split == "train" else "prepared") / f"{split}.parquet" for split in splits]
+    rows = pd.concat([pd.read_parquet(file, columns=["title", "cleaned", "category"]) for file in files])
+    return rows.fillna({"title": ""})
+
+
+def splits_seen(share: float) -> list[str]:
+    """What peers learn from: of a part of the training titles no more than that part, as validation stays whole."""
+    return ["train", "validation"] if share == 1 else ["train"]
+
+
+def machine(work: Path) -> str:
+    """Where this ran, and on what."""
+    processor = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+    rows = {split: read(work, split) for split in ("train", "validation", "test")}
+    counts = ", ".join(f"{len(titles):,} {split}" for split, titles in rows.items())
+    packages = ", ".join(f"{package} {version(package)}" for package in ("fasttext", "scikit-learn", "torch"))
+    return (
+        f"{(processor or [platform.machine()])[0]}, {len(os.sched_getaffinity(0))} cores; Python "
+        f"{platform.python_version()}, {packages}\n{counts} titles; {rows['train'].category.nunique():,} categories\n"
+    )
+
+
+def alone(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Calls it in a fresh process, so that time and memory are its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def fit(name: str, work: Path, models: Path, settings: Settings, splits: Sequence[str]) -> dict[str, float]:
+    """Writes the model to its folder in `models`; what that took, imports included.
+
+    Peers fit the rows of all `splits`.
+    """
+    folder = models / name
+    folder.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    if name in PEERS:
+        PEERS[name].fit(read(work, *splits), folder, **settings)
+    else:
+        fit_network(name, work, folder, **settings)
+    return {
+        "fit_seconds": time.monotonic() - started,
+        "peak_mb": _peak_mb(),
+        "disk_mb": sum(file.stat().st_size for file in folder.iterdir()) / 1e6,
+    }
+
+
+def examine(name: str, work: Path, models: Path, split: str) -> dict[str, float]:
+    """What the model is worth on the titles of a split, and how fast it is from their raw text on."""
+    rows, predict = read(work, split), load(name, models)
+    titles = rows.title.tolist()
+    started = time.monotonic()
+    said = predict(titles)
+    seconds = time.monotonic() - started
+    return {
+        "balanced_accuracy": score(rows.category, said),
+        "accuracy": float((rows.category.to_numpy() == np.asarray(said, object)).mean()),
+        "titles_per_second": len(titles) / seconds,
+    }
+
+
+def score(true: Sequence[str], said: Sequence[str]) -> float:
+    """The balanced accuracy of names of categories."""
+    labels = pd.factorize(np.concatenate([np.asarray(true, object), np.asarray(said, object)]))[0]
+    return balanced_accuracy(labels[: len(true)], labels[len(true) :])
+
+
+def _peak_mb() -> float:
+    # Unlike ru_maxrss this knows nothing of the process that started this one.
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(re.findall(r"VmHWM:\s+(\d+)", status)[0]) * 1024 / 1e6
+
+
+def fit_all(
+    work: Path, models: Path, names: Sequence[str], seed: int, splits: Sequence[str] = ("train", "validation")
+) -> dict[str, dict[str, float]]:
+    """Fits models one after the other, the peers with their best settings; what each took, and the mean of ours.
+
+    The mean takes the seconds of both networks, each with its own embed, and the memory of the larger.
+    """
+    costs = {}
+    for name in names:
+        settings = PEERS[name].best if name in PEERS else {"seed": seed}
+        say(f"{name}, {', '.join(f'{key} {value}' for key, value in settings.items())}")
+        costs[name] = alone(fit, name, work, models, settings, splits)
+        say(f"    fitted in {costs[name]['fit_seconds']:.1f} s, at most {costs[name]['peak_mb']:.0f} MB")
+    if set(NETWORKS) <= costs.keys():
+        parts = pd.DataFrame([costs[network] for network in NETWORKS])
+        costs["mean"] = parts.sum().to_dict() | {"peak_mb": parts.peak_mb.max()}
+    return costs
