@@ -18,7 +18,9 @@ STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 
 # Checks, logs and shows progress; cannot change an output, so a change here re-runs nothing.
-NO_INFLUENCE = {f"src/titles/{name}.py" for name in ("errors", "limits", "params", "progress", "stage", "tracking/run")}
+NO_INFLUENCE = {
+    f"src/titles/{name}.py" for name in ("errors", "limits", "memory", "params", "progress", "stage", "tracking/run")
+}
 
 
 def imported_files(path: Path) -> set[Path]:

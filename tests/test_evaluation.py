@@ -226,8 +226,11 @@ def test_calibration_has_a_row_for_every_tenth_of_confidence(work):
 
 
 def test_calibration_is_the_share_of_titles_that_are_right_when_a_network_is_that_sure(tmp_path):
-    pairs = permutations(TRAINING[:8], 2)
-    mixed = [(f"{one} {other}", category, "spanish", "reliable") for (one, category), (other, _) in pairs]
+    of_three = permutations(TRAINING[:8], 3)
+    mixed = [
+        (f"{one} {other} {third}", category, "spanish", "reliable")
+        for (one, category), (other, _), (third, _) in of_three
+    ]
     unsure = Work(tmp_path, test=mixed)
     unsure.evaluate()
     predicted, calibration = unsure.predicted, unsure.table("calibration")

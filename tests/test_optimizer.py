@@ -16,8 +16,8 @@ def test_the_first_step_moves_a_row_by_the_learning_rate_whatever_the_size_of_it
     torch.testing.assert_close(table.data, torch.tensor([[0, 0], [-0.5, -0.5], [0, 0], [0.5, -0.5]]), rtol=1e-5, atol=0)
 
 
-def test_gradients_of_the_same_row_are_added():
-    table = table_with_gradient([2, 2], [[1.0, 0.0], [2.0, 4.0]])
+def test_a_row_is_divided_by_the_root_of_the_mean_of_its_squares():
+    table = table_with_gradient([2], [[3.0, 4.0]])
     RowAdam([table], lr=1.0).step()
     torch.testing.assert_close(table.data[2], -torch.tensor([3.0, 4.0]) / 12.5**0.5)
 

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from titles import tables
 from titles.embedded import Labelled, Lexicon
+from titles.memory import keep_freed_memory
 from titles.metrics import balanced_accuracy, expected_calibration_error
 from titles.model import load
 from titles.networks import Network, predict
@@ -47,6 +48,7 @@ def evaluate(
 
     `predicted` gets every test title with the category each network gives it, and submission.csv for unlabelled titles.
     """
+    keep_freed_memory()
     networks = {name: load(folder)[0] for name, folder in models.items()}
     categories = np.array(Lexicon.load(embedded).categories)
     spelling = Ragged.load(embedded, "spelling")

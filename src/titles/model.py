@@ -20,6 +20,7 @@ from titles.embedded import Labelled, Lexicon
 from titles.errors import InputError
 from titles.history import Epoch, write_history
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
+from titles.memory import keep_freed_memory
 from titles.networks import CNN, MLP, Network
 from titles.outputs import fresh
 from titles.ragged import Ragged
@@ -40,6 +41,7 @@ def fit(
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> list[Epoch]:
     """Builds the network `name` for the titles of `embedded`, trains it, writes its model folder."""
+    keep_freed_memory()
     set_determinism(params)
     lexicon = Lexicon.load(embedded)
     start = np.load(vectors)

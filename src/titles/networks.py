@@ -103,12 +103,12 @@ class CNN(Network):
         lengths = batch.offsets.diff()
         pooled = []
         for width, filters in zip(self.widths, self.filters, strict=True):
-            windows, offsets = _ranges(starts - (width - 1), lengths + (width - 1))
-            seen = torch.cat([line[:, windows + place] for place in range(width)], 2)
+            count = line.shape[1] - (width - 1)
+            seen = torch.cat([line[:, place : place + count] for place in range(width)], 2)
             found = self.activation(filters(seen)).transpose(0, 1).flatten(1)
-            numbers = torch.arange(len(found))
+            windows, offsets = _ranges(starts - (width - 1), lengths + (width - 1))
             for mode in ("max", "mean"):
-                of_titles = F.embedding_bag(numbers, found, offsets, mode=mode, include_last_offset=True)
+                of_titles = F.embedding_bag(windows, found, offsets, mode=mode, include_last_offset=True)
                 pooled.append(_by_member(of_titles, self.members))
         dropped: Tensor = self.dropout(torch.cat(pooled, 2))
         return dropped
@@ -120,10 +120,12 @@ class CNN(Network):
         """
         gap = max(self.widths) - 1
         starts = batch.offsets[:-1] + gap * torch.arange(1, len(batch.offsets))
-        places = torch.full((len(batch.places) + gap * len(batch.offsets),), len(batch.words))
-        places[_ranges(starts, batch.offsets.diff())[0]] = batch.places
-        vectors = F.pad(self.word_vectors(batch), (0, 0, 0, 1))
-        return _by_member(vectors, self.members)[:, places], starts
+        # A place holds one word, or between titles none.
+        counts = torch.zeros(len(batch.places) + gap * len(batch.offsets), dtype=torch.int64)
+        counts[_ranges(starts, batch.offsets.diff())[0]] = 1
+        offsets = F.pad(counts.cumsum(0), (1, 0))
+        line = F.embedding_bag(batch.places, self.word_vectors(batch), offsets, mode="sum", include_last_offset=True)
+        return _by_member(line, self.members), starts
 
 
 def _by_member(vectors: Tensor, members: int) -> Tensor:

@@ -3,18 +3,23 @@
 from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 DECAY = 0.999
 EPSILON = 1e-8
 
 
-class RowAdam(torch.optim.Optimizer):
-    """Adam (Kingma and Ba, 2015) for sparse gradients, with one second moment a row and no first.
+def sparse_rows(rows: Tensor, values: Tensor, shape: torch.Size) -> Tensor:
+    """`values` as the rows, each once and in ascending order, of a sparse tensor."""
+    return torch.sparse_coo_tensor(rows[None], values, shape, is_coalesced=True, check_invariants=False)
 
-    A step costs what the rows in the gradient cost, and the state of a table is one number a row where SparseAdam
-    keeps two tables. The mean of a row's squared gradients stands for that of each number, as in the row-wise AdaGrad
-    of recommenders (Mudigere et al., 2022).
+
+class RowAdam(torch.optim.Optimizer):
+    """Adam (Kingma and Ba, 2015) for sparse gradients in which every row comes once.
+
+    It keeps one second moment a row and no first. A step costs what the rows in the gradient cost, and the state of a
+    table is one number a row where SparseAdam keeps two tables. The mean of a row's squared gradients stands for that
+    of each number, as in the row-wise AdaGrad of recommenders (Mudigere et al., 2022).
     """
 
     def __init__(self, tables: Iterable[nn.Parameter], lr: float) -> None:
@@ -33,9 +38,11 @@ class RowAdam(torch.optim.Optimizer):
         if not state:
             state["steps"], state["squares"] = 0, torch.zeros(len(table), 1)
         state["steps"] += 1
-        gradient = table.grad.coalesce()  # type: ignore[union-attr]
-        (rows,), values = gradient.indices(), gradient.values()
-        squares = state["squares"][rows].lerp_(values.square().mean(1, keepdim=True), 1 - DECAY)
+        # Not coalesced, which would sort and copy what has every row once already.
+        (rows,), values = table.grad._indices(), table.grad._values()  # type: ignore[union-attr]
+        lengths = torch.linalg.vector_norm(values, dim=1, keepdim=True)
+        squares = state["squares"][rows].lerp_(lengths.square() / values.shape[1], 1 - DECAY)
         state["squares"][rows] = squares
         unbiased = squares / (1 - DECAY ** state["steps"])
-        table.index_add_(0, rows, values / (unbiased.sqrt() + EPSILON), alpha=-lr)
+        # Of two ways to add to some rows, the one that torch spreads over its threads.
+        table.add_(sparse_rows(rows, values / (unbiased.sqrt() + EPSILON), table.shape), alpha=-lr)

@@ -24,7 +24,7 @@ from titles.optimizer import RowAdam
 from titles.progress import Progress, format_seconds
 from titles.ragged import Ragged
 from titles.temperature import best_temperature
-from titles.vectors import Batch
+from titles.vectors import Batch, Table
 
 log = logging.getLogger(__name__)
 
@@ -95,15 +95,10 @@ class _Step:
 
     def __init__(self, network: Network, training: Labelled, params: TrainParams) -> None:
         steps = params.epochs * -(-len(training) // params.batch_size)
-        weights = [weight for weight in network.parameters() if weight.requires_grad]
-        vectors = {
-            id(weight)
-            for module in network.modules()
-            if getattr(module, "sparse", False)
-            for weight in module.parameters()
-        }
-        sparse = [weight for weight in weights if id(weight) in vectors]
-        dense = [weight for weight in weights if id(weight) not in vectors]
+        trained = [weight for weight in network.parameters() if weight.requires_grad]
+        of_tables = {id(module.weight) for module in network.modules() if isinstance(module, Table)}
+        sparse = [weight for weight in trained if id(weight) in of_tables]
+        dense = [weight for weight in trained if id(weight) not in of_tables]
         self.network = network
         self.optimizers: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(dense, lr=params.learning_rate, weight_decay=params.weight_decay)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from titles.hyperparameters import ModelParams
+from titles.optimizer import sparse_rows
 from titles.pairs import pair_keys
 from titles.ragged import Ragged
 
@@ -57,6 +58,42 @@ class Sizes:
     categories: int
 
 
+class _Sums(torch.autograd.Function):
+    """The sum of the rows of each bag, as `F.embedding_bag` of mode sum, whose backward pass is here one as well.
+
+    The gradient of a row is the sum over the bags it is in. Torch's own leaves that sum to `coalesce`, at several times
+    the cost, of a copy of the gradient for every row of every bag.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, numbers: Tensor, offsets: Tensor) -> Tensor:
+        ctx.save_for_backward(numbers, offsets)
+        ctx.shape = table.shape
+        return F.embedding_bag(numbers, table, offsets, mode="sum", include_last_offset=True)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        numbers, offsets = ctx.saved_tensors
+        rows, places = torch.unique(numbers, return_inverse=True)
+        bags = torch.repeat_interleave(torch.arange(len(offsets) - 1), offsets.diff())[places.argsort(stable=True)]
+        starts = F.pad(torch.bincount(places, minlength=len(rows)).cumsum(0), (1, 0))
+        values = F.embedding_bag(bags, gradient, starts, mode="sum", include_last_offset=True)
+        return sparse_rows(rows, values, ctx.shape), None, None
+
+
+class Table(nn.Module):
+    """Vectors by number, of which a batch looks up few: their gradient is sparse, with every row once."""
+
+    def __init__(self, rows: int, dimension: int, model: ModelParams) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(rows, dimension), requires_grad=model.embeddings == "trained")
+
+    def forward(self, numbers: Tensor, offsets: Tensor) -> Tensor:
+        """The sums of the rows `numbers[offsets[i]:offsets[i + 1]]`, [bags, dimension]."""
+        sums: Tensor = _Sums.apply(self.weight, numbers, offsets)  # type: ignore[no-untyped-call]
+        return sums
+
+
 class WordVectors(nn.Module):
     """A word's vector: its own row, if the vocabulary has it, plus the rows of its subwords, normalised.
 
@@ -70,22 +107,18 @@ class WordVectors(nn.Module):
 
     def __init__(self, sizes: Sizes, model: ModelParams) -> None:
         super().__init__()
-        sparse = model.embeddings == "trained"
-        self.own = nn.Embedding(sizes.vocabulary, sizes.dimension, sparse=sparse)
-        self.subwords = nn.EmbeddingBag(
-            sizes.buckets, sizes.dimension, mode="sum", sparse=sparse, include_last_offset=True
-        )
+        self.own = Table(sizes.vocabulary, sizes.dimension, model)
+        self.subwords = Table(sizes.buckets, sizes.dimension, model)
         nn.init.normal_(self.own.weight, std=VECTOR_SCALE)
         nn.init.normal_(self.subwords.weight, std=VECTOR_SCALE)
-        self.requires_grad_(sparse)
         self.normalise = nn.BatchNorm1d(sizes.dimension)
         self.word_dropout, self.members = model.word_dropout, model.members
 
     def forward(self, batch: Batch) -> Tensor:
         """[distinct words, dimension]"""
         # The words ascend, so those with a row of their own come first.
-        known = batch.words[: torch.searchsorted(batch.words, self.own.num_embeddings)]
-        own = self.own(known)
+        known = batch.words[: torch.searchsorted(batch.words, len(self.own.weight))]
+        own = self.own(known, torch.arange(len(known) + 1))
         if self.training and self.word_dropout:
             kept = torch.rand(len(known), self.members) >= self.word_dropout
             own = own * kept.repeat_interleave(own.shape[1] // self.members, 1)
@@ -116,10 +149,7 @@ class PairVectors(nn.Module):
 
     def __init__(self, sizes: Sizes, model: ModelParams) -> None:
         super().__init__()
-        sparse = model.embeddings == "trained"
-        self.table = nn.EmbeddingBag(sizes.pairs, sizes.dimension, mode="sum", sparse=sparse, include_last_offset=True)
-        self.table.weight.requires_grad_(sparse)
-        nn.init.zeros_(self.table.weight)
+        self.table = Table(sizes.pairs, sizes.dimension, model)
         self.register_buffer("keys", torch.zeros(sizes.pairs, dtype=torch.int64))
 
     def forward(self, batch: Batch) -> Tensor:

@@ -1,0 +1,20 @@
+"""How the C library treats memory that training frees."""
+
+import ctypes
+
+# What mallopt of glibc calls M_TRIM_THRESHOLD and M_MMAP_THRESHOLD.
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
+
+
+def keep_freed_memory() -> None:
+    """Keeps up to half a gigabyte of freed memory, and blocks of up to 32 MB in it; does nothing without glibc.
+
+    Every step frees what the next one needs again. Given back in between, the kernel clears each page anew, which took
+    a fifth of a step's time.
+    """
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(TRIM_THRESHOLD, 512 << 20)
+    mallopt(MMAP_THRESHOLD, 32 << 20)
