@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from titles.checkpoint import Checkpoint
 from titles.embedded import Labelled, Lexicon
 from titles.errors import InputError
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
@@ -69,7 +70,8 @@ def test_a_loaded_network_gives_the_logits_of_the_trained_one(embedded, tmp_path
     trained = NETWORKS[name][0](Sizes(4, 50, 1, 6, 2), MODEL, OWN[name])
     training, validation = Labelled.load(embedded, "train"), Labelled.load(embedded, "validation")
     spelling = Ragged.load(embedded, "spelling")
-    train(trained, training, validation, spelling, tmp_path / "weights", PARAMS, lambda _: None)
+    checkpoint = Checkpoint(tmp_path / "checkpoints" / "this")
+    train(trained, training, validation, spelling, PARAMS, checkpoint, lambda _: None)
     assert torch.equal(logits(loaded, training.titles, spelling), logits(trained, training.titles, spelling))
     assert lexicon == LEXICON
 

@@ -1,5 +1,6 @@
 import io
 import logging
+import re
 
 import pytest
 
@@ -23,6 +24,14 @@ def logged(caplog):
 def passed(progress, seconds):
     """As if that long had gone by since the last line."""
     progress.shown -= seconds
+
+
+def test_what_was_done_before_counts_for_the_share_and_not_for_the_rate(logged):
+    with Progress(100, "titles", "epoch 1/2", done=60) as progress:
+        progress.started -= 10
+        passed(progress, 40)
+        progress.update(20)
+    assert re.fullmatch(r"epoch 1/2: 80%, 2 titles/s, 10 s to go", logged.messages[-1])
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.tree import trees
+from titles.stage import start
+from titles.tracking.run import Run
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,6 +48,17 @@ def test_bad_input_leaves_a_failed_run(tmp_path: Path):
     (tree,) = trees(f"sqlite:///{tmp_path}/mlflow.db")
     assert tree.statuses == {"pipeline": "FAILED", "prepare": "FAILED"}
     assert "nowhere is not a folder" in tree.children["prepare"].data.tags["error"]
+
+
+def test_ctrl_c_ends_a_stage_with_one_line_that_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch):
+    def train_mlp(*, run: Run) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("TITLES_TRACKING", "off")
+    monkeypatch.setattr(sys, "argv", ["train_mlp"])
+    with pytest.raises(SystemExit, match="train_mlp: stopped; started again, a training goes on from its last check"):
+        start(train_mlp)
 
 
 def test_a_stage_says_which_paths_it_takes(tmp_path: Path):

@@ -4,9 +4,10 @@ from itertools import chain
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from titles import training
+from titles.checkpoint import Checkpoint
 from titles.embedded import Labelled
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
 from titles.metrics import recalls
@@ -54,11 +55,12 @@ def run(folder, training=TRAINING, validation=VALIDATION, name="mlp", model=MODE
     set_determinism(params)
     kind, own = NETWORKS[name]
     network = kind(Sizes(WORDS, WORDS, 1, 4, int(training.labels.max()) + 1), model, own)
-    folder.mkdir(exist_ok=True)
-    weights = folder / "weights.safetensors"
+    checkpoint = Checkpoint(folder / "checkpoints" / "this")
     history, _ = train(
-        network, training, validation, SPELLING, weights, params, lambda e: on_epoch and on_epoch(e, network)
+        network, training, validation, SPELLING, params, checkpoint, lambda e: on_epoch and on_epoch(e, network)
     )
+    weights = folder / "weights.safetensors"
+    save_file(network.state_dict(), weights)
     return history, weights, network
 
 
@@ -127,7 +129,8 @@ def test_the_best_epoch_is_the_last_within_a_standard_error_of_the_highest(tmp_p
     network = MLP(Sizes(WORDS, WORDS, 1, 4, 3), MODEL, MlpParams((8,)))
     validation = labelled([[0]] * titles, [0] * titles)
     params = replace(PARAMS, epochs=4)
-    assert train(network, TRAINING, validation, SPELLING, tmp_path / "weights", params)[1] == expected
+    checkpoint = Checkpoint(tmp_path / "checkpoints" / "this")
+    assert train(network, TRAINING, validation, SPELLING, params, checkpoint, lambda _: None)[1] == expected
 
 
 @pytest.mark.parametrize(("min_steps", "expected"), [(1, 3), (16, 5)])

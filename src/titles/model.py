@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
+from titles.checkpoint import CHECKPOINTS, Checkpoint, fingerprint
 from titles.embedded import Labelled, Lexicon
 from titles.errors import InputError
 from titles.history import Epoch, write_history
@@ -38,9 +39,12 @@ def fit(
     model: ModelParams,
     own: MlpParams | CnnParams,
     params: TrainParams,
-    on_epoch: Callable[[Epoch], None] | None = None,
+    on_epoch: Callable[[Epoch], None] = lambda _: None,
 ) -> list[Epoch]:
-    """Builds the network `name` for the titles of `embedded`, trains it, writes its model folder."""
+    """Builds the network `name` for the titles of `embedded`, trains it, writes its model folder.
+
+    Goes on from the checkpoint that the same training left, if it was killed, in `.checkpoints` beside `folder`.
+    """
     keep_freed_memory()
     set_determinism(params)
     lexicon = Lexicon.load(embedded)
@@ -60,19 +64,15 @@ def fit(
     fresh(folder)
     shutil.copyfile(embedded / "lexicon.json", folder / "lexicon.json")
     training, validation = (Labelled.load(embedded, split) for split in ("train", "validation"))
-    epochs, best = train(
-        network,
-        training,
-        validation,
-        Ragged.load(embedded, "spelling"),
-        folder / "weights.safetensors",
-        params,
-        on_epoch,
-    )
+    deciding = fingerprint([vectors, *embedded.iterdir()], name, model, own, params)
+    checkpoint = Checkpoint(folder.parent / CHECKPOINTS / folder.name / deciding)
+    epochs, best = train(network, training, validation, Ragged.load(embedded, "spelling"), params, checkpoint, on_epoch)
+    save_file(network.state_dict(), folder / "weights.safetensors")
     write_history(epochs, folder / "history.csv")
     built = {"sizes": asdict(sizes), "model": asdict(model), "own": asdict(own)}
     description = {"network": name, "epoch": best, **built}
     (folder / "network.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    checkpoint.remove()
     return epochs
 
 

@@ -18,9 +18,9 @@ TERMINAL_SECONDS, LOG_SECONDS = 0.2, 30.0
 class Progress:
     """Counts to `total` while its block runs: `with Progress(len(rows), "titles", "encoding") as progress`."""
 
-    def __init__(self, total: int, unit: str, what: str) -> None:
+    def __init__(self, total: int, unit: str, what: str, done: int = 0) -> None:
         self.total, self.unit, self.what = total, unit, what
-        self.done = 0
+        self.done = self.before = done
         self.started = self.shown = time.monotonic()
         self.on_terminal = sys.stderr.isatty()
 
@@ -47,7 +47,7 @@ class Progress:
 
     def _line(self, seconds: float) -> str:
         share = min(1.0, self.done / max(1, self.total))
-        rate = self.done / seconds
+        rate = (self.done - self.before) / seconds
         left = (self.total - self.done) / rate if rate else 0
         return f"{self.what}: {share:.0%}, {rate:,.0f} {self.unit}/s, {format_seconds(left)} to go"
 

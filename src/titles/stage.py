@@ -39,6 +39,8 @@ def start(stage: Callable[..., None]) -> None:
             _log_cost(run, time.monotonic() - started)
     except InputError as error:
         sys.exit(f"{stage.__name__}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(f"{stage.__name__}: stopped; started again, a training goes on from its last checkpoint")
 
 
 def _log_cost(run: Run, seconds: float) -> None:

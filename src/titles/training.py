@@ -4,27 +4,25 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
-from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR
 
+from titles.checkpoint import Checkpoint
 from titles.embedded import Labelled
 from titles.history import Epoch
-from titles.hyperparameters import CLASS_BALANCES, TrainParams
+from titles.hyperparameters import TrainParams
 from titles.metrics import balanced_accuracy
 from titles.networks import Network, predict
-from titles.optimizer import RowAdam
 from titles.progress import Progress, format_seconds
 from titles.ragged import Ragged
+from titles.steps import Step
 from titles.temperature import best_temperature
-from titles.vectors import Batch, Table
+from titles.vectors import Batch
 
 log = logging.getLogger(__name__)
 
@@ -46,108 +44,99 @@ def train(
     training: Labelled,
     validation: Labelled,
     spelling: Ragged,
-    weights: Path,
     params: TrainParams,
-    on_epoch: Callable[[Epoch], None] | None = None,
+    checkpoint: Checkpoint,
+    on_epoch: Callable[[Epoch], None],
 ) -> tuple[list[Epoch], int]:
-    """Trains `network`, leaves the weights of the best epoch in the file `weights`; returns all epochs and the best.
+    """Trains `network` from `checkpoint` on, or from the start; returns all epochs and the number of the best.
 
     The best is the last that validation cannot tell from the one with the highest balanced accuracy: within one
     standard error of it. On few titles the highest is a matter of luck, and the later epoch, of a lower learning rate,
     the better one. Ends early when no epoch was that good for `params.patience` epochs. Where `params.min_steps` takes
-    more epochs than `params.epochs`, patience grows in proportion. The network ends with the weights in the file, its
-    temperature set by the validation titles.
+    more epochs than `params.epochs`, patience grows in proportion. The network ends with the weights of the best epoch,
+    its temperature set by the validation titles.
     """
     batches = -(-len(training) // params.batch_size)
     epochs = max(params.epochs, -(-params.min_steps // batches))
     # The learning rate falls with the steps, not the epochs, so shorter epochs must be waited for longer.
     params = replace(params, epochs=epochs, patience=-(-params.patience * epochs // params.epochs))
-    step = _Step(network, training, params)
-    history: list[Epoch] = []
-    highest, best = 0.0, 0
-    started = time.monotonic()
-    for number in range(params.epochs):
-        learning_rate = step.learning_rate
-        train_loss = _train_epoch(step, training, spelling, params, number)
+    step = Step(network, training, params)
+    place = _resume(checkpoint, step)
+    for epoch in place.history:
+        on_epoch(epoch)
+    started = time.monotonic() - place.seconds
+    while len(place.history) < params.epochs:
+        number = len(place.history)
+        train_loss = _train_epoch(step, training, spelling, params, place, checkpoint)
+        # As the schedule has it at the first step, which a resumed training no longer sees.
+        learning_rate = params.learning_rate * (1 - number * batches / (epochs * batches))
         epoch = Epoch(number + 1, learning_rate, train_loss, *_validate(network, validation, spelling))
-        history.append(epoch)
-        if on_epoch:
-            on_epoch(epoch)
-        highest = max(highest, epoch.validation_balanced_accuracy)
+        place = replace(place, history=[*place.history, epoch], titles=0, loss=0.0, seconds=time.monotonic() - started)
+        on_epoch(epoch)
+        highest = max(epoch.validation_balanced_accuracy for epoch in place.history)
         error = math.sqrt(highest * (1 - highest) / len(validation))
         is_best = epoch.validation_balanced_accuracy >= highest - error
-        _log_epoch(epoch, is_best, params, time.monotonic() - started)
+        _log_epoch(epoch, is_best, params, place.seconds)
         if is_best:
-            best = epoch.epoch
-            save_file(network.state_dict(), weights)
-        elif epoch.epoch - best >= params.patience:
+            place = replace(place, best=epoch.epoch)
+            checkpoint.keep(network.state_dict())
+        elif epoch.epoch - place.best >= params.patience:
             log.info("stopped: no better for %d epochs", params.patience)
             break
-    network.load_state_dict(load_file(weights))
+    network.load_state_dict(checkpoint.kept())
     network.temperature.fill_(_temperature(network, validation, spelling))
     log.info("temperature %.3f", network.temperature)
-    save_file(network.state_dict(), weights)
-    return history, best
+    return place.history, place.best
 
 
-class _Step:
-    """A batch in, its loss out, the network a little better."""
+@dataclass(frozen=True)
+class _Place:
+    """How far a training is: the epochs done, and of the next one the titles seen and the sum of their losses."""
 
-    def __init__(self, network: Network, training: Labelled, params: TrainParams) -> None:
-        steps = params.epochs * -(-len(training) // params.batch_size)
-        trained = [weight for weight in network.parameters() if weight.requires_grad]
-        of_tables = {id(module.weight) for module in network.modules() if isinstance(module, Table)}
-        sparse = [weight for weight in trained if id(weight) in of_tables]
-        dense = [weight for weight in trained if id(weight) not in of_tables]
-        self.network = network
-        self.optimizers: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(dense, lr=params.learning_rate, weight_decay=params.weight_decay)
-        ]
-        if sparse:
-            self.optimizers.append(RowAdam(sparse, lr=params.learning_rate))
-        self.schedules = [LambdaLR(optimizer, lambda step: 1 - step / steps) for optimizer in self.optimizers]
-        self.label_smoothing = params.label_smoothing
-        self.adjustment = CLASS_BALANCES[params.class_balance] * _log_shares(training)
-
-    @property
-    def learning_rate(self) -> float:
-        return float(self.schedules[0].get_last_lr()[0])
-
-    def __call__(self, batch: Batch, labels: Tensor) -> Tensor:
-        for optimizer in self.optimizers:
-            optimizer.zero_grad()
-        logits = self.network(batch) + self.adjustment
-        # The mean over the members of what each would lose alone.
-        loss = F.cross_entropy(logits.flatten(0, 1), labels.repeat(len(logits)), label_smoothing=self.label_smoothing)
-        loss.backward()  # type: ignore[no-untyped-call]
-        for optimizer, schedule in zip(self.optimizers, self.schedules, strict=True):
-            optimizer.step()
-            schedule.step()
-        return loss.detach()
+    history: list[Epoch]
+    best: int = 0
+    titles: int = 0
+    loss: float = 0.0
+    seconds: float = 0.0
 
 
-def _log_shares(training: Labelled) -> Tensor:
-    """The log of the share of each category in the training titles, [categories]; every trained category has some."""
-    counts = np.bincount(training.labels)
-    return torch.from_numpy(np.log(counts / counts.sum()).astype(np.float32))
+def _resume(checkpoint: Checkpoint, step: Step) -> _Place:
+    """Where the checkpoint is, or the start."""
+    state = checkpoint.load()
+    if state is None:
+        return _Place([])
+    step.restore(state["step"])
+    place = _Place(**state["place"] | {"history": [Epoch(**epoch) for epoch in state["place"]["history"]]})
+    log.info("goes on in epoch %d, after %s titles of it", len(place.history) + 1, f"{place.titles:,}")
+    return place
 
 
-def _train_epoch(step: _Step, training: Labelled, spelling: Ragged, params: TrainParams, number: int) -> float:
-    """The mean loss of the epoch."""
+def _train_epoch(
+    step: Step, training: Labelled, spelling: Ragged, params: TrainParams, place: _Place, checkpoint: Checkpoint
+) -> float:
+    """Trains from `place` to the end of the epoch; the mean loss of all of it."""
     step.network.train()
-    total = torch.zeros((), dtype=torch.float64)
-    with Progress(len(training), "titles", f"epoch {number + 1}/{params.epochs}") as bar:
-        for rows in _shuffled(len(training), params, number):
+    number, seen, total = len(place.history), place.titles, torch.tensor(place.loss, dtype=torch.float64)
+    started = time.monotonic() - place.seconds
+
+    def state() -> dict[str, Any]:
+        now = replace(place, titles=seen, loss=float(total), seconds=time.monotonic() - started)
+        return {"step": step.state(), "place": asdict(now)}
+
+    with Progress(len(training), "titles", f"epoch {number + 1}/{params.epochs}", seen) as bar:
+        for rows in _shuffled(len(training), params, number, seen):
             labels = torch.from_numpy(training.labels[rows]).long()
             total += len(rows) * step(Batch.of(training.titles.take(rows), spelling), labels)
+            seen += len(rows)
             bar.update(len(rows))
+            checkpoint.save_when_due(state)
     return round(float(total) / len(training), 6)
 
 
-def _shuffled(rows: int, params: TrainParams, number: int) -> Iterator[NDArray[np.int64]]:
-    """The numbers of all rows in batches, in an order that seed and epoch alone decide."""
+def _shuffled(rows: int, params: TrainParams, number: int, seen: int) -> Iterator[NDArray[np.int64]]:
+    """The numbers of all rows but the first `seen` in batches, in an order that seed and epoch alone decide."""
     order = np.random.default_rng([params.seed, number]).permutation(rows)
-    yield from (order[first : first + params.batch_size] for first in range(0, rows, params.batch_size))
+    yield from (order[first : first + params.batch_size] for first in range(seen, rows, params.batch_size))
 
 
 def _validate(network: Network, validation: Labelled, spelling: Ragged) -> tuple[float, float, float]:

@@ -1,0 +1,107 @@
+"""From where a training that was killed goes on, when the same training is started again.
+
+A checkpoint is kept in a folder named by everything that decides the result, so that a training never goes on from the
+checkpoint of another one, and outside DVC's outputs, which DVC removes before a stage runs.
+"""
+
+import hashlib
+import logging
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+CHECKPOINTS = ".checkpoints"
+# At most so much work is lost, and at most this share of the time is spent on saving it.
+SECONDS = 60.0
+SHARE = 0.02
+
+
+def fingerprint(inputs: Iterable[Path], *settings: object) -> str:
+    """A hash of the files and of the settings, and of this package's code, the versions and the processor's kind."""
+    digest = hashlib.blake2b(digest_size=16)
+    modules = (module.__file__ for name, module in sys.modules.items() if name.startswith("titles."))
+    for file in sorted({*inputs, *(Path(module) for module in modules if module)}):
+        digest.update(f"{file.name} {_hash(file)}\n".encode())
+    versions = (sys.version, np.__version__, torch.__version__, torch.backends.cpu.get_cpu_capability())
+    digest.update(repr((versions, settings)).encode())
+    return digest.hexdigest()
+
+
+def _hash(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "blake2b").hexdigest()
+
+
+class Checkpoint:
+    """The folder of one training. What other trainings of the same network left beside it is removed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.file = folder, folder / "checkpoint.pt"
+        folder.mkdir(parents=True, exist_ok=True)
+        for other in folder.parent.iterdir():
+            if other != folder:
+                shutil.rmtree(other)
+        self.saved, self.interval, self.synced = time.monotonic(), SECONDS, True
+
+    @property
+    def weights(self) -> Path:
+        """Of the best epoch."""
+        return self.folder / "best.safetensors"
+
+    def keep(self, weights: dict[str, Tensor]) -> None:
+        """As those of the best epoch so far. A kill in between does no harm: what comes before it is not done yet."""
+        save_file(weights, self.weights)
+        self.synced = False
+
+    def kept(self) -> dict[str, Tensor]:
+        """The weights of the best epoch."""
+        return load_file(self.weights)
+
+    def load(self) -> dict[str, Any] | None:
+        """What was saved last, if anything was."""
+        if not self.file.exists():
+            return None
+        state: dict[str, Any] = torch.load(self.file, weights_only=True)
+        return state
+
+    def save_when_due(self, state: Callable[[], dict[str, Any]]) -> None:
+        """Saves, unless it did a short while ago."""
+        if time.monotonic() - self.saved >= self.interval:
+            self.save(state())
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replaces what was saved last once all is on the disk; where that fails it warns, and the last one stays."""
+        started = time.monotonic()
+        written = self.folder / "checkpoint.new"
+        try:
+            self._sync_weights()
+            with written.open("wb") as file:
+                torch.save(state, file)
+                os.fsync(file.fileno())
+            written.replace(self.file)
+        except OSError as error:
+            written.unlink(missing_ok=True)
+            log.warning("no checkpoint could be saved (%s), the training goes on", error)
+        self.saved = time.monotonic()
+        self.interval = max(SECONDS, (self.saved - started) / SHARE)
+
+    def _sync_weights(self) -> None:
+        if not self.synced:
+            with self.weights.open("rb") as file:
+                os.fsync(file.fileno())
+            self.synced = True
+
+    def remove(self) -> None:
+        """The training is done."""
+        shutil.rmtree(self.folder)
