@@ -124,24 +124,14 @@ def load_fasttext(folder: Path) -> Predict:
 
 
 PEERS = {
-    "naive Bayes": Peer(
-        partial(fit_pipeline, naive_bayes),
-        load_pipeline,
-        {"alpha": 0.3},
-        {"alpha": [0.03, 0.1, 0.3]},
-    ),
+    "naive Bayes": Peer(partial(fit_pipeline, naive_bayes), load_pipeline, {"alpha": 0.3}, {"alpha": [0.03, 0.1, 0.3]}),
     "fastText": Peer(
         fit_fasttext,
         load_fasttext,
         {"epoch": 50, "lr": 0.5, "wordNgrams": 1, "subwords": (0, 0)},
         {"epoch": [25, 50], "lr": [0.5], "wordNgrams": [1, 2], "subwords": [(0, 0), (2, 5)]},
     ),
-    "words, linear SVM": Peer(
-        partial(fit_pipeline, word_svm),
-        load_pipeline,
-        {"C": 1},
-        {"C": [0.3, 1, 3]},
-    ),
+    "words, linear SVM": Peer(partial(fit_pipeline, word_svm), load_pipeline, {"C": 1}, {"C": [0.3, 1, 3]}),
     "words and characters, linear SVM": Peer(
         partial(fit_pipeline, character_svm),
         load_pipeline,
