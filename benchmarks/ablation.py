@@ -12,7 +12,7 @@ import pandas as pd
 
 from benchmarks.contenders import NETWORKS, Changes, joined
 from benchmarks.report import markdown, say
-from benchmarks.trials import alone, examine, fit, machine, prepare
+from benchmarks.trials import machine, prepare, trial
 
 # What takes the part out of the networks.
 PARTS: dict[str, Changes] = {
@@ -30,11 +30,9 @@ PARTS: dict[str, Changes] = {
 def measure(work: Path, network: str, parts: list[str], seed: int) -> dict[str, float]:
     """Trains the network without these parts and tests it."""
     say(f"{network} without {', '.join(parts) or 'nothing'}")
-    with tempfile.TemporaryDirectory() as models:
-        settings = {"seed": seed, "changes": joined(*(PARTS[part] for part in parts))}
-        cost = alone(fit, network, work, Path(models), settings, ["train", "validation"])
-        tested = alone(examine, network, work, Path(models), "test")
-    return {"balanced accuracy": tested["balanced_accuracy"], "seconds": cost["fit_seconds"]}
+    changes = joined(*(PARTS[part] for part in parts))
+    found = trial(network, work, {"seed": seed, "changes": changes}, ["train", "validation"])
+    return {"balanced accuracy": found["balanced_accuracy"], "seconds": found["fit_seconds"]}
 
 
 def ablate(work: Path, network: str, seed: int) -> pd.DataFrame:

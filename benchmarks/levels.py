@@ -13,7 +13,7 @@ import pandas as pd
 
 from benchmarks.contenders import NETWORKS, load_networks
 from benchmarks.report import draw, say
-from benchmarks.trials import alone, examine, fit, fit_all, machine, prepare, read, score, splits_seen
+from benchmarks.trials import alone, examine, fit, fit_all, machine, prepare, read, score, splits_seen, trial
 
 PEER = "words and characters, linear SVM"
 SEED = 2019
@@ -45,10 +45,8 @@ def by_parameter(work: Path) -> Iterator[Point]:
     for (section, parameter), values in VARIED.items():
         for value in values:
             settings = {"seed": SEED, "changes": {section: {parameter: value}}}
-            with tempfile.TemporaryDirectory() as models:
-                alone(fit, "mlp", work, Path(models), settings, splits_seen(1))
-                found = alone(examine, "mlp", work, Path(models), "test")["balanced_accuracy"]
-            yield _point(f"{section}.{parameter}", value, "mlp", found)
+            found = trial("mlp", work, settings, splits_seen(1))
+            yield _point(f"{section}.{parameter}", value, "mlp", found["balanced_accuracy"])
 
 
 def by_networks(work: Path) -> Iterator[Point]:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from benchmarks.contenders import NETWORKS, PEERS
 from benchmarks.report import markdown, say
-from benchmarks.trials import alone, examine, fit, fit_all, machine, prepare, splits_seen
+from benchmarks.trials import alone, examine, fit_all, machine, prepare, splits_seen, trial
 
 
 def compare(work: Path, seeds: Sequence[int], splits: Sequence[str]) -> pd.DataFrame:
@@ -42,13 +42,10 @@ def search(work: Path) -> None:
     for name, peer in PEERS.items():
         scores = []
         for settings in peer.candidates():
-            with tempfile.TemporaryDirectory() as models:
-                cost = alone(fit, name, work, Path(models), settings, ["train"])
-                found = alone(examine, name, work, Path(models), "validation")["balanced_accuracy"]
-            scores.append((found, settings))
-            print(
-                f"| {name} | {settings} | {found:.4f} | {cost['fit_seconds']:.1f} | {cost['peak_mb']:.0f} |", flush=True
-            )
+            found = trial(name, work, settings, ["train"], "validation")
+            scores.append((found["balanced_accuracy"], settings))
+            numbers = f"{found['balanced_accuracy']:.4f} | {found['fit_seconds']:.1f} | {found['peak_mb']:.0f}"
+            print(f"| {name} | {settings} | {numbers} |", flush=True)
         best[name] = max(scores, key=lambda candidate: candidate[0])
     print("\nbest on validation:")
     for name, (found, settings) in best.items():

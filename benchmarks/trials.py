@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -93,6 +94,13 @@ def examine(name: str, work: Path, models: Path, split: str) -> dict[str, float]
         "accuracy": float((rows.category.to_numpy() == np.asarray(said, object)).mean()),
         "titles_per_second": len(titles) / seconds,
     }
+
+
+def trial(name: str, work: Path, settings: Settings, splits: Sequence[str], tested: str = "test") -> dict[str, float]:
+    """What `fit` and `examine` say of a model that is not kept."""
+    with tempfile.TemporaryDirectory() as models:
+        cost = alone(fit, name, work, Path(models), settings, splits)
+        return cost | alone(examine, name, work, Path(models), tested)
 
 
 def score(true: Sequence[str], said: Sequence[str]) -> float:

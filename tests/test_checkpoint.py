@@ -26,8 +26,6 @@ OWN = {"mlp": MlpParams((8,)), "cnn": CnnParams(4, (1, 2))}
 MODEL = ModelParams("relu", "trained", dropout=0.3, word_dropout=0.2, members=2)
 TRAIN = TrainParams(0, 1, 4, 1, 4, 4, 0.02, 0.01, 0.1, "logit_adjustment")
 
-both_networks = pytest.mark.parametrize("name", OWN)
-
 
 @pytest.fixture
 def root(tmp_path):
@@ -96,7 +94,7 @@ def killed(root, name):
     train(root, name)
     expected = contents(root / "models" / name)
     rng, kills = random.Random(name), 0
-    while kills < 20:
+    while kills < 15:
         while not survives(rng.uniform(0.02, 0.4), train, root, name):
             kills += 1
         assert contents(root / "models" / name) == expected
@@ -107,10 +105,14 @@ def killed(root, name):
     assert list((root / "models" / ".checkpoints" / name).iterdir()) == []
 
 
-@both_networks
-def test_a_killed_training_that_is_started_again_ends_with_the_bytes_of_one_that_was_not_killed(root, name):
-    # In a process of its own torch may be forked, as it has no threads there.
-    process = get_context("spawn").Process(target=killed, args=(root, name))
+def both_killed(root):
+    """In a process of its own, where torch may be forked, as it has no threads yet."""
+    for name in OWN:
+        killed(root, name)
+
+
+def test_a_killed_training_that_is_started_again_ends_with_the_bytes_of_one_that_was_not_killed(root):
+    process = get_context("spawn").Process(target=both_killed, args=(root,))
     process.start()
     process.join()
     assert process.exitcode == 0
