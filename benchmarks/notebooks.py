@@ -14,8 +14,8 @@ import torch
 from benchmarks.contenders import NETWORKS, Changes, joined
 from benchmarks.report import draw, markdown, say
 from benchmarks.trials import alone, examine, fit, machine, prepare, read, score
+from titles.batch import Batch
 from titles.classifier import Classifier
-from titles.vectors import Batch
 
 SHARES = {"all titles": 1, "a tenth of them": 0.1}
 # As far as our parameters say it: words alone, frozen, in one network that is trained for accuracy.

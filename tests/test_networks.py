@@ -7,11 +7,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from titles.batch import Batch
 from titles.hyperparameters import ACTIVATIONS, CnnParams, MlpParams, ModelParams
 from titles.networks import CNN, LENGTH_POWER, MLP, predict
 from titles.pairs import NO_PAIR
 from titles.ragged import Ragged
-from titles.vectors import Batch, PairVectors, Sizes, WordVectors
+from titles.vectors import PairVectors, Sizes, WordVectors
 
 SIZES = Sizes(vocabulary=5, buckets=10, pairs=2, dimension=6, categories=4)
 MEMBERS = 2
@@ -321,5 +322,4 @@ def test_a_pair_of_words_adds_its_vector_to_the_sum_of_the_words_where_it_stands
 def test_a_network_can_do_without_pairs():
     vectors = PairVectors(Sizes(5, 10, 0, 6, 4), model_params())
     found = vectors(Batch.of(ragged(TITLES), SPELLING))
-    found.sum().backward()
     assert found.shape == (len(TITLES), 6) and not found.any()

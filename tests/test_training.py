@@ -199,7 +199,7 @@ def test_dropout_is_on_again_after_validation(tmp_path):
 
     def watch(epoch, network):
         if epoch.epoch == 1:
-            network.register_forward_hook(lambda module, *_: modes.append(module.training))
+            network.word_vectors.register_forward_hook(lambda module, *_: modes.append(module.training))
 
     run(tmp_path, epochs=2, on_epoch=watch)
     # The second epoch's batches, its validation, and the titles that set the temperature.
@@ -215,7 +215,7 @@ def test_every_epoch_takes_every_title_once_and_in_another_order(tmp_path):
                 taken.extend(inputs[0].words[inputs[0].places].reshape(-1, 2)[:, 0].tolist())
 
         if epoch.epoch == 1:
-            network.register_forward_pre_hook(note)
+            network.word_vectors.register_forward_pre_hook(note)
 
     run(tmp_path, epochs=3, on_epoch=watch)
     second, third = taken[: len(TRAINING)], taken[len(TRAINING) :]

@@ -49,8 +49,7 @@ def fit(
     set_determinism(params)
     lexicon = Lexicon.load(embedded)
     start = np.load(vectors)
-    # A table that no subword refers to is kept as small as one can be.
-    buckets = lexicon.subword_buckets if lexicon.subword_lengths else 1
+    buckets = lexicon.subword_buckets if lexicon.subword_lengths else 0
     pairs = torch.from_numpy(np.load(embedded / "pairs.npy"))
     dimension = start.shape[1]
     if dimension % model.members:

@@ -8,9 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from titles.batch import Batch
+from titles.convolution import filtered, pooled
 from titles.hyperparameters import ACTIVATIONS, CnnParams, MlpParams, ModelParams
+from titles.lookup import sum_words
 from titles.ragged import Ragged
-from titles.vectors import Batch, PairVectors, Sizes, WordVectors
+from titles.vectors import PairVectors, Sizes, WordVectors
 
 # Between the mean, 1, and what keeps the length of a sum of independent vectors, 1/2. On all real titles the mean and
 # this did equally well and the root worse, on a tenth of them the root and this equally well and the mean worse.
@@ -28,6 +31,14 @@ class Linears(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """Multiplies and adds."""
         return torch.baddbmm(self.bias, values, self.weight)
+
+
+class Filters(Linears):
+    """The same for every window of a line: [members, places, inputs] to [members, windows, outputs]."""
+
+    def forward(self, line: Tensor) -> Tensor:
+        """Multiplies and adds."""
+        return filtered(line, self.weight, self.bias)
 
 
 class Network(nn.Module):
@@ -78,39 +89,33 @@ class MLP(Network):
     def features(self, batch: Batch) -> Tensor:
         """The last hidden layer; the sum of a title without words is zero."""
         vectors = self.word_vectors(batch)
-        sums = F.embedding_bag(batch.places, vectors, batch.offsets, mode="sum", include_last_offset=True)
+        sums = sum_words(vectors, batch, batch.offsets) + self.pair_vectors(batch)
         lengths = batch.offsets.diff().clamp(min=1)[:, None]
-        hidden: Tensor = self.hidden(
-            _by_member((sums + self.pair_vectors(batch)) / lengths**LENGTH_POWER, self.members)
-        )
+        hidden: Tensor = self.hidden(_by_member(sums / lengths**LENGTH_POWER, self.members))
         return hidden
 
 
 class CNN(Network):
-    """Filters of several widths over the word vectors in their order, as Kim (2014); of each its maximum and mean."""
+    """Filters of several widths over the word vectors in their order, as Kim (2014); of each maximum plus mean."""
 
     def __init__(self, sizes: Sizes, model: ModelParams, cnn: CnnParams) -> None:
-        super().__init__(sizes, model, 2 * cnn.filters * len(cnn.widths))
+        super().__init__(sizes, model, cnn.filters * len(cnn.widths))
         inputs = sizes.dimension // model.members
         self.widths = cnn.widths
-        self.filters = nn.ModuleList(Linears(model.members, width * inputs, cnn.filters) for width in cnn.widths)
+        self.filters = nn.ModuleList(Filters(model.members, width * inputs, cnn.filters) for width in cnn.widths)
         self.activation = _activation(model)
         self.dropout = nn.Dropout(model.dropout)
 
     def features(self, batch: Batch) -> Tensor:
-        """Maxima and means over the windows in which a word stands; zero where a title has no such window."""
+        """What was found in the windows in which a word stands; zero where a title has no such window."""
         line, starts = self._line(batch)
         lengths = batch.offsets.diff()
-        pooled = []
+        of_titles = []
         for width, filters in zip(self.widths, self.filters, strict=True):
-            count = line.shape[1] - (width - 1)
-            seen = torch.cat([line[:, place : place + count] for place in range(width)], 2)
-            found = self.activation(filters(seen)).transpose(0, 1).flatten(1)
+            found = self.activation(filters(line)).transpose(0, 1).flatten(1)
             windows, offsets = _ranges(starts - (width - 1), lengths + (width - 1))
-            for mode in ("max", "mean"):
-                of_titles = F.embedding_bag(windows, found, offsets, mode=mode, include_last_offset=True)
-                pooled.append(_by_member(of_titles, self.members))
-        dropped: Tensor = self.dropout(torch.cat(pooled, 2))
+            of_titles.append(_by_member(pooled(found, windows, offsets), self.members))
+        dropped: Tensor = self.dropout(torch.cat(of_titles, 2))
         return dropped
 
     def _line(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -124,7 +129,7 @@ class CNN(Network):
         counts = torch.zeros(len(batch.places) + gap * len(batch.offsets), dtype=torch.int64)
         counts[_ranges(starts, batch.offsets.diff())[0]] = 1
         offsets = F.pad(counts.cumsum(0), (1, 0))
-        line = F.embedding_bag(batch.places, self.word_vectors(batch), offsets, mode="sum", include_last_offset=True)
+        line = sum_words(self.word_vectors(batch), batch, offsets)
         return _by_member(line, self.members), starts
 
 

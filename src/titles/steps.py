@@ -4,15 +4,16 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
+from titles.batch import Batch
 from titles.embedded import Labelled
 from titles.hyperparameters import CLASS_BALANCES, TrainParams
+from titles.lookup import Table
+from titles.loss import cross_entropy
 from titles.networks import Network
 from titles.optimizer import RowAdam
-from titles.vectors import Batch, Table
 
 
 class Step:
@@ -26,7 +27,7 @@ class Step:
         dense = [weight for weight in trained if id(weight) not in of_tables]
         self.network = network
         self.optimizers: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(dense, lr=params.learning_rate, weight_decay=params.weight_decay)
+            torch.optim.AdamW(dense, lr=params.learning_rate, weight_decay=params.weight_decay, fused=True)
         ]
         if sparse:
             self.optimizers.append(RowAdam(sparse, lr=params.learning_rate))
@@ -37,9 +38,10 @@ class Step:
     def __call__(self, batch: Batch, labels: Tensor) -> Tensor:
         for optimizer in self.optimizers:
             optimizer.zero_grad()
-        logits = self.network(batch) + self.adjustment
+        features, output = self.network.features(batch), self.network.output
+        losses = cross_entropy(features, output.weight, output.bias + self.adjustment, labels, self.label_smoothing)
         # The mean over the members of what each would lose alone.
-        loss = F.cross_entropy(logits.flatten(0, 1), labels.repeat(len(logits)), label_smoothing=self.label_smoothing)
+        loss = losses / (len(features) * len(labels))
         loss.backward()  # type: ignore[no-untyped-call]
         for optimizer, schedule in zip(self.optimizers, self.schedules, strict=True):
             optimizer.step()

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from titles.batch import Batch
 from titles.checkpoint import Checkpoint
 from titles.embedded import Labelled
 from titles.history import Epoch
@@ -22,7 +23,6 @@ from titles.progress import Progress, format_seconds
 from titles.ragged import Ragged
 from titles.steps import Step
 from titles.temperature import best_temperature
-from titles.vectors import Batch
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""A batch of titles as numbers, and the vectors of its words and of its pairs of words."""
+"""The vectors of a batch's words and of its pairs of words."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,43 +8,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from titles.batch import Batch
 from titles.hyperparameters import ModelParams
-from titles.optimizer import sparse_rows
-from titles.pairs import pair_keys
-from titles.ragged import Ragged
+from titles.lookup import Table
 
 VECTOR_SCALE = 0.05
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Titles as words, and each distinct word of theirs as number and spelling, so that a word is put together once.
-
-    words           int64 [distinct words], ascending
-    buckets         int64 [subwords of these], those of word i from `bucket_offsets[i]` to `bucket_offsets[i + 1]`
-    places          int64 [words of the titles], in `words`; those of title i from `offsets[i]` to `offsets[i + 1]`
-    pairs           int64 [words of the titles], the key of the pair each makes with the word before it
-    """
-
-    words: Tensor
-    buckets: Tensor
-    bucket_offsets: Tensor
-    places: Tensor
-    offsets: Tensor
-    pairs: Tensor
-
-    @classmethod
-    def of(cls, titles: Ragged, spelling: Ragged) -> "Batch":
-        words, places = torch.unique(torch.from_numpy(titles.values).long(), return_inverse=True)
-        spelled = spelling.take(words.numpy())
-        return cls(
-            words,
-            torch.from_numpy(spelled.values).long(),
-            torch.from_numpy(spelled.offsets),
-            places,
-            torch.from_numpy(titles.offsets),
-            torch.from_numpy(pair_keys(titles)),
-        )
 
 
 @dataclass(frozen=True)
@@ -56,42 +24,6 @@ class Sizes:
     pairs: int
     dimension: int
     categories: int
-
-
-class _Sums(torch.autograd.Function):
-    """The sum of the rows of each bag, as `F.embedding_bag` of mode sum, whose backward pass is here one as well.
-
-    The gradient of a row is the sum over the bags it is in. Torch's own leaves that sum to `coalesce`, at several times
-    the cost, of a copy of the gradient for every row of every bag.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, table: Tensor, numbers: Tensor, offsets: Tensor) -> Tensor:
-        ctx.save_for_backward(numbers, offsets)
-        ctx.shape = table.shape
-        return F.embedding_bag(numbers, table, offsets, mode="sum", include_last_offset=True)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        numbers, offsets = ctx.saved_tensors
-        rows, places = torch.unique(numbers, return_inverse=True)
-        bags = torch.repeat_interleave(torch.arange(len(offsets) - 1), offsets.diff())[places.argsort(stable=True)]
-        starts = F.pad(torch.bincount(places, minlength=len(rows)).cumsum(0), (1, 0))
-        values = F.embedding_bag(bags, gradient, starts, mode="sum", include_last_offset=True)
-        return sparse_rows(rows, values, ctx.shape), None, None
-
-
-class Table(nn.Module):
-    """Vectors by number, of which a batch looks up few: their gradient is sparse, with every row once."""
-
-    def __init__(self, rows: int, dimension: int, model: ModelParams) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(rows, dimension), requires_grad=model.embeddings == "trained")
-
-    def forward(self, numbers: Tensor, offsets: Tensor) -> Tensor:
-        """The sums of the rows `numbers[offsets[i]:offsets[i + 1]]`, [bags, dimension]."""
-        sums: Tensor = _Sums.apply(self.weight, numbers, offsets)  # type: ignore[no-untyped-call]
-        return sums
 
 
 class WordVectors(nn.Module):
@@ -118,13 +50,14 @@ class WordVectors(nn.Module):
         """[distinct words, dimension]"""
         # The words ascend, so those with a row of their own come first.
         known = batch.words[: torch.searchsorted(batch.words, len(self.own.weight))]
-        own = self.own(known, torch.arange(len(known) + 1))
+        own = self.own.rows(known)
         if self.training and self.word_dropout:
             kept = torch.rand(len(known), self.members) >= self.word_dropout
             own = own * kept.repeat_interleave(own.shape[1] // self.members, 1)
-        counts = batch.bucket_offsets.diff().clamp(min=1)
-        spelled = self.subwords(batch.buckets, batch.bucket_offsets) / counts.sqrt()[:, None]
-        vectors = spelled + F.pad(own, (0, 0, 0, len(spelled) - len(known)))
+        vectors = F.pad(own, (0, 0, 0, len(batch.words) - len(known)))
+        if len(self.subwords.weight):
+            counts = batch.bucket_offsets.diff().clamp(min=1)
+            vectors = vectors + self.subwords(batch.buckets, batch.bucket_offsets) / counts.sqrt()[:, None]
         # A single word has no variance to be normalised by.
         self.normalise.train(self.training and len(vectors) > 1)
         normalised: Tensor = self.normalise(vectors)
@@ -154,8 +87,10 @@ class PairVectors(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """The sum over the pairs of each title that have a vector, [titles, dimension]."""
-        numbers = torch.searchsorted(self.keys, batch.pairs)
-        known = torch.searchsorted(self.keys, batch.pairs, right=True) > numbers
+        if not len(self.keys):
+            return self.table.weight.new_zeros(len(batch.offsets) - 1, self.table.weight.shape[1])
+        numbers = torch.searchsorted(self.keys, batch.pairs).clamp(max=len(self.keys) - 1)
+        known = self.keys[numbers] == batch.pairs
         offsets = F.pad(known.cumsum(0), (1, 0))[batch.offsets]
         sums: Tensor = self.table(numbers[known], offsets)
         return sums
