@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ibis.backends.duckdb import Backend
 
-MEMORY_LIMIT = "2GB"
-GROUP_ROWS = 131_072
+from titles.row_groups import GROUP_ROWS, RowGroups
+
+MEMORY_LIMIT = "1500MB"
 
 
 @contextmanager
@@ -29,19 +30,27 @@ def connected(workspace: Path) -> Iterator[tuple[Backend, Path]]:
             engine.disconnect()
 
 
+def write_parts(engine: Backend, rows: ir.Table, folder: Path) -> None:
+    """Writes `rows` as Parquet files in the folder `part=X` of `folder`, X being what stands in their column `part`."""
+    engine.to_parquet(rows, folder, partition_by="part")
+
+
+def read_part(engine: Backend, folder: Path, part: str) -> ir.Table | None:
+    """The rows of a part, where there are any."""
+    files = sorted((folder / f"part={part}").glob("*.parquet"))
+    return engine.read_parquet(files, hive_partitioning=False) if files else None
+
+
 def write_ordered(engine: Backend, rows: ir.Table, columns: Sequence[str], path: Path, by: Sequence[str]) -> int:
     """Writes `columns` of `rows` to a Parquet file in the order of `by` and returns how many rows there are.
 
-    `by` must order the rows totally, up to equal rows: only then do equal rows give equal bytes. The bytes DuckDB
-    writes depend on how it came by the rows, so Arrow writes them once more, in groups of `GROUP_ROWS`.
+    `by` must order the rows totally, up to equal rows: only then do equal rows give equal bytes.
     """
     ordered = path.with_suffix(".ordered")
     engine.to_parquet(rows.order_by(list(by)).select(list(columns)), ordered)
     source = pq.ParquetFile(ordered)
-    # Whether a column may be null is a matter of the expression, not of the rows.
-    schema = pa.schema([pa.field(field.name, field.type) for field in source.schema_arrow])
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for group in source.iter_batches(GROUP_ROWS):
-            writer.write_batch(group.cast(schema))
+    with RowGroups(path, source.schema_arrow) as groups:
+        for batch in source.iter_batches(GROUP_ROWS):
+            groups.write(pa.Table.from_batches([batch]))
     ordered.unlink()
-    return int(source.metadata.num_rows)
+    return groups.num_rows
