@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,9 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ibis.backends.duckdb import Backend
 
+from titles.progress import Progress
 from titles.row_groups import GROUP_ROWS, RowGroups
 
 MEMORY_LIMIT = "1500MB"
+PROGRESS_SECONDS = 0.2
 
 
 @contextmanager
@@ -22,17 +25,35 @@ def connected(workspace: Path) -> Iterator[tuple[Backend, Path]]:
     """A DuckDB that spills what exceeds `MEMORY_LIMIT`, and a scratch folder on the disk of `workspace`."""
     with TemporaryDirectory(prefix=".scratch-", dir=workspace) as scratch:
         engine = ibis.duckdb.connect(
-            memory_limit=MEMORY_LIMIT, threads=os.cpu_count(), temp_directory=str(Path(scratch) / "spilled")
+            memory_limit=MEMORY_LIMIT,
+            threads=os.cpu_count(),
+            temp_directory=str(Path(scratch) / "spilled"),
         )
+        # So that it knows how far it is, and leaves saying it to us.
+        engine.settings["enable_progress_bar"] = True
+        engine.settings["enable_progress_bar_print"] = False
         try:
             yield engine, Path(scratch)
         finally:
             engine.disconnect()
 
 
-def write_parts(engine: Backend, rows: ir.Table, folder: Path) -> None:
+def write_parquet(engine: Backend, rows: ir.Table, path: Path, what: str, **options: str) -> None:
+    """Writes `rows` to a Parquet file, in an order and with bytes of the engine's choice, and says how far it is."""
+    with ThreadPoolExecutor(1) as thread, Progress(100, "%", what) as bar:
+        writing = thread.submit(engine.to_parquet, rows, path, **options)
+        try:
+            while wait([writing], PROGRESS_SECONDS).not_done:
+                bar.update(max(0, int(engine.con.query_progress()) - bar.done))
+        except BaseException:
+            engine.con.interrupt()
+            raise
+        writing.result()
+
+
+def write_parts(engine: Backend, rows: ir.Table, folder: Path, what: str) -> None:
     """Writes `rows` as Parquet files in the folder `part=X` of `folder`, X being what stands in their column `part`."""
-    engine.to_parquet(rows, folder, partition_by="part")
+    write_parquet(engine, rows, folder, what, partition_by="part")
 
 
 def read_part(engine: Backend, folder: Path, part: str) -> ir.Table | None:
@@ -47,7 +68,7 @@ def write_ordered(engine: Backend, rows: ir.Table, columns: Sequence[str], path:
     `by` must order the rows totally, up to equal rows: only then do equal rows give equal bytes.
     """
     ordered = path.with_suffix(".ordered")
-    engine.to_parquet(rows.order_by(list(by)).select(list(columns)), ordered)
+    write_parquet(engine, rows.order_by(list(by)).select(list(columns)), ordered, f"sorting {path.stem}")
     source = pq.ParquetFile(ordered)
     with RowGroups(path, source.schema_arrow) as groups:
         for batch in source.iter_batches(GROUP_ROWS):
