@@ -1,3 +1,6 @@
+import signal
+import subprocess
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -10,9 +13,7 @@ from titles.errors import InputError
 from titles.ragged import Ragged
 from titles.vocabulary import spell
 
-PARAMS = EmbedParams(
-    dimension=2, min_count=1, subword_lengths=(3, 4), subword_buckets=1000, pairs=100, word_vectors=None
-)
+PARAMS = EmbedParams(dimension=2, words=100, subword_lengths=(3, 4), subword_buckets=1000, pairs=100, word_vectors=None)
 TITLES = {
     "train": [("mesa roja", "HOME"), ("mesa azul", "HOME"), ("zapato rojo", "SHOES"), ("azul mesa mesa 4", "HOME")],
     "validation": [("zapato lila", "SHOES"), ("mesa", "AAA")],
@@ -44,21 +45,21 @@ def test_the_most_frequent_word_comes_first_and_of_equals_the_first_by_name(tmp_
     assert Lexicon.load(folder).vocabulary == VOCABULARY
 
 
-@pytest.mark.parametrize(("min_count", "expected"), [(1, VOCABULARY), (2, ["mesa", "azul"]), (4, ["mesa"]), (9, [])])
-def test_a_word_needs_min_count_places_in_train_for_a_vector_of_its_own(tmp_path, min_count, expected):
-    folder, counts = embedded_from(tmp_path, min_count=min_count)
-    assert Lexicon.load(folder).vocabulary == expected
-    assert (counts["vocabulary"], counts["other_words"]) == (len(expected), 8 - len(expected))
+@pytest.mark.parametrize("words", [1, 2, 3, 6, 7])
+def test_the_most_frequent_words_of_train_have_a_vector_of_their_own(tmp_path, words):
+    folder, counts = embedded_from(tmp_path, words=words)
+    assert Lexicon.load(folder).vocabulary == VOCABULARY[:words]
+    assert (counts["vocabulary"], counts["other_words"]) == (min(words, 6), 8 - min(words, 6))
 
 
 @pytest.mark.parametrize(
-    ("min_count", "others"), [(1, ["lila", "tren"]), (3, ["4", "azul", "lila", "roja", "rojo", "tren", "zapato"])]
+    ("words", "others"), [(6, ["lila", "tren"]), (1, ["4", "azul", "lila", "roja", "rojo", "tren", "zapato"])]
 )
-def test_titles_decode_to_their_words_those_without_a_vector_after_the_others(tmp_path, min_count, others):
-    folder, _ = embedded_from(tmp_path, min_count=min_count)
-    words = Lexicon.load(folder).vocabulary + others
+def test_titles_decode_to_their_words_those_without_a_vector_after_the_others(tmp_path, words, others):
+    folder, _ = embedded_from(tmp_path, words=words)
+    known = Lexicon.load(folder).vocabulary + others
     for split, rows in TITLES.items():
-        assert decoded(folder, split, words) == [title for title, _ in rows]
+        assert decoded(folder, split, known) == [title for title, _ in rows]
 
 
 def test_every_word_is_spelled_in_the_order_of_the_numbers(tmp_path):
@@ -135,10 +136,48 @@ def test_without_a_file_of_vectors_there_are_none_to_start_from(tmp_path):
 def test_vectors_of_a_file_stand_in_the_order_of_the_vocabulary(tmp_path):
     (tmp_path / "word_vectors").mkdir()
     (tmp_path / "word_vectors" / "es.vec").write_text("3 2\nzapato 5 6\nlila 7 8\nMesa 1 2\n")
-    embedded_from(tmp_path, word_vectors="es.vec", min_count=2)
+    embedded_from(tmp_path, word_vectors="es.vec", words=2)
     np.testing.assert_array_equal(np.load(tmp_path / "vectors.npy"), [[1, 2], [np.nan, np.nan]])
 
 
 def test_a_missing_file_of_vectors_is_named(tmp_path):
     with pytest.raises(InputError, match=r"embed\.word_vectors: .*es\.vec is not there"):
         embedded_from(tmp_path, word_vectors="es.vec")
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from titles import encoding
+
+encoding._starting_vectors = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+root = Path(sys.argv[1])
+paths = [root / name for name in ("prepared", "reduced", "word_vectors", "embedded", "vectors.npy")]
+encoding.embed(*paths, encoding.EmbedParams(2, 100, (3, 4), 1000, 100, None))
+"""
+
+
+def test_a_killed_run_leaves_what_was_there_before(tmp_path):
+    folder, _ = embedded_from(tmp_path)
+    outputs = [*folder.iterdir(), tmp_path / "vectors.npy"]
+    before = {path: path.read_bytes() for path in outputs}
+    pd.DataFrame([("barco", "HOME")], columns=["cleaned", "category"]).to_parquet(tmp_path / "reduced/train.parquet")
+    killed = subprocess.run([sys.executable, "-c", KILLED, tmp_path], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert {path: path.read_bytes() for path in outputs} == before
+
+
+def test_without_the_stages_before_there_is_nothing_to_embed(tmp_path):
+    embedded_from(tmp_path)
+    (tmp_path / "prepared" / "test.parquet").unlink()
+    with pytest.raises(InputError, match=r"test\.parquet is not there; run the stage prepare"):
+        embed(*(tmp_path / name for name in ("prepared", "reduced", "words", "embedded", "vectors.npy")), PARAMS)
+
+
+def test_a_full_disk_is_named(tmp_path, small_disk):
+    titles = {split: [(f"mesa {number**3}", "HOME") for number in range(50_000)] for split in TITLES}
+    embedded_from(tmp_path, titles)
+    paths = [tmp_path / name for name in ("prepared", "reduced", "words")]
+    with pytest.raises(InputError, match=f"{small_disk}/embedded: the disk is full; free some space there"):
+        embed(*paths, small_disk / "embedded", small_disk / "vectors.npy", PARAMS)
+    assert [path.name for path in small_disk.rglob("*")] == ["embedded"]
