@@ -63,6 +63,8 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, default=Path("docs/scale.svg"))
     options = parser.parse_args()
     for row in options.rows:
+        if row.rpartition("-")[0] not in ROWS:
+            parser.error(f"there is no row {row}; a row is one of {', '.join(ROWS)}, with its size: data-20m")
         measure(options.work.resolve(), row, options.measured)
     if options.table:
         measured = Measured(options.measured)
