@@ -25,8 +25,17 @@ class Saves:
     """How long a training saved, and went without."""
 
     def __init__(self) -> None:
-        self.started = self.last = time.monotonic()
+        self.started = self.last = self.ended = time.monotonic()
         self.count, self.seconds, self.longest = 0, 0.0, 0.0
+
+    def end(self, remove: Callable[..., None]) -> Callable[..., None]:
+        """`remove`, with which a training ends."""
+
+        def watched(*arguments: Any) -> None:
+            self.ended = time.monotonic()
+            remove(*arguments)
+
+        return watched
 
     def watch(self, save: Callable[..., None]) -> Callable[..., None]:
         """`save`, timed."""
@@ -42,8 +51,8 @@ class Saves:
 
     def told(self) -> dict[str, float]:
         """In seconds, but for the number of checkpoints."""
-        now = time.monotonic()
-        longest, share = max(self.longest, now - self.last), self.seconds / (now - self.started)
+        longest = max(self.longest, self.ended - self.last)
+        share = self.seconds / (self.ended - self.started)
         return {
             "checkpoints": self.count,
             "checkpoint_seconds": round(self.seconds, 2),
@@ -114,7 +123,10 @@ def main() -> None:
             start(stage)
         raise SystemExit(f"the training ended before {WARM_UP + STEPS} steps")
     saves = Saves()
-    with mock.patch.object(Checkpoint, "save", saves.watch(Checkpoint.save)):
+    with (
+        mock.patch.object(Checkpoint, "save", saves.watch(Checkpoint.save)),
+        mock.patch.object(Checkpoint, "remove", saves.end(Checkpoint.remove)),
+    ):
         start(stage)
     print(json.dumps(saves.told()), flush=True)
 
