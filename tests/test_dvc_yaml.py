@@ -20,7 +20,7 @@ PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 # Checks, logs and shows progress; cannot change an output, so a change here re-runs nothing.
 NO_INFLUENCE = {
     f"src/titles/{name}.py"
-    for name in ("checkpoint", "errors", "limits", "memory", "params", "progress", "stage", "tracking/run")
+    for name in ("checkpoint", "disk", "errors", "limits", "memory", "params", "progress", "stage", "tracking/run")
 }
 
 

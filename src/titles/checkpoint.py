@@ -19,6 +19,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from titles.disk import complaint
+
 log = logging.getLogger(__name__)
 
 CHECKPOINTS = ".checkpoints"
@@ -90,9 +92,10 @@ class Checkpoint:
                 torch.save(state, file)
                 os.fsync(file.fileno())
             written.replace(self.file)
-        except OSError as error:
+        # Of a full disk torch says that a position in the file is unexpected.
+        except (OSError, RuntimeError) as error:
             written.unlink(missing_ok=True)
-            log.warning("no checkpoint could be saved (%s), the training goes on", error)
+            log.warning("no checkpoint could be saved (%s), the training goes on", complaint(error) or error)
         self.saved = time.monotonic()
         self.interval = max(SECONDS, (self.saved - started) / SHARE)
 

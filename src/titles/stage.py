@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from titles.disk import room_at
 from titles.errors import InputError
 from titles.params import load_params
 from titles.progress import format_seconds
@@ -33,7 +34,7 @@ def start(stage: Callable[..., None]) -> None:
         leave_failed_run(stage.__name__, list(sections), error)
         sys.exit(f"{stage.__name__}: {error}")
     try:
-        with tracked(stage.__name__, list(sections)) as run:
+        with tracked(stage.__name__, list(sections)) as run, room_at(Path(sys.argv[-1])):
             started = time.monotonic()
             stage(*map(Path, sys.argv[1:]), run=run, **params)
             _log_cost(run, time.monotonic() - started)

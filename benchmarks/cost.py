@@ -1,0 +1,104 @@
+"""What a command costs with all the processes it starts: seconds, and the memory the kernel cannot drop."""
+
+import os
+import pty
+import re
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Thread
+
+import psutil
+
+LIMIT_MB = 3 * 1024
+SECONDS = 0.1
+
+Cost = dict[str, float | None]
+
+
+def run(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[Cost, str]:
+    """Runs it in a memory cgroup of `LIMIT_MB`, where one can be made; its cost and all it printed.
+
+    What it prints goes to a terminal, where a stage says several times a second how fast it is. Raises
+    CalledProcessError, with what was printed, where the command fails.
+    """
+    terminal, end = pty.openpty()
+    printed: list[str] = []
+    listener = Thread(target=_listen, args=(terminal, printed), daemon=True)
+    before, started, peak = _cpu_seconds(), time.monotonic(), 0.0
+    with _memory_group() as group:
+        # Of a session of its own, whose terminal it opens: if this process is killed, the kernel hangs up on it.
+        join = f'exec <"{os.ttyname(end)}"' + (f' && echo $$ > "{group}/cgroup.procs"' if group else "")
+        shell = ["sh", "-c", f'{join} && exec "$@"', "sh", *command]
+        process = subprocess.Popen(shell, cwd=folder, env=environment, stdout=end, stderr=end, start_new_session=True)
+        os.close(end)
+        listener.start()
+        while process.poll() is None:
+            peak = max(peak, sum(map(_undroppable_mb, _members(process, group))))
+            time.sleep(SECONDS)
+        seconds = time.monotonic() - started
+        listener.join()
+    text = re.sub(r"\x1b\[[\d;]*m", "", "".join(printed).replace("\r\x1b[K", "\n"))
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, text)
+    cost = {"seconds": round(seconds, 1), "cpu_seconds": round(_cpu_seconds() - before, 1)}
+    return cost | {"anonymous_mb": round(peak), "memory_cgroup_mb": LIMIT_MB if group else None}, text
+
+
+def _listen(terminal: int, printed: list[str]) -> None:
+    # The terminal answers with an error once nobody has it open any more.
+    with suppress(OSError), os.fdopen(terminal, encoding="utf-8", errors="replace", newline="") as lines:
+        for line in lines:
+            printed.append(line.replace("\r\n", "\n"))
+            sys.stderr.write(line)
+
+
+def _cpu_seconds() -> float:
+    """Of all processes that were started and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _members(process: "subprocess.Popen[bytes]", group: Path | None) -> Iterable[int]:
+    if group:
+        return map(int, (group / "cgroup.procs").read_text(encoding="ascii").split())
+    try:
+        return [process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]
+    except psutil.Error:
+        return []
+
+
+def _undroppable_mb(process: int) -> float:
+    """Anonymous and shared memory, as mapped files are the kernel's to drop."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
+    except OSError:
+        return 0.0
+    return sum(map(int, re.findall(r"Rss(?:Anon|Shmem):\s+(\d+)", status))) * 1024 / 1e6
+
+
+@contextmanager
+def _memory_group() -> Iterator[Path | None]:
+    """A cgroup of either version, below or beside this process's own; None where this user may not make one."""
+    own = dict(line.split(":", 2)[1:] for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines())
+    root, name = Path("/sys/fs/cgroup"), f"titles-{os.getpid()}"
+    if "memory" in own:
+        group, limit = root / "memory" / own["memory"].strip("/") / name, "memory.limit_in_bytes"
+    else:
+        # In version 2 a group that has processes has no groups with limits below it.
+        group, limit = (root / own[""].strip("/")).parent / name, "memory.max"
+    try:
+        group.mkdir()
+        (group / limit).write_text(str(LIMIT_MB << 20), encoding="ascii")
+    except OSError:
+        yield None
+        return
+    try:
+        yield group
+    finally:
+        with suppress(OSError):
+            group.rmdir()

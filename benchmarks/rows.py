@@ -1,0 +1,156 @@
+"""The rows `benchmarks.scale` can measure, each in parts."""
+
+import json
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from benchmarks.trials import alone, examine, fit
+from benchmarks.workspace import SETUPS, Line, Workspace, clone
+
+FASTTEXT_EPOCHS, FASTTEXT_RATES = 3, (0.1, 0.5)
+
+# The parts of a row by name, each of which measures when it is called.
+Parts = Iterator[tuple[str, Callable[[], list[Line]]]]
+
+
+def data(space: Workspace) -> Parts:
+    """The stages of text, as params.yaml has them, but of all titles."""
+    space.catalogue()
+    for stage in ("prepare", "reduce", "embed"):
+        yield stage, lambda stage=stage: [space.stage(stage, "defaults")]
+
+
+def epoch(setup: str, network: str, space: Workspace) -> Parts:
+    """One epoch of a network."""
+    space.need(setup, "prepare", "reduce", "embed")
+    yield f"train_{network}", lambda: [space.stage(f"train_{network}", setup)]
+
+
+def evaluation(setup: str, space: Workspace) -> Parts:
+    """Both networks; and each alone, which stands in both places: its titles a second are those of two passes."""
+    space.need(setup, "prepare", "reduce", "embed", "train_mlp", "train_cnn")
+    yield "evaluate", lambda: [space.stage("evaluate", setup)]
+    for network in ("mlp", "cnn"):
+        yield f"evaluate_{network}", lambda network=network: [evaluated_twice(space, setup, network)]
+
+
+def evaluated_twice(space: Workspace, setup: str, network: str) -> Line:
+    """The network in both places of the stage, with its balanced accuracy."""
+    prepared, embedded, *_, results, predicted = space.paths("evaluate", setup)
+    model = space.paths(f"train_{network}", setup)[-1]
+    line = space.stage("evaluate", setup, paths=[prepared, embedded, model, model, results, predicted])
+    metrics = json.loads((results / "metrics.json").read_text(encoding="utf-8"))
+    line["titles_per_second"] = round(2 * line["titles"] / line["seconds"])
+    return line | {"balanced_accuracy": metrics["mlp"]["balanced_accuracy"]}
+
+
+def fasttext(space: Workspace) -> Parts:
+    """fastText's softmax and the plain MLP on the same titles, for as many epochs and on as many threads."""
+    space.need("plain", "prepare", "reduce", "embed")
+    for rate in FASTTEXT_RATES:
+        yield f"fasttext, rate {rate}", lambda rate=rate: [alone(fitted_fasttext, space, rate)]
+    yield "mlp", lambda: [compared_mlp(space)]
+
+
+def fitted_fasttext(space: Workspace, rate: float) -> Line:
+    """Its own time from the file of titles on, and its balanced accuracy. Called in a process of its own."""
+    import fasttext as library
+
+    seconds, train = [], library.train_supervised
+
+    def timed(*arguments: Any, **settings: Any) -> Any:
+        started = time.monotonic()
+        model = train(*arguments, **settings)
+        seconds.append(time.monotonic() - started)
+        return model
+
+    settings = {"epoch": FASTTEXT_EPOCHS, "lr": rate, "wordNgrams": 1, "subwords": (0, 0)}
+    titles = space.titles("train_mlp", "plain")
+    with tempfile.TemporaryDirectory() as models, mock.patch.object(library, "train_supervised", timed):
+        fit("fastText", space.folder, Path(models), settings, ["train"])
+        tested = examine("fastText", space.folder, Path(models), "test")
+    speed = {"seconds": round(seconds[0], 1), "titles_per_second": round(FASTTEXT_EPOCHS * titles / seconds[0])}
+    return {"titles": titles, "epochs": FASTTEXT_EPOCHS, **speed, "balanced_accuracy": tested["balanced_accuracy"]}
+
+
+def compared_mlp(space: Workspace) -> Line:
+    """The plain MLP after fastText's number of epochs; its titles a second are those of the whole stage."""
+    line = space.stage("train_mlp", "plain", {"train": {"epochs": FASTTEXT_EPOCHS, "patience": FASTTEXT_EPOCHS}})
+    line["titles_per_second"] = round(FASTTEXT_EPOCHS * line["titles"] / line["seconds"])
+    accuracy = evaluated_twice(space, "plain", "mlp")["balanced_accuracy"]
+    return line | {"epochs": FASTTEXT_EPOCHS, "balanced_accuracy": accuracy}
+
+
+def profile(setup: str, network: str, space: Workspace) -> Parts:
+    """What a step spends its time on, a line a kind of work."""
+    space.need(setup, "prepare", "reduce", "embed")
+
+    def measure() -> list[Line]:
+        with tempfile.TemporaryDirectory() as models:
+            paths = [*space.paths(f"train_{network}", setup)[:-1], Path(models) / network]
+            watched = ("benchmarks.watched", "--profile", f"train_{network}", *paths)
+            _, printed = space.python(SETUPS[setup], *watched)
+        return [{"setup": setup} | json.loads(line) for line in re.findall(r"^{.*}$", printed, re.MULTILINE)]
+
+    yield f"train_{network}", measure
+
+
+def processes(space: Workspace) -> Parts:
+    """One process with one thread, and two of them through torchrun."""
+    space.need("plain", "prepare", "reduce", "embed")
+    for number in (1, 2):
+        yield f"{number} of one thread", lambda number=number: [in_processes(space, number)]
+
+
+def in_processes(space: Workspace, number: int) -> Line:
+    """The plain MLP for an epoch, in that many processes."""
+    shutil.rmtree(space.paths("train_mlp", "plain")[-1].parent / ".checkpoints", ignore_errors=True)
+    launcher = ("torch.distributed.run", "--nproc-per-node", number, "-m", "benchmarks.watched", "train_mlp")
+    changes = {**SETUPS["plain"], "train": SETUPS["plain"]["train"] | {"threads": 1}}
+    return space.line("train_mlp", "plain", *space.python(changes, *launcher, *space.paths("train_mlp", "plain")))
+
+
+def pipeline(space: Workspace) -> Parts:
+    """By DVC, in a checkout of its own: three epochs of the plain MLP, two of the plain CNN, and all around them."""
+
+    def measure() -> list[Line]:
+        catalogue, inner = space.catalogue(), Workspace(space.folder / "checkout", space.folder, space.rows)
+        shutil.rmtree(inner.checkout, ignore_errors=True)
+        clone(inner.checkout)
+        (inner.checkout / "data" / "big").mkdir()
+        os.link(catalogue, inner.checkout / "data" / "big" / "train.csv.gz")
+        costs = []
+        for epochs, command in ((3, ["train_mlp"]), (2, ["-s", "train_cnn"]), (2, ["-s", "evaluate"])):
+            train = SETUPS["plain"]["train"] | {"epochs": epochs}
+            changes = SETUPS["plain"] | {"train": train, "data": {"raw": "data/big"}}
+            costs.append(inner.python(changes, "dvc", "repro", *command)[0])
+        peak = max(costs, key=lambda cost: cost["anonymous_mb"] or 0)
+        spent = {name: round(sum(cost[name] or 0 for cost in costs), 1) for name in ("seconds", "cpu_seconds")}
+        metrics = json.loads((inner.checkout / "results" / "metrics.json").read_text(encoding="utf-8"))
+        accuracy = {f"{name}_balanced_accuracy": found["balanced_accuracy"] for name, found in metrics.items()}
+        return [{"setup": "plain", "titles": space.rows, **peak, **spent, **accuracy}]
+
+    yield "dvc repro", measure
+
+
+ROWS: dict[str, Callable[[Workspace], Parts]] = {
+    "data": data,
+    "fasttext": fasttext,
+    "processes": processes,
+    "pipeline": pipeline,
+    "evaluate": partial(evaluation, "plain"),
+    "defaults-evaluate": partial(evaluation, "defaults"),
+}
+for _network in ("mlp", "cnn"):
+    ROWS[_network] = partial(epoch, "plain", _network)
+    ROWS[f"defaults-{_network}"] = partial(epoch, "defaults", _network)
+    ROWS[f"profile-{_network}"] = partial(profile, "plain", _network)
+    ROWS[f"profile-defaults-{_network}"] = partial(profile, "defaults", _network)

@@ -1,0 +1,135 @@
+"""A training stage, watched: `python -m benchmarks.watched train_mlp EMBEDDED VECTORS FOLDER`.
+
+It is the stage itself, and at its end a line of JSON says what its checkpoints cost. With `--profile` it ends after
+some steps instead, and says what they spend their time on.
+"""
+
+import importlib
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+from unittest import mock
+
+from titles.checkpoint import Checkpoint
+from titles.ragged import Ragged
+from titles.stage import start
+from titles.steps import Step
+from titles.vectors import Batch
+
+WARM_UP, STEPS = 50, 200
+
+
+class Saves:
+    """How long a training saved, and went without."""
+
+    def __init__(self) -> None:
+        self.started = self.last = self.ended = time.monotonic()
+        self.count, self.seconds, self.longest = 0, 0.0, 0.0
+
+    def end(self, remove: Callable[..., None]) -> Callable[..., None]:
+        """`remove`, with which a training ends."""
+
+        def watched(*arguments: Any) -> None:
+            self.ended = time.monotonic()
+            remove(*arguments)
+
+        return watched
+
+    def watch(self, save: Callable[..., None]) -> Callable[..., None]:
+        """`save`, timed."""
+
+        def watched(*arguments: Any) -> None:
+            began = time.monotonic()
+            self.longest = max(self.longest, began - self.last)
+            save(*arguments)
+            self.count, self.last = self.count + 1, time.monotonic()
+            self.seconds += self.last - began
+
+        return watched
+
+    def told(self) -> dict[str, float]:
+        """In seconds, but for the number of checkpoints."""
+        longest = max(self.longest, self.ended - self.last)
+        share = self.seconds / (self.ended - self.started)
+        return {
+            "checkpoints": self.count,
+            "checkpoint_seconds": round(self.seconds, 2),
+            "checkpoint_share": round(share, 4),
+            "without_checkpoint_seconds": round(longest, 1),
+        }
+
+
+class Profiled:
+    """Steps of which all but the first few are profiled, before the training is ended."""
+
+    def __init__(self) -> None:
+        import torch
+
+        activities = [torch.profiler.ProfilerActivity.CPU]
+        self.profile = torch.profiler.profile(activities=activities, record_shapes=True)
+        self.steps, self.started = 0, 0.0
+
+    def watch(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        """`step`, counted."""
+
+        def watched(*arguments: Any) -> Any:
+            if self.steps == WARM_UP:
+                self.profile.start()
+                self.started = time.monotonic()
+            if self.steps == WARM_UP + STEPS:
+                self.end(len(arguments[2]))
+            self.steps += 1
+            return step(*arguments)
+
+        return watched
+
+    def end(self, titles: int) -> None:
+        """Says what the steps spent their time on; `titles` is their number in a step."""
+        from benchmarks.limits import shares
+
+        seconds = time.monotonic() - self.started
+        self.profile.stop()
+        for line in shares(list(self.profile.events()), STEPS, seconds):
+            rounded = {name: round(value, 4) if isinstance(value, float) else value for name, value in line.items()}
+            print(json.dumps(rounded | {"titles": titles}), flush=True)
+        raise SystemExit(0)
+
+
+def loading(load: Callable[..., Any]) -> Callable[..., Any]:
+    """`load`, under that name in the profile."""
+    from torch.profiler import record_function
+
+    def named(*arguments: Any) -> Any:
+        with record_function("loading"):
+            return load(*arguments)
+
+    return named
+
+
+def main() -> None:
+    """The command line."""
+    profiled = "--profile" in sys.argv
+    sys.argv = [argument for argument in sys.argv[1:] if argument != "--profile"]
+    stage = getattr(importlib.import_module(f"stages.{sys.argv[0]}"), sys.argv[0])
+    if profiled:
+        of = Batch.of
+        with (
+            mock.patch.object(Step, "__call__", Profiled().watch(Step.__call__)),
+            mock.patch.object(Ragged, "take", loading(Ragged.take)),
+            mock.patch.object(Batch, "of", loading(of)),
+        ):
+            start(stage)
+        raise SystemExit(f"the training ended before {WARM_UP + STEPS} steps")
+    saves = Saves()
+    with (
+        mock.patch.object(Checkpoint, "save", saves.watch(Checkpoint.save)),
+        mock.patch.object(Checkpoint, "remove", saves.end(Checkpoint.remove)),
+    ):
+        start(stage)
+    print(json.dumps(saves.told()), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""An invented catalogue of some size, and the stages run on it in a checkout of the last commit."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from benchmarks.contenders import Changes, joined
+from benchmarks.cost import Cost, run
+from benchmarks.report import say
+
+CATEGORIES, SEED = 1588, 1
+WHOLE: Changes = {"reduce": {"fraction": 1}, "train": {"epochs": 1, "min_steps": 1}}
+# Like for like with what fastText does: words alone, in one network of 100 numbers a word.
+PLAIN: Changes = {
+    "embed": {"dimension": 100, "subword_lengths": [], "pairs": 0},
+    "model": {"members": 1, "dropout": 0.0, "word_dropout": 0.0},
+    "mlp": {"hidden": [128]},
+    "cnn": {"filters": 128, "widths": [1, 2, 3]},
+    "train": {"batch_size": 1024},
+}
+SETUPS: dict[str, Changes] = {"defaults": WHOLE, "plain": joined(WHOLE, PLAIN)}
+
+Line = dict[str, Any]
+
+
+def clone(checkout: Path) -> str:
+    """Makes a checkout of the last commit, unless it is there; the last commit that changed what is measured."""
+    head = subprocess.check_output(["git", "rev-parse", "HEAD"], text=True)
+    there = checkout.exists() and subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=checkout, text=True)
+    if there != head:
+        shutil.rmtree(checkout, ignore_errors=True)
+        subprocess.run(["git", "clone", "--quiet", ".", checkout], check=True)
+    code = ["git", "log", "-1", "--format=%h", "--", "src", "stages", "params.yaml"]
+    return subprocess.check_output(code, text=True).strip()
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A catalogue of that many rows in `folder`, with all that is made of it, and the checkout that makes it."""
+
+    checkout: Path
+    folder: Path
+    rows: int
+
+    def catalogue(self) -> Path:
+        """The raw file, made if it is not there."""
+        file = self.folder / "raw" / "train.csv.gz"
+        if not file.exists():
+            say(f"writing {self.rows:,} rows to {file}")
+            part = self.folder / "unfinished.csv.gz"
+            sizes = ("--rows", self.rows, "--categories", CATEGORIES, "--seed", SEED)
+            self.python({}, "titles.demo", *sizes, part)
+            file.parent.mkdir(exist_ok=True)
+            part.replace(file)
+        return file
+
+    def python(self, changes: Changes, *arguments: object) -> tuple[Cost, str]:
+        """What `python -m` costs and prints in the checkout, with changes to its params.yaml."""
+        committed = subprocess.check_output(["git", "show", "HEAD:params.yaml"], cwd=self.checkout, text=True)
+        params = {name: values | changes.get(name, {}) for name, values in yaml.safe_load(committed).items()}
+        (self.checkout / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+        names = ("DVC_ROOT", "MLFLOW_TRACKING_URI", "TITLES_TRACKING")
+        environment = {name: value for name, value in os.environ.items() if name not in names}
+        # DVC finds the stages' Python there.
+        search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        environment |= {
+            "PATH": search,
+            "PYTHONPATH": "src",
+            "DVC_NO_ANALYTICS": "1",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
+        return run([sys.executable, "-m", *map(str, arguments)], self.checkout, environment)
+
+    def paths(self, stage: str, setup: str) -> list[Path]:
+        """What the stage takes on its command line; what it writes comes last."""
+        own = self.folder / setup
+        prepared, reduced, embedded, vectors = (
+            *(self.folder / name for name in ("prepared", "reduced")),
+            *(own / name for name in ("embedded", "vectors.npy")),
+        )
+        mlp, cnn = (own / "models" / network for network in ("mlp", "cnn"))
+        return {
+            "prepare": [self.folder / "raw", prepared],
+            "reduce": [prepared, reduced],
+            "embed": [prepared, reduced, self.folder / "word_vectors", embedded, vectors],
+            "train_mlp": [embedded, vectors, mlp],
+            "train_cnn": [embedded, vectors, cnn],
+            "evaluate": [prepared, embedded, mlp, cnn, own / "results", own / "predicted"],
+        }[stage]
+
+    def stage(self, name: str, setup: str, changes: Changes | None = None, paths: list[Path] | None = None) -> Line:
+        """Runs a stage from its start: what it cost, and the titles a second by its own account or in all."""
+        paths = paths or self.paths(name, setup)
+        self._mark(name, setup).unlink(missing_ok=True)
+        shutil.rmtree(paths[-1].parent / ".checkpoints", ignore_errors=True)
+        paths[-1].parent.mkdir(parents=True, exist_ok=True)
+        say(f"{name}, {setup}, {self.rows:,} rows")
+        module = ["benchmarks.watched", name] if name.startswith("train") else [f"stages.{name}"]
+        cost, printed = self.python(joined(SETUPS[setup], changes or {}), *module, *paths)
+        self._mark(name, setup).touch()
+        return self.line(name, setup, cost, printed)
+
+    def line(self, name: str, setup: str, cost: Cost, printed: str) -> Line:
+        """What is known of a run of a stage."""
+        titles = self.titles(name, setup)
+        rates = re.findall(r"^epoch .*?([\d,]+) titles/s", printed, re.MULTILINE)
+        rate = float(rates[-1].replace(",", "")) if rates else round(titles / (cost["seconds"] or 1))
+        line = {"setup": setup, "titles": titles, **cost, "titles_per_second": rate}
+        for told in re.findall(r"^{.*}$", printed, re.MULTILINE):
+            line |= json.loads(told)
+        return line
+
+    def titles(self, stage: str, setup: str) -> int:
+        """What its throughput is about: all rows, those to train on, or those to test on."""
+        if stage in ("prepare", "reduce", "embed"):
+            return self.rows
+        split = "test" if stage == "evaluate" else "train"
+        return len(np.load(self.folder / setup / "embedded" / f"{split}.labels.npy", mmap_mode="r"))
+
+    def need(self, setup: str, *stages: str) -> None:
+        """Runs those of the stages that have not come to their end."""
+        self.catalogue()
+        for stage in stages:
+            if not self._mark(stage, setup).exists():
+                self.stage(stage, setup)
+
+    def _mark(self, stage: str, setup: str) -> Path:
+        """The file that says the stage came to its end."""
+        return self.paths(stage, setup)[-1].with_suffix(".done")
