@@ -17,14 +17,14 @@ def train_cnn(
     cnn: CnnParams,
     train: TrainParams,
 ) -> None:
-    """Logs every epoch, and the network as a model that takes titles."""
+    """Logs every epoch and points within long ones, and the network as a model that takes titles."""
     # Imported here, so that a wrong parameter is refused before torch costs its seconds.
     from titles.embedded import Labelled
     from titles.model import fit
 
     titles = sum(len(Labelled.load(embedded, split)) for split in ("train", "validation"))
     run.log_metrics({"rows_in": titles, "rows_rejected": 0, "rows_out": 0})
-    fit("cnn", embedded, vectors, folder, model, cnn, train, run.log_epoch)
+    fit("cnn", embedded, vectors, folder, model, cnn, train, run.log_progress)
     run.log_network("cnn", folder)
 
 

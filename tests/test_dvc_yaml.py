@@ -20,7 +20,20 @@ PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 # Checks, logs and shows progress; cannot change an output, so a change here re-runs nothing.
 NO_INFLUENCE = {
     f"src/titles/{name}.py"
-    for name in ("checkpoint", "disk", "errors", "limits", "memory", "params", "progress", "stage", "tracking/run")
+    for name in (
+        "ahead",
+        "checkpoint",
+        "device",
+        "disk",
+        "errors",
+        "limits",
+        "memory",
+        "params",
+        "processes",
+        "progress",
+        "stage",
+        "tracking/run",
+    )
 }
 
 

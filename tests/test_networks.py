@@ -54,8 +54,13 @@ def build(name, **params):
     return network
 
 
+class Unchanged(nn.Module):
+    def forward(self, vectors, _words):
+        return vectors
+
+
 def without_normalisation(vectors):
-    vectors.normalise = nn.Identity()
+    vectors.normalise = Unchanged()
     return vectors
 
 

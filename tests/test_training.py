@@ -13,7 +13,8 @@ from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParam
 from titles.metrics import recalls
 from titles.networks import CNN, MLP, predict
 from titles.ragged import Ragged
-from titles.training import set_determinism, train
+from titles.steps import set_determinism
+from titles.training import train
 from titles.vectors import Sizes
 
 PARAMS = TrainParams(
@@ -52,7 +53,7 @@ VALIDATION = labelled([[0, 1], [9, 2], [3, 4, 9], [5], [6, 8, 9], [7, 8]], [0, 0
 def run(folder, training=TRAINING, validation=VALIDATION, name="mlp", model=MODEL, on_epoch=None, **params):
     """Trains a network of that name; gives its history, its file of weights, and itself."""
     params = replace(PARAMS, **params)
-    set_determinism(params)
+    set_determinism(params, torch.device("cpu"))
     kind, own = NETWORKS[name]
     network = kind(Sizes(WORDS, WORDS, 1, 4, int(training.labels.max()) + 1), model, own)
     checkpoint = Checkpoint(folder / "checkpoints" / "this")
@@ -125,7 +126,7 @@ def test_training_stops_when_validation_was_worse_than_the_best_for_patience_epo
 @pytest.mark.parametrize(("titles", "expected"), [(100, 3), (10_000, 2)])
 def test_the_best_epoch_is_the_last_within_a_standard_error_of_the_highest(tmp_path, monkeypatch, titles, expected):
     scores = iter([0.6, 0.7, 0.67, 0.5])
-    monkeypatch.setattr(training, "_validate", lambda *_: (0.0, 0.0, next(scores)))
+    monkeypatch.setattr(training, "validate", lambda *_: (0.0, 0.0, next(scores)))
     network = MLP(Sizes(WORDS, WORDS, 1, 4, 3), MODEL, MlpParams((8,)))
     validation = labelled([[0]] * titles, [0] * titles)
     params = replace(PARAMS, epochs=4)
@@ -136,7 +137,7 @@ def test_the_best_epoch_is_the_last_within_a_standard_error_of_the_highest(tmp_p
 @pytest.mark.parametrize(("min_steps", "expected"), [(1, 3), (16, 5)])
 def test_patience_grows_with_the_epochs_that_min_steps_adds(tmp_path, monkeypatch, min_steps, expected):
     scores = iter([0.9, *[0.1] * 15])
-    monkeypatch.setattr(training, "_validate", lambda *_: (0.0, 0.0, next(scores)))
+    monkeypatch.setattr(training, "validate", lambda *_: (0.0, 0.0, next(scores)))
     # An epoch is one step, so that 16 steps are twice the 8 epochs.
     history, _, _ = run(tmp_path, epochs=8, patience=2, min_steps=min_steps, batch_size=len(TRAINING))
     assert len(history) == expected
@@ -231,7 +232,7 @@ def test_every_setting_of_the_loop_has_its_effect(tmp_path, changes):
 
 
 def test_determinism_sets_threads_and_algorithms():
-    set_determinism(replace(PARAMS, threads=3))
+    set_determinism(replace(PARAMS, threads=3), torch.device("cpu"))
     assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == (3, True)
 
 

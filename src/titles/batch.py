@@ -42,3 +42,10 @@ class Batch:
         spelled = spelling.take(words)
         arrays = (words, spelled.values.astype(np.int64), spelled.offsets, places, titles.offsets, order, starts)
         return cls(*map(torch.from_numpy, (*arrays, pair_keys(titles))))
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch there; what goes to a GPU goes while this process does other things."""
+        if device.type == "cpu":
+            return self
+        tensors = (tensor.pin_memory() if device.type == "cuda" else tensor for tensor in vars(self).values())
+        return Batch(*(tensor.to(device, non_blocking=True) for tensor in tensors))

@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from titles import processes
 from titles.disk import complaint
 
 log = logging.getLogger(__name__)
@@ -46,14 +47,18 @@ def _hash(file: Path) -> str:
 
 
 class Checkpoint:
-    """The folder of one training. What other trainings of the same network left beside it is removed."""
+    """The folder of one training. What other trainings of the same network left beside it is removed.
+
+    Of several processes, which are all in the same place, the first writes and all read.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.file = folder, folder / "checkpoint.pt"
-        folder.mkdir(parents=True, exist_ok=True)
-        for other in folder.parent.iterdir():
-            if other != folder:
-                shutil.rmtree(other)
+        if processes.rank() == 0:
+            folder.mkdir(parents=True, exist_ok=True)
+            for other in folder.parent.iterdir():
+                if other != folder:
+                    shutil.rmtree(other)
         self.saved, self.interval, self.synced = time.monotonic(), SECONDS, True
 
     @property
@@ -63,8 +68,9 @@ class Checkpoint:
 
     def keep(self, weights: dict[str, Tensor]) -> None:
         """As those of the best epoch so far. A kill in between does no harm: what comes before it is not done yet."""
-        save_file(weights, self.weights)
-        self.synced = False
+        if processes.rank() == 0:
+            save_file(weights, self.weights)
+            self.synced = False
 
     def kept(self) -> dict[str, Tensor]:
         """The weights of the best epoch."""
@@ -74,12 +80,12 @@ class Checkpoint:
         """What was saved last, if anything was."""
         if not self.file.exists():
             return None
-        state: dict[str, Any] = torch.load(self.file, weights_only=True)
+        state: dict[str, Any] = torch.load(self.file, map_location="cpu", weights_only=True)
         return state
 
     def save_when_due(self, state: Callable[[], dict[str, Any]]) -> None:
         """Saves, unless it did a short while ago."""
-        if time.monotonic() - self.saved >= self.interval:
+        if processes.rank() == 0 and time.monotonic() - self.saved >= self.interval:
             self.save(state())
 
     def save(self, state: dict[str, Any]) -> None:

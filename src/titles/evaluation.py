@@ -23,6 +23,7 @@ from sklearn.metrics import f1_score
 from torch import Tensor
 
 from titles import tables
+from titles.device import chosen_device
 from titles.embedded import Labelled, Lexicon
 from titles.memory import keep_freed_memory
 from titles.metrics import balanced_accuracy, expected_calibration_error
@@ -49,7 +50,7 @@ def evaluate(
     `predicted` gets every test title with the category each network gives it, and submission.csv for unlabelled titles.
     """
     keep_freed_memory()
-    networks = {name: load(folder)[0] for name, folder in models.items()}
+    networks = {name: load(folder)[0].to(chosen_device()) for name, folder in models.items()}
     categories = np.array(Lexicon.load(embedded).categories)
     spelling = Ragged.load(embedded, "spelling")
     test = Labelled.load(embedded, "test")

@@ -17,6 +17,14 @@ class Epoch:
     validation_balanced_accuracy: float
 
 
+@dataclass(frozen=True)
+class Point:
+    """What is known within an epoch, after so many titles of all epochs."""
+
+    titles: int
+    sampled_balanced_accuracy: float
+
+
 def write_history(history: list[Epoch], path: Path) -> None:
     """A CSV file with a row an epoch, for the learning curves."""
     with path.open("w", encoding="utf-8", newline="") as file:

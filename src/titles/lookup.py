@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from titles import processes
 from titles.batch import Batch
 from titles.hyperparameters import ModelParams
 from titles.optimizer import sparse_rows
@@ -17,7 +18,7 @@ def _gradient_of_rows(gradient: Tensor, offsets: Tensor, order: Tensor, starts: 
     offsets          of the bags: where the numbers of each begin
     order, starts    of the rows: where among all these numbers each is
     """
-    bags = torch.repeat_interleave(torch.arange(len(offsets) - 1), offsets.diff())
+    bags = torch.repeat_interleave(torch.arange(len(offsets) - 1, device=offsets.device), offsets.diff())
     return F.embedding_bag(bags[order], gradient, starts, mode="sum", include_last_offset=True)
 
 
@@ -93,3 +94,12 @@ class Table(nn.Module):
         """The rows, which must differ, [numbers, dimension]."""
         rows: Tensor = _Rows.apply(self.weight, numbers)  # type: ignore[no-untyped-call]
         return rows
+
+
+def add_up_rows(gradient: Tensor) -> Tensor:
+    """The sum over all processes of the gradients of a table, with every row once."""
+    all_rows = torch.cat(processes.gather(gradient._indices()[0]))
+    all_values = torch.cat(processes.gather(gradient._values()))
+    rows, places = torch.unique(all_rows, return_inverse=True)
+    values = all_values.new_zeros(len(rows), all_values.shape[1]).index_add_(0, places, all_values)
+    return sparse_rows(rows, values, gradient.shape)

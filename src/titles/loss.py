@@ -21,19 +21,20 @@ class _CrossEntropy(torch.autograd.Function):
     def forward(
         ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, label_smoothing: float
     ) -> Tensor:
-        total = torch.zeros((), dtype=torch.float64)
+        total = features.new_zeros(())
+        size = PART if features.device.type == "cpu" else max(1, len(labels))
         gradients = torch.empty_like(features), torch.empty_like(weight), torch.empty_like(bias)
         logits = features.new_empty(len(labels), weight.shape[2])
         for values, matrix, shift, *of_member in zip(features, weight, bias, *gradients, strict=True):
-            for first in range(0, len(labels), PART):
-                part = slice(first, first + PART)
+            for first in range(0, len(labels), size):
+                part = slice(first, first + size)
                 torch.addmm(shift, values[part], matrix, out=logits[part])
                 total += _to_gradient(logits[part], labels[part, None], label_smoothing)
                 torch.mm(logits[part], matrix.T, out=of_member[0][part])
             torch.mm(values.T, logits, out=of_member[1])
             torch.sum(logits, 0, keepdim=True, out=of_member[2])
         ctx.save_for_backward(*gradients)
-        return total.to(features.dtype)
+        return total
 
     @staticmethod
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
@@ -49,7 +50,7 @@ def _to_gradient(logits: Tensor, labels: Tensor, label_smoothing: float) -> Tens
     # A probability of zero is one too small for a float.
     losses = label_smoothing * (of_label - of_all) - of_label_probability.clamp(min=torch.finfo().tiny).log()
     probabilities.sub_(evenly).scatter_(1, labels, of_label_probability - evenly - (1 - label_smoothing))
-    return losses.double().sum()
+    return losses.sum()
 
 
 def cross_entropy(

@@ -16,16 +16,19 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from titles import processes
 from titles.checkpoint import CHECKPOINTS, Checkpoint, fingerprint
+from titles.device import chosen_device
 from titles.embedded import Labelled, Lexicon
 from titles.errors import InputError
-from titles.history import Epoch, write_history
+from titles.history import Epoch, Point, write_history
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
 from titles.memory import keep_freed_memory
 from titles.networks import CNN, MLP, Network
-from titles.outputs import fresh
+from titles.outputs import whole
 from titles.ragged import Ragged
-from titles.training import set_determinism, train
+from titles.steps import set_determinism
+from titles.training import train
 from titles.vectors import Sizes
 
 NETWORKS = {"mlp": (MLP, MlpParams), "cnn": (CNN, CnnParams)}
@@ -39,40 +42,53 @@ def fit(
     model: ModelParams,
     own: MlpParams | CnnParams,
     params: TrainParams,
-    on_epoch: Callable[[Epoch], None] = lambda _: None,
+    report: Callable[[Epoch | Point], None] = lambda _: None,
 ) -> list[Epoch]:
     """Builds the network `name` for the titles of `embedded`, trains it, writes its model folder.
 
-    Goes on from the checkpoint that the same training left, if it was killed, in `.checkpoints` beside `folder`.
+    Goes on from the checkpoint that the same training left, if it was killed, in `.checkpoints` beside `folder`. Of
+    several processes the first alone writes.
     """
     keep_freed_memory()
-    set_determinism(params)
+    device = chosen_device()
+    set_determinism(params, device)
     lexicon = Lexicon.load(embedded)
-    start = np.load(vectors)
-    buckets = lexicon.subword_buckets if lexicon.subword_lengths else 0
-    pairs = torch.from_numpy(np.load(embedded / "pairs.npy"))
+    network, sizes = _build(name, lexicon, embedded, vectors, model, own)
+    training, validation = (Labelled.load(embedded, split) for split in ("train", "validation"))
+    deciding = [name, model, own, params, str(device), processes.count()]
+    inputs = fingerprint([vectors, *embedded.iterdir()], *deciding)
+    checkpoint = Checkpoint(folder.parent / CHECKPOINTS / folder.name / inputs)
+    processes.join(device)
+    spelling = Ragged.load(embedded, "spelling")
+    epochs, best = train(network.to(device), training, validation, spelling, params, checkpoint, report)
+    if processes.rank() == 0:
+        built = {"sizes": asdict(sizes), "model": asdict(model), "own": asdict(own)}
+        description = {"network": name, "epoch": best, **built}
+        with whole(folder) as unfinished:
+            shutil.copyfile(embedded / "lexicon.json", unfinished / "lexicon.json")
+            save_file(network.state_dict(), unfinished / "weights.safetensors")
+            write_history(epochs, unfinished / "history.csv")
+            (unfinished / "network.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+        checkpoint.remove()
+    return epochs
+
+
+def _build(
+    name: str, lexicon: Lexicon, embedded: Path, vectors: Path, model: ModelParams, own: MlpParams | CnnParams
+) -> tuple[Network, Sizes]:
+    """The network as training finds it."""
+    start, pairs = np.load(vectors), torch.from_numpy(np.load(embedded / "pairs.npy"))
     dimension = start.shape[1]
     if dimension % model.members:
         raise InputError(f"embed.dimension is {dimension}, which model.members, {model.members}, does not divide")
+    buckets = lexicon.subword_buckets if lexicon.subword_lengths else 0
     sizes = Sizes(len(lexicon.vocabulary), buckets, len(pairs), dimension, lexicon.trained_categories)
     network = NETWORKS[name][0](sizes, model, own)
     if isinstance(network, MLP):
         network.pair_vectors.keys.copy_(pairs)
     if len(start):
         network.word_vectors.start_from(start)
-    fresh(folder)
-    shutil.copyfile(embedded / "lexicon.json", folder / "lexicon.json")
-    training, validation = (Labelled.load(embedded, split) for split in ("train", "validation"))
-    deciding = fingerprint([vectors, *embedded.iterdir()], name, model, own, params)
-    checkpoint = Checkpoint(folder.parent / CHECKPOINTS / folder.name / deciding)
-    epochs, best = train(network, training, validation, Ragged.load(embedded, "spelling"), params, checkpoint, on_epoch)
-    save_file(network.state_dict(), folder / "weights.safetensors")
-    write_history(epochs, folder / "history.csv")
-    built = {"sizes": asdict(sizes), "model": asdict(model), "own": asdict(own)}
-    description = {"network": name, "epoch": best, **built}
-    (folder / "network.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-    checkpoint.remove()
-    return epochs
+    return network, sizes
 
 
 def load(folder: Path) -> tuple[Network, Lexicon]:

@@ -124,9 +124,9 @@ class CNN(Network):
         Titles padded to the longest would be zeros for the most part.
         """
         gap = max(self.widths) - 1
-        starts = batch.offsets[:-1] + gap * torch.arange(1, len(batch.offsets))
+        starts = batch.offsets[:-1] + gap * torch.arange(1, len(batch.offsets), device=batch.offsets.device)
         # A place holds one word, or between titles none.
-        counts = torch.zeros(len(batch.places) + gap * len(batch.offsets), dtype=torch.int64)
+        counts = batch.places.new_zeros(len(batch.places) + gap * len(batch.offsets))
         counts[_ranges(starts, batch.offsets.diff())[0]] = 1
         offsets = F.pad(counts.cumsum(0), (1, 0))
         line = sum_words(self.word_vectors(batch), batch, offsets)
@@ -141,16 +141,18 @@ def _by_member(vectors: Tensor, members: int) -> Tensor:
 def _ranges(starts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """The numbers from each start on, as many as its length, one range after the other; and their offsets."""
     offsets = F.pad(lengths.cumsum(0), (1, 0))
-    return torch.arange(int(offsets[-1])) + torch.repeat_interleave(starts - offsets[:-1], lengths), offsets
+    numbers = torch.arange(int(offsets[-1]), device=starts.device)
+    return numbers + torch.repeat_interleave(starts - offsets[:-1], lengths), offsets
 
 
 @torch.inference_mode()
 def predict(network: nn.Module, titles: Ragged, spelling: Ragged, batch_size: int = 1024) -> Iterator[Tensor]:
     """The logits of all titles in their order, [batch_size, categories] at a time, with dropout off."""
     network.eval()
+    device = next(network.parameters()).device
     for first in range(0, len(titles), batch_size):
         rows = np.arange(first, min(first + batch_size, len(titles)))
-        yield network(Batch.of(titles.take(rows), spelling))
+        yield network(Batch.of(titles.take(rows), spelling).to(device)).cpu()
 
 
 def _activation(model: ModelParams) -> nn.Module:

@@ -36,7 +36,7 @@ class RowAdam(torch.optim.Optimizer):
     def _step(self, table: nn.Parameter, lr: float) -> None:
         state = self.state[table]
         if not state:
-            state["steps"], state["squares"] = 0, torch.zeros(len(table), 1)
+            state["steps"], state["squares"] = 0, table.new_zeros(len(table), 1)
         state["steps"] += 1
         # Not coalesced, which would sort and copy what has every row once already.
         (rows,), values = table.grad._indices(), table.grad._values()  # type: ignore[union-attr]

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from titles import processes
 from titles.disk import room_at
 from titles.errors import InputError
 from titles.params import load_params
@@ -22,7 +23,9 @@ def start(stage: Callable[..., None]) -> None:
 
     Where a user can mend what is wrong, the process ends with status 1 and one line that says how.
     """
-    logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {stage.__name__}: %(message)s", datefmt="%H:%M:%S")
+    # Of several processes one says how far all are.
+    level = logging.INFO if processes.rank() == 0 else logging.WARNING
+    logging.basicConfig(level=level, format=f"%(asctime)s {stage.__name__}: %(message)s", datefmt="%H:%M:%S")
     parameters = inspect.signature(stage, eval_str=True).parameters.values()
     paths = [parameter.name for parameter in parameters if parameter.annotation is Path]
     sections = {p.name: p.annotation for p in parameters if p.kind is p.KEYWORD_ONLY and p.annotation is not Run}

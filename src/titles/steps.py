@@ -1,65 +1,104 @@
-"""A batch in, its loss out, the network a little better."""
+"""A batch in, its loss out, the network a little better: in every process the same."""
 
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR
 
+from titles import processes
 from titles.batch import Batch
 from titles.embedded import Labelled
 from titles.hyperparameters import CLASS_BALANCES, TrainParams
-from titles.lookup import Table
+from titles.lookup import Table, add_up_rows
 from titles.loss import cross_entropy
 from titles.networks import Network
 from titles.optimizer import RowAdam
 
 
+def set_determinism(params: TrainParams, device: torch.device) -> None:
+    """Seeds torch and fixes the number of its threads, on which the order of sums depends.
+
+    Equal bytes are promised on the CPU alone; on other devices torch has no deterministic way for some sums.
+    """
+    torch.manual_seed(params.seed)
+    torch.set_num_threads(params.threads)
+    torch.use_deterministic_algorithms(device.type == "cpu")
+    # Nothing here reads what it has not written, and filling cost a tenth of the time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
 class Step:
-    """What a training changes from batch to batch: the weights, what the optimizers know, the random numbers."""
+    """What a training changes from batch to batch: the weights, and what the optimizers know.
+
+    What a step draws at random depends on its number and its process alone.
+    """
 
     def __init__(self, network: Network, training: Labelled, params: TrainParams) -> None:
-        steps = params.epochs * -(-len(training) // params.batch_size)
-        trained = [weight for weight in network.parameters() if weight.requires_grad]
-        of_tables = {id(module.weight) for module in network.modules() if isinstance(module, Table)}
-        sparse = [weight for weight in trained if id(weight) in of_tables]
-        dense = [weight for weight in trained if id(weight) not in of_tables]
-        self.network = network
+        tables = [module.weight for module in network.modules() if isinstance(module, Table)]
+        of_tables = set(map(id, tables))
+        self.network, self.params = network, params
+        self.sparse = [weight for weight in tables if weight.requires_grad]
+        self.dense = [weight for weight in network.parameters() if id(weight) not in of_tables]
         self.optimizers: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(dense, lr=params.learning_rate, weight_decay=params.weight_decay, fused=True)
+            torch.optim.AdamW(self.dense, lr=params.learning_rate, weight_decay=params.weight_decay, fused=True)
         ]
-        if sparse:
-            self.optimizers.append(RowAdam(sparse, lr=params.learning_rate))
-        self.schedules = [LambdaLR(optimizer, lambda step: 1 - step / steps) for optimizer in self.optimizers]
-        self.label_smoothing = params.label_smoothing
-        self.adjustment = CLASS_BALANCES[params.class_balance] * _log_shares(training)
+        if self.sparse:
+            self.optimizers.append(RowAdam(self.sparse, lr=params.learning_rate))
+        self.done, self.steps = 0, params.epochs * -(-len(training) // params.batch_size)
+        adjustment = CLASS_BALANCES[params.class_balance] * _log_shares(training)
+        self.adjustment = adjustment.to(network.output.bias.device)
 
-    def __call__(self, batch: Batch, labels: Tensor) -> Tensor:
+    def __call__(self, batch: Batch, labels: Tensor, titles: int) -> Tensor:
+        """The mean loss of the `titles` that all processes have in this step, of which the batch is this one's part."""
+        self._begin()
+        features, output = self.network.features(batch), self.network.output
+        losses = cross_entropy(
+            features, output.weight, output.bias + self.adjustment, labels, self.params.label_smoothing
+        )
+        # The mean over the members of what each would lose alone.
+        loss = losses / (len(features) * titles)
+        loss.backward()  # type: ignore[no-untyped-call]
+        loss = self._add_up(loss.detach())
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.done += 1
+        return loss
+
+    def _begin(self) -> None:
+        seeds = np.random.SeedSequence([self.params.seed, self.done, processes.rank()])
+        torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0]))
         for optimizer in self.optimizers:
             optimizer.zero_grad()
-        features, output = self.network.features(batch), self.network.output
-        losses = cross_entropy(features, output.weight, output.bias + self.adjustment, labels, self.label_smoothing)
-        # The mean over the members of what each would lose alone.
-        loss = losses / (len(features) * len(labels))
-        loss.backward()  # type: ignore[no-untyped-call]
-        for optimizer, schedule in zip(self.optimizers, self.schedules, strict=True):
-            optimizer.step()
-            schedule.step()
-        return loss.detach()
+            for group in optimizer.param_groups:
+                group["lr"] = self.params.learning_rate * (1 - self.done / self.steps)
+
+    def _add_up(self, loss: Tensor) -> Tensor:
+        """Of loss and gradients the sums over all processes."""
+        if processes.count() == 1:
+            return loss
+        gradients = [weight.grad for weight in self.dense if weight.grad is not None]
+        together = processes.add_up(torch.cat([loss[None], *(gradient.flatten() for gradient in gradients)]))
+        parts = torch.split(together[1:], [gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
+        for weight in self.sparse:
+            if weight.grad is not None:
+                weight.grad = add_up_rows(weight.grad)
+        return together[0]
 
     def state(self) -> dict[str, Any]:
         """All that the next step depends on, not copied."""
-        return {name: part.state_dict() for name, part in self._parts().items()} | {"random": torch.get_rng_state()}
+        return {name: part.state_dict() for name, part in self._parts().items()} | {"done": self.done}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Goes on from a `state`."""
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
-        torch.set_rng_state(state["random"])
+        self.done = state["done"]
 
     def _parts(self) -> dict[str, Any]:
-        parts: list[Any] = [self.network, *self.optimizers, *self.schedules]
+        parts: list[Any] = [self.network, *self.optimizers]
         return {str(number): part for number, part in enumerate(parts)}
 
 

@@ -4,39 +4,33 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
+from titles import processes
+from titles.ahead import ahead
 from titles.batch import Batch
 from titles.checkpoint import Checkpoint
 from titles.embedded import Labelled
-from titles.history import Epoch
+from titles.history import Epoch, Point
 from titles.hyperparameters import TrainParams
-from titles.metrics import balanced_accuracy
-from titles.networks import Network, predict
+from titles.networks import Network
 from titles.progress import Progress, format_seconds
 from titles.ragged import Ragged
 from titles.steps import Step
-from titles.temperature import best_temperature
+from titles.validation import find_temperature, sample, validate
 
 log = logging.getLogger(__name__)
 
-# Enough for one number; the logits of all would not fit in memory where there are millions.
-TEMPERATURE_TITLES = 20_000
-
-
-def set_determinism(params: TrainParams) -> None:
-    """Seeds torch and fixes the number of its threads, on which the order of sums depends."""
-    torch.manual_seed(params.seed)
-    torch.set_num_threads(params.threads)
-    torch.use_deterministic_algorithms(True)
-    # Nothing here reads what it has not written, and filling cost a tenth of the time.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+# So often within an epoch a sample of the validation titles tells how far training is.
+POINT_TITLES = 1_000_000
+KEPT = {"history": Epoch, "points": Point}
 
 
 def train(
@@ -46,120 +40,142 @@ def train(
     spelling: Ragged,
     params: TrainParams,
     checkpoint: Checkpoint,
-    on_epoch: Callable[[Epoch], None],
+    report: Callable[[Epoch | Point], None],
 ) -> tuple[list[Epoch], int]:
     """Trains `network` from `checkpoint` on, or from the start; returns all epochs and the number of the best.
 
     The best is the last that validation cannot tell from the one with the highest balanced accuracy: within one
     standard error of it. On few titles the highest is a matter of luck, and the later epoch, of a lower learning rate,
     the better one. Ends early when no epoch was that good for `params.patience` epochs. Where `params.min_steps` takes
-    more epochs than `params.epochs`, patience grows in proportion. The network ends with the weights of the best epoch,
-    its temperature set by the validation titles.
+    more epochs than `params.epochs`, patience grows in proportion. The network of the first process ends with the
+    weights of the best epoch, its temperature set by the validation titles.
     """
     batches = -(-len(training) // params.batch_size)
     epochs = max(params.epochs, -(-params.min_steps // batches))
     # The learning rate falls with the steps, not the epochs, so shorter epochs must be waited for longer.
     params = replace(params, epochs=epochs, patience=-(-params.patience * epochs // params.epochs))
-    step = Step(network, training, params)
-    place = _resume(checkpoint, step)
-    for epoch in place.history:
-        on_epoch(epoch)
-    started = time.monotonic() - place.seconds
-    while len(place.history) < params.epochs:
-        number = len(place.history)
-        train_loss = _train_epoch(step, training, spelling, params, place, checkpoint)
-        # As the schedule has it at the first step, which a resumed training no longer sees.
-        learning_rate = params.learning_rate * (1 - number * batches / (epochs * batches))
-        epoch = Epoch(number + 1, learning_rate, train_loss, *_validate(network, validation, spelling))
-        place = replace(place, history=[*place.history, epoch], titles=0, loss=0.0, seconds=time.monotonic() - started)
-        on_epoch(epoch)
-        highest = max(epoch.validation_balanced_accuracy for epoch in place.history)
-        error = math.sqrt(highest * (1 - highest) / len(validation))
-        is_best = epoch.validation_balanced_accuracy >= highest - error
-        _log_epoch(epoch, is_best, params, place.seconds)
-        if is_best:
-            place = replace(place, best=epoch.epoch)
-            checkpoint.keep(network.state_dict())
-        elif epoch.epoch - place.best >= params.patience:
-            log.info("stopped: no better for %d epochs", params.patience)
-            break
-    network.load_state_dict(checkpoint.kept())
-    network.temperature.fill_(_temperature(network, validation, spelling))
-    log.info("temperature %.3f", network.temperature)
-    return place.history, place.best
+    loop = _Loop(Step(network, training, params), training, validation, spelling, params, checkpoint, report)
+    loop.resume()
+    known: list[Epoch | Point] = [*loop.place.points, *loop.place.history]
+    for one in known:
+        report(one)
+    while len(loop.place.history) < params.epochs and not loop.has_lost_patience():
+        loop.train_epoch()
+    if processes.rank() == 0:
+        network.load_state_dict(checkpoint.kept())
+        network.temperature.fill_(find_temperature(network, validation, spelling))
+        log.info("temperature %.3f", network.temperature)
+    return loop.place.history, loop.place.best
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Place:
-    """How far a training is: the epochs done, and of the next one the titles seen and the sum of their losses."""
+    """How far a training is: what is known, and of the epoch at work the titles seen and the sum of their losses."""
 
-    history: list[Epoch]
+    history: list[Epoch] = field(default_factory=list)
+    points: list[Point] = field(default_factory=list)
     best: int = 0
     titles: int = 0
     loss: float = 0.0
     seconds: float = 0.0
 
 
-def _resume(checkpoint: Checkpoint, step: Step) -> _Place:
-    """Where the checkpoint is, or the start."""
-    state = checkpoint.load()
-    if state is None:
-        return _Place([])
-    step.restore(state["step"])
-    place = _Place(**state["place"] | {"history": [Epoch(**epoch) for epoch in state["place"]["history"]]})
-    log.info("goes on in epoch %d, after %s titles of it", len(place.history) + 1, f"{place.titles:,}")
-    return place
+@dataclass
+class _Loop:
+    """What goes round: a step for every batch, and what is told and kept in between."""
 
+    step: Step
+    training: Labelled
+    validation: Labelled
+    spelling: Ragged
+    params: TrainParams
+    checkpoint: Checkpoint
+    report: Callable[[Epoch | Point], None]
+    place: _Place = field(default_factory=_Place)
 
-def _train_epoch(
-    step: Step, training: Labelled, spelling: Ragged, params: TrainParams, place: _Place, checkpoint: Checkpoint
-) -> float:
-    """Trains from `place` to the end of the epoch; the mean loss of all of it."""
-    step.network.train()
-    number, seen, total = len(place.history), place.titles, torch.tensor(place.loss, dtype=torch.float64)
-    started = time.monotonic() - place.seconds
+    def resume(self) -> None:
+        """Goes to where the checkpoint is, if there is one."""
+        if (state := self.checkpoint.load()) is None:
+            return
+        self.step.restore(state["step"])
+        place = state["place"]
+        history, points = ([kind(**known) for known in place[name]] for name, kind in KEPT.items())
+        self.place = _Place(**place | {"history": history, "points": points})
+        log.info("goes on in epoch %d, after %s titles of it", len(history) + 1, f"{self.place.titles:,}")
 
-    def state() -> dict[str, Any]:
-        now = replace(place, titles=seen, loss=float(total), seconds=time.monotonic() - started)
-        return {"step": step.state(), "place": asdict(now)}
+    def train_epoch(self) -> None:
+        """Sees every title that this epoch has not seen yet."""
+        place, params, network = self.place, self.params, self.step.network
+        started, number = time.monotonic() - place.seconds, len(place.history)
+        self._see_titles(started)
+        # As the schedule has it at the first step, which a resumed training no longer sees.
+        learning_rate = params.learning_rate * (1 - number / params.epochs)
+        train_loss = round(place.loss / len(self.training), 6)
+        epoch = Epoch(number + 1, learning_rate, train_loss, *validate(network, self.validation, self.spelling))
+        place.history.append(epoch)
+        place.titles, place.loss, place.seconds = 0, 0.0, time.monotonic() - started
+        self.report(epoch)
+        highest = max(epoch.validation_balanced_accuracy for epoch in place.history)
+        error = math.sqrt(highest * (1 - highest) / len(self.validation))
+        is_best = epoch.validation_balanced_accuracy >= highest - error
+        _log_epoch(epoch, is_best, params, place.seconds)
+        if is_best:
+            place.best = epoch.epoch
+            self.checkpoint.keep(network.state_dict())
 
-    with Progress(len(training), "titles", f"epoch {number + 1}/{params.epochs}", seen) as bar:
-        for rows in _shuffled(len(training), params, number, seen):
-            labels = torch.from_numpy(training.labels[rows]).long()
-            total += len(rows) * step(Batch.of(training.titles.take(rows), spelling), labels)
-            seen += len(rows)
-            bar.update(len(rows))
-            checkpoint.save_when_due(state)
-    return round(float(total) / len(training), 6)
+    def has_lost_patience(self) -> bool:
+        """Whether too many epochs were worse than the best."""
+        lost = len(self.place.history) - self.place.best >= self.params.patience
+        if lost:
+            log.info("stopped: no better for %d epochs", self.params.patience)
+        return lost
+
+    def _see_titles(self, started: float) -> None:
+        place, device = self.place, self.step.adjustment.device
+        # MPS has no longer floats.
+        total = torch.tensor(place.loss, device=device, dtype=torch.float32 if device.type == "mps" else torch.float64)
+        self.step.network.train()
+
+        def state() -> dict[str, Any]:
+            place.loss, place.seconds = float(total), time.monotonic() - started
+            return {"step": self.step.state(), "place": asdict(place)}
+
+        what = f"epoch {len(place.history) + 1}/{self.params.epochs}"
+        with Progress(len(self.training), "titles", what, place.titles) as bar:
+            for titles, batch, labels in self._batches(device):
+                total += titles * self.step(batch, labels, titles)
+                place.titles += titles
+                bar.update(titles)
+                if place.titles // POINT_TITLES > (place.titles - titles) // POINT_TITLES:
+                    self._report_point()
+                self.checkpoint.save_when_due(state)
+        place.loss = float(total)
+
+    def _report_point(self) -> None:
+        titles = len(self.place.history) * len(self.training) + self.place.titles
+        *_, balanced_accuracy = validate(self.step.network, sample(self.validation), self.spelling)
+        self.step.network.train()
+        log.info("after %s titles: balanced accuracy about %.4f", f"{titles:,}", balanced_accuracy)
+        self.place.points.append(Point(titles, balanced_accuracy))
+        self.report(self.place.points[-1])
+
+    def _batches(self, device: torch.device) -> Iterator[tuple[int, Batch, Tensor]]:
+        """Of all batches left of the epoch how many titles they have, and the part of this process."""
+        shuffled = _shuffled(len(self.training), self.params, len(self.place.history), self.place.titles)
+        batches = map(self._batch, shuffled, repeat(device))
+        # The processor that trains has no time left over for the next batch.
+        return batches if device.type == "cpu" else ahead(batches)
+
+    def _batch(self, rows: NDArray[np.int64], device: torch.device) -> tuple[int, Batch, Tensor]:
+        own = rows[processes.rank() :: processes.count()]
+        labels = torch.from_numpy(self.training.labels[own]).long().to(device)
+        return len(rows), Batch.of(self.training.titles.take(own), self.spelling).to(device), labels
 
 
 def _shuffled(rows: int, params: TrainParams, number: int, seen: int) -> Iterator[NDArray[np.int64]]:
     """The numbers of all rows but the first `seen` in batches, in an order that seed and epoch alone decide."""
     order = np.random.default_rng([params.seed, number]).permutation(rows)
     yield from (order[first : first + params.batch_size] for first in range(seen, rows, params.batch_size))
-
-
-def _validate(network: Network, validation: Labelled, spelling: Ragged) -> tuple[float, float, float]:
-    """Loss, accuracy, balanced accuracy. Titles of categories that train lacks have no loss."""
-    labels = torch.from_numpy(np.array(validation.labels)).long()
-    losses, predicted, first = [], [], 0
-    for logits in predict(network, validation.titles, spelling):
-        true = labels[first : first + len(logits)]
-        trained = true < logits.shape[1]
-        losses.append(F.cross_entropy(logits[trained], true[trained], reduction="sum").double())
-        predicted.append(logits.argmax(1))
-        first += len(logits)
-    loss = sum(losses) / max(1, int((labels < logits.shape[1]).sum()))
-    found = torch.cat(predicted)
-    accuracy = (found == labels).double().mean()
-    return round(float(loss), 6), round(float(accuracy), 6), round(balanced_accuracy(labels.numpy(), found.numpy()), 6)
-
-
-def _temperature(network: Network, validation: Labelled, spelling: Ragged) -> float:
-    """The best for the first titles of validation, whose order is random."""
-    labels = torch.from_numpy(np.array(validation.labels[:TEMPERATURE_TITLES])).long()
-    titles = validation.titles.take(np.arange(len(labels)))
-    return best_temperature(torch.cat(list(predict(network, titles, spelling))), labels)
 
 
 def _log_epoch(epoch: Epoch, is_best: bool, params: TrainParams, seconds: float) -> None:

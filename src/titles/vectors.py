@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from titles.batch import Batch
 from titles.hyperparameters import ModelParams
 from titles.lookup import Table
+from titles.normalisation import WordNorm
 
 VECTOR_SCALE = 0.05
 
@@ -43,7 +44,7 @@ class WordVectors(nn.Module):
         self.subwords = Table(sizes.buckets, sizes.dimension, model)
         nn.init.normal_(self.own.weight, std=VECTOR_SCALE)
         nn.init.normal_(self.subwords.weight, std=VECTOR_SCALE)
-        self.normalise = nn.BatchNorm1d(sizes.dimension)
+        self.normalise = WordNorm(sizes.dimension)
         self.word_dropout, self.members = model.word_dropout, model.members
 
     def forward(self, batch: Batch) -> Tensor:
@@ -52,15 +53,13 @@ class WordVectors(nn.Module):
         known = batch.words[: torch.searchsorted(batch.words, len(self.own.weight))]
         own = self.own.rows(known)
         if self.training and self.word_dropout:
-            kept = torch.rand(len(known), self.members) >= self.word_dropout
+            kept = torch.rand(len(known), self.members, device=known.device) >= self.word_dropout
             own = own * kept.repeat_interleave(own.shape[1] // self.members, 1)
         vectors = F.pad(own, (0, 0, 0, len(batch.words) - len(known)))
         if len(self.subwords.weight):
             counts = batch.bucket_offsets.diff().clamp(min=1)
             vectors = vectors + self.subwords(batch.buckets, batch.bucket_offsets) / counts.sqrt()[:, None]
-        # A single word has no variance to be normalised by.
-        self.normalise.train(self.training and len(vectors) > 1)
-        normalised: Tensor = self.normalise(vectors)
+        normalised: Tensor = self.normalise(vectors, batch.words)
         return normalised
 
     @torch.no_grad()

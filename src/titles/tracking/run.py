@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from titles import processes
 from titles.errors import InputError
 from titles.tracking.location import main_root, tracking_uri
 from titles.tracking.pipeline import Pipeline
@@ -40,10 +41,10 @@ class Run:
         """Logs the numbers of nested tables, those of `mlp` as `mlp.loss`."""
         self._say(metrics=metrics, step=step, time=_now())
 
-    def log_epoch(self, epoch: "DataclassInstance") -> None:
-        """Logs a dataclass that counts epochs in its field `epoch`."""
-        metrics = asdict(epoch)
-        self.log_metrics(metrics, metrics.pop("epoch"))
+    def log_progress(self, known: "DataclassInstance") -> None:
+        """Logs a dataclass whose first field says how far the stage is."""
+        metrics = asdict(known)
+        self.log_metrics(metrics, metrics.pop(next(iter(metrics))))
 
     def log_results(self, metrics: Mapping[str, object], folder: Path) -> None:
         """Logs what the pipeline as a whole came to: its metrics, the tables of `folder`, and the plots of dvc.yaml."""
@@ -111,7 +112,8 @@ def leave_failed_run(stage: str, sections: list[str], error: InputError) -> None
 
 
 def is_off() -> bool:
-    return os.environ.get("TITLES_TRACKING") == "off"
+    """Also in every process of a training but the first."""
+    return os.environ.get("TITLES_TRACKING") == "off" or processes.rank() > 0
 
 
 def _start_recorder(stage: str, sections: list[str]) -> "subprocess.Popen[str]":

@@ -1,0 +1,58 @@
+"""The processes of a training: this one alone, or as many as torchrun started, on one host or several.
+
+Each has its part of every batch, and of what all must know, the sum. Nothing here loads torch before it is needed.
+"""
+
+import atexit
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+def rank() -> int:
+    """The number of this process among all, from 0 on."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def count() -> int:
+    """How many there are."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def join(device: "torch.device") -> None:
+    """Lets the processes reach each other, from here on to their end."""
+    from torch import distributed
+
+    if count() > 1 and not distributed.is_initialized():
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        atexit.register(distributed.destroy_process_group)
+
+
+def add_up(values: "Tensor") -> "Tensor":
+    """Makes `values` their sum over all processes."""
+    if count() > 1:
+        from torch import distributed
+
+        distributed.all_reduce(values)
+    return values
+
+
+def gather(rows: "Tensor") -> list["Tensor"]:
+    """The `rows` [any number, …] of every process."""
+    if count() == 1:
+        return [rows]
+    import torch
+    from torch import distributed
+
+    lengths = torch.zeros(count(), dtype=torch.int64, device=rows.device)
+    lengths[rank()] = len(rows)
+    sizes = add_up(lengths).tolist()
+    # All must send equally much.
+    padded = rows.new_zeros((max(sizes), *rows.shape[1:]))
+    padded[: len(rows)] = rows
+    received = [torch.empty_like(padded) for _ in sizes]
+    distributed.all_gather(received, padded)
+    return [part[:size] for part, size in zip(received, sizes, strict=True)]
