@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from titles.disk import room_at
 from titles.embedded import Labelled, Lexicon
 from titles.encoding import EmbedParams, embed
 from titles.errors import InputError
@@ -178,6 +179,6 @@ def test_a_full_disk_is_named(tmp_path, small_disk):
     titles = {split: [(f"mesa {number**3}", "HOME") for number in range(50_000)] for split in TITLES}
     embedded_from(tmp_path, titles)
     paths = [tmp_path / name for name in ("prepared", "reduced", "words")]
-    with pytest.raises(InputError, match=f"{small_disk}/embedded: the disk is full; free some space there"):
+    with pytest.raises(InputError, match=f"the disk of {small_disk} is full"), room_at(small_disk):
         embed(*paths, small_disk / "embedded", small_disk / "vectors.npy", PARAMS)
     assert [path.name for path in small_disk.rglob("*")] == ["embedded"]

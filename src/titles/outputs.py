@@ -8,8 +8,6 @@ from pathlib import Path
 from titles.errors import InputError
 
 UNFINISHED = ".unfinished"
-# Engines have errors of their own for a full disk, which share but these words of the system's and of DuckDB's.
-FULL = ("No space left on device", "max_temp_directory_size")
 
 
 def fresh(path: Path) -> Path:
@@ -30,16 +28,14 @@ def finished(path: Path, stage: str) -> Path:
 def whole(path: Path) -> Iterator[Path]:
     """A folder to fill that takes the place of the folder `path` when the block is through.
 
-    A stage that fails or is killed before leaves in `path` what was there. Raises InputError where the disk is full.
+    A stage that fails or is killed before leaves in `path` what was there.
     """
     # Within the folder, as Git passes over what is in there, and as the next run removes what a killed one left.
     unfinished = fresh(path / UNFINISHED)
     try:
         yield unfinished
-    except Exception as error:
+    except Exception:
         shutil.rmtree(unfinished)
-        if any(words in str(error) for words in FULL):
-            raise InputError(f"{path}: the disk is full; free some space there and start the stage again") from None
         raise
     beside = path.with_name(f".{path.name}{UNFINISHED}")
     shutil.rmtree(beside, ignore_errors=True)
