@@ -12,8 +12,7 @@ from typing import Annotated
 
 import ibis
 import ibis.expr.types as ir
-from ibis import _
-from ibis.backends.duckdb import Backend
+from ibis import BaseBackend, _
 
 from titles.cleaning import cleaned
 from titles.engine import connected, write_ordered
@@ -145,7 +144,7 @@ def _hash_below(fraction: float) -> str:
     return f"{round(fraction * 16**8):08x}"
 
 
-def _write(engine: Backend, judged: ir.Table, files: list[RawFile], prepared: Path) -> dict[str, int]:
+def _write(engine: BaseBackend, judged: ir.Table, files: list[RawFile], prepared: Path) -> dict[str, int]:
     counts = {}
     for split in ("train", "validation", "test"):
         rows = judged.filter(_.reason.isnull(), _.split == split)
