@@ -10,14 +10,15 @@ import random
 from collections import defaultdict
 from pathlib import Path
 
-from titles.formats import COLUMNS
 from titles.raw import find_files
+from titles.rows import COLUMNS
 
 
 def read_rows(source: Path) -> list[dict[str, str | None]]:
     """The rows of the train files that could be read."""
     files = [file for file in find_files(source) if file.split == "train"]
-    return [dict(zip(COLUMNS, row.values, strict=True)) for file in files for row in file.rows() if row.fault is None]
+    rows = (row for file in files for batch in file.batches() for row in batch.to_pylist())
+    return [{column: row[column] for column in COLUMNS} for row in rows if row["fault"] is None]
 
 
 def held_out(rows: list[dict[str, str | None]], share: float, seed: int) -> set[int]:

@@ -3,7 +3,7 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from titles.errors import InputError
-from titles.formats import COLUMNS, NO_VALUES, Row
-from titles.raw import find_files
+from titles.raw import RawFile, find_files
+from titles.rows import BROKEN_UTF8, COLUMNS, NO_VALUES, Row
 
 ROWS = [
     {"title": 'Mesa "redonda", de pino', "category": "TABLES", "language": "spanish", "label_quality": "reliable"},
@@ -48,8 +48,14 @@ def folder_of(folder: Path, files: dict[str, str | bytes]) -> Path:
     return folder
 
 
+def rows_in(file: RawFile) -> Iterator[Row]:
+    for batch in file.batches():
+        for row in batch.to_pylist():
+            yield Row(row["line"], tuple(row[column] for column in COLUMNS), row["fault"])
+
+
 def rows_of(folder: Path, name: str, content: str | bytes) -> list[Row]:
-    return [row for file in find_files(folder_of(folder, {name: content})) for row in file.rows()]
+    return [row for file in find_files(folder_of(folder, {name: content})) for row in rows_in(file)]
 
 
 def titles_and_categories(rows: list[Row]) -> list[tuple[str | None, str | None]]:
@@ -102,7 +108,7 @@ def test_where_a_file_was_cut_short_the_last_whole_line_is_named(tmp_path: Path)
     [file] = find_files(folder_of(tmp_path, {"train.csv.gz": whole[: len(whole) // 2]}))
     read: list[Row] = []
     with pytest.raises(InputError) as error:
-        read.extend(file.rows())
+        read.extend(rows_in(file))
     assert f"damaged or cut short after line {read[-1].line} " in str(error.value)
 
 
@@ -319,10 +325,12 @@ def test_values_are_text_or_none_in_the_order_of_the_columns(tmp_path: Path, nam
 
 
 @pytest.mark.parametrize("name", ["train.csv", "train.jsonl"])
-def test_bytes_that_are_not_utf_8_arrive_as_lone_surrogates(tmp_path: Path, name: str):
-    rows = [{"title": "cafX", "category": "COFFEES"}]
+def test_bytes_that_are_not_utf_8_become_question_marks_and_the_fault_of_their_row_alone(tmp_path: Path, name: str):
+    rows = [{"title": title, "category": "COFFEES"} for title in ("café", "cafX")]
     content = encoded(rows, name.removeprefix("train.")).replace(b"X", b"\xe9")
-    assert titles_and_categories(rows_of(tmp_path, name, content)) == [("caf\udce9", "COFFEES")]
+    read = rows_of(tmp_path, name, content)
+    assert titles_and_categories(read) == [("café", "COFFEES"), ("caf?", "COFFEES")]
+    assert [row.fault for row in read] == [None, BROKEN_UTF8]
 
 
 @pytest.mark.parametrize(
@@ -336,7 +344,7 @@ def test_a_header_that_is_no_csv_stops_the_run(tmp_path: Path, header: str):
 def test_rows_that_an_open_quote_swallowed_are_rejected_with_all_their_text(tmp_path: Path):
     content = 'title,category\n"tv 32,TV\nsilla,SILLA\ncable",CABLE\nmesa,TABLES\n'
     (file,) = find_files(folder_of(tmp_path, {"train.csv": content}))
-    swallowed, good = file.rows()
+    swallowed, good = rows_in(file)
     assert (swallowed.line, swallowed.values[1]) == (2, "tv 32,TV\nsilla,SILLA\ncable")
     assert "a quote that should have closed" in str(swallowed.fault)
     assert (good.line, good.fault) == (5, None)
@@ -346,14 +354,14 @@ def test_a_quote_that_closes_in_another_row_of_too_many_fields_stops_the_run(tmp
     content = 'title,category\nmesa,"TABLES\nsilla",CHAIRS\n'
     (file,) = find_files(folder_of(tmp_path, {"train.csv": content}))
     with pytest.raises(InputError, match=r"train\.csv, line 2: a quote opens there and closes in another row"):
-        list(file.rows())
+        list(rows_in(file))
 
 
-def test_bytes_of_a_parquet_file_that_are_no_utf8_arrive_as_surrogates(tmp_path: Path):
+def test_bytes_of_a_parquet_file_that_are_no_utf8_are_the_fault_of_their_row(tmp_path: Path):
     broken = pa.Array.from_buffers(pa.string(), 1, pa.array([b"caf\xe9"]).buffers())
     pq.write_table(pa.table({"title": broken, "category": ["COFFEE"]}), tmp_path / "train.parquet")
     (file,) = find_files(tmp_path)
-    assert [row.values[1] for row in file.rows()] == ["caf\udce9"]
+    assert [(row.values[1], row.fault) for row in rows_in(file)] == [("caf?", BROKEN_UTF8)]
 
 
 def test_a_parquet_column_of_lists_is_refused_by_name(tmp_path: Path):
@@ -372,4 +380,4 @@ def test_keys_that_the_first_object_leaves_out_are_found_in_later_ones(tmp_path:
 def test_a_list_where_text_should_be_is_a_fault(tmp_path: Path):
     lines = '{"title": "mesa", "category": "TABLES"}\n{"title": ["mesa"], "category": "TABLES"}\n'
     (file,) = find_files(folder_of(tmp_path, {"train.jsonl": lines}))
-    assert [row.fault for row in file.rows()] == [None, "a list or an object where text should be"]
+    assert [row.fault for row in rows_in(file)] == [None, "a list or an object where text should be"]

@@ -31,6 +31,10 @@ _DELETED = "\u0300\u0301\u0302\u0303\u0308\u030a\u030c\u0327\u00ad"
 FOLDED = "".join(_LETTERS) + _DELETED
 ONTO = "".join(_LETTERS.values())
 
+# What Spanish and Portuguese write. Engines prepare a table anew for each title, so that a short one is soon done.
+USUAL = "áéíóúñçãõâêôàüÁÉÍÓÚÑÇÃÕÂÊÔÀÜºª"
+UNUSUAL = f"[^\\x00-\\x7F{USUAL}]"
+
 _TABLE = {ord(letter): base for letter, base in _LETTERS.items()} | dict.fromkeys(map(ord, _DELETED))
 _SEPARATORS = re.compile(SEPARATORS)
 
@@ -42,6 +46,7 @@ def clean(title: str) -> str:
 
 def cleaned(title: "ir.StringColumn") -> "ir.StringColumn":
     """`clean` as an expression for any engine Ibis speaks to."""
+    usual = title.translate(USUAL, "".join(map(_folded, USUAL)))
+    folded = title.re_search(UNUSUAL).ifelse(title.translate(FOLDED, ONTO), usual)
     # Folding costs the most, and a title of ASCII alone needs none.
-    folded = title.re_search(NOT_ASCII).ifelse(title.translate(FOLDED, ONTO), title)
-    return folded.re_replace(SEPARATORS, " ").strip().lower()
+    return title.re_search(NOT_ASCII).ifelse(folded, title).re_replace(SEPARATORS, " ").strip().lower()

@@ -1,6 +1,7 @@
 """The engine that runs the Ibis expressions of the data stages: embedded DuckDB, out of core, or the user's Spark."""
 
 import os
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,9 +15,12 @@ import pyarrow.parquet as pq
 from ibis import BaseBackend
 
 from titles.errors import InputError
+from titles.row_groups import GROUP_ROWS, RowGroups
 
-MEMORY_LIMIT = "2GB"
-GROUP_ROWS = 131_072
+MEMORY_LIMIT = "1500MB"
+# How many rows to judge at a time: in DuckDB each takes about a kilobyte of memory; Spark cuts its work up itself.
+PART_ROWS = {"duckdb": 500_000, "pyspark": sys.maxsize}
+PARTITION_BY = {"duckdb": "partition_by", "pyspark": "partitionBy"}
 
 
 @contextmanager
@@ -63,34 +67,43 @@ def _spark(scratch: Path) -> BaseBackend:
 ENGINES = {"duckdb": _duckdb, "spark": _spark}
 
 
+def write_parts(engine: BaseBackend, rows: ir.Table, folder: Path) -> None:
+    """Writes `rows` as Parquet files in the folder `part=X` of `folder`, X being what stands in their column `part`."""
+    engine.to_parquet(rows, folder, **{PARTITION_BY[engine.name]: "part"})
+
+
+def read_part(engine: BaseBackend, folder: Path, part: str) -> ir.Table | None:
+    """The rows of a part, where there are any."""
+    files = folder / f"part={part}" / "*.parquet"
+    return engine.read_parquet(files, hive_partitioning=False) if files.parent.exists() else None
+
+
+def in_order(engine: BaseBackend, rows: ir.Table, scratch: Path) -> Iterator[pa.Table]:
+    """The rows in their order: those of DuckDB at once, those of Spark, which may be many more, some at a time."""
+    if engine.name == "duckdb":
+        yield rows.to_pyarrow()
+    else:
+        yield from _by_way_of(scratch, engine, rows)
+
+
 def write_ordered(engine: BaseBackend, rows: ir.Table, columns: Sequence[str], path: Path, by: Sequence[str]) -> int:
     """Writes `columns` of `rows` to a Parquet file in the order of `by` and returns how many rows there are.
 
-    `by` must order the rows totally, up to equal rows: only then do equal rows give equal bytes. The bytes an engine
-    writes depend on how it came by the rows, so Arrow writes them once more, in groups of `GROUP_ROWS`.
+    `by` must order the rows totally, up to equal rows: only then do equal rows give equal bytes.
     """
-    with TemporaryDirectory(prefix=".ordered-", dir=path.parent.resolve()) as folder:
-        ordered = Path(folder) / "rows.parquet"
-        engine.to_parquet(rows.order_by(list(by)).select(list(columns)), ordered)
-        # Spark makes a folder of files, whose names are in the order of the rows.
-        files = sorted(ordered.glob("*.parquet")) if ordered.is_dir() else [ordered]
-        parts = [pq.ParquetFile(file) for file in files]
-        # Whether a column may be null is a matter of the expression, not of the rows.
-        schema = pa.schema([pa.field(field.name, field.type) for field in parts[0].schema_arrow])
-        with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-            for group in _groups(parts):
-                writer.write_table(group.cast(schema))
-        return sum(part.metadata.num_rows for part in parts)
+    ordered = rows.order_by(list(by)).select(list(columns))
+    with RowGroups(path, ordered.schema().to_pyarrow()) as groups:
+        for some in _by_way_of(path.parent, engine, ordered):
+            groups.write(some)
+    return groups.num_rows
 
 
-def _groups(parts: Sequence[pq.ParquetFile]) -> Iterator[pa.Table]:
-    """The rows of all parts, `GROUP_ROWS` at a time, whatever part they are in."""
-    rest: pa.Table | None = None
-    for batch in (batch for part in parts for batch in part.iter_batches(GROUP_ROWS)):
-        rows = pa.Table.from_batches([batch])
-        rest = rows if rest is None else pa.concat_tables([rest, rows])
-        while len(rest) >= GROUP_ROWS:
-            yield rest.slice(0, GROUP_ROWS).combine_chunks()
-            rest = rest.slice(GROUP_ROWS)
-    if rest is not None and len(rest):
-        yield rest.combine_chunks()
+def _by_way_of(scratch: Path, engine: BaseBackend, rows: ir.Table) -> Iterator[pa.Table]:
+    """The rows in their order, some at a time, from files in `scratch`."""
+    with TemporaryDirectory(prefix=".ordered-", dir=scratch.resolve()) as folder:
+        written = Path(folder) / "rows.parquet"
+        engine.to_parquet(rows, written)
+        # Spark writes a folder of files, whose names are in the order of the rows.
+        for file in sorted(written.glob("*.parquet")) or [written]:
+            for batch in pq.ParquetFile(file).iter_batches(GROUP_ROWS):
+                yield pa.Table.from_batches([batch])

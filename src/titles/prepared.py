@@ -6,27 +6,36 @@ rejected.parquet                  file, line, reason, title, category
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import ibis
 import ibis.expr.types as ir
+import pyarrow as pa
+import pyarrow.compute as pc
 from ibis import BaseBackend, _
 
+from titles.ahead import ahead
 from titles.cleaning import cleaned
-from titles.engine import connected, write_ordered
+from titles.engine import PART_ROWS, connected, in_order, read_part, write_ordered, write_parts
 from titles.errors import InputError
 from titles.limits import Interval
-from titles.outputs import fresh
+from titles.outputs import whole
+from titles.progress import Progress
 from titles.raw import RawFile, find_files
-from titles.raw_table import BROKEN_UTF8, write_raw_table
+from titles.raw_table import write_raw_table
+from titles.row_groups import RowGroups
+from titles.rows import BROKEN_UTF8
 
 log = logging.getLogger(__name__)
 
 LABELLED = ["title", "cleaned", "category", "language", "label_quality"]
 UNLABELLED = ["id", "title", "cleaned", "language"]
 REJECTED = ["file", "line", "reason", "title", "category"]
+NOT_LATIN = "no Latin letter or digit in the title"
 
 
 @dataclass(frozen=True)
@@ -41,14 +50,16 @@ def prepare(raw: Path, prepared: Path, params: PrepareParams) -> dict[str, int]:
     Raises InputError where a file cannot be used, a split gets no row, or train has fewer than two categories.
     """
     files = find_files(raw)
-    with connected(fresh(prepared)) as (engine, scratch):
+    with whole(prepared) as unfinished, connected(unfinished) as (engine, scratch):
         read = write_raw_table(files, scratch / "raw.parquet")
         rows = _examined(engine.read_parquet(scratch / "raw.parquet"))
         _check_test_files(raw, rows)
-        engine.to_parquet(_judged(rows, files, params), scratch / "judged.parquet")
-        judged = engine.read_parquet(scratch / "judged.parquet")
-        counts = {"read": read} | _write(engine, judged, files, prepared)
-        _check_splits(raw, judged, counts)
+        log.info("cleaning %s titles", f"{read:,}")
+        parts = 1 + read // PART_ROWS[engine.name]
+        write_parts(engine, rows.mutate(part=_part(parts)), scratch / "parts")
+        (scratch / "raw.parquet").unlink()
+        counts = {"read": read} | _write(engine, scratch, files, params, parts, unfinished)
+        _check_splits(raw, engine.read_parquet(unfinished / "train.parquet"), counts)
     log.info(", ".join(f"{count:,} {name}" for name, count in counts.items()))
     return counts
 
@@ -66,8 +77,7 @@ def _examined(raw_table: ir.Table) -> ir.Table:
         hash=_.cleaned.hexdigest("md5"),
         reason=ibis.cases(
             (_.fault.notnull(), _.fault),
-            (_.title.fill_null("").strip() == "", "empty title"),
-            (_.cleaned == "", "no Latin letter or digit in the title"),
+            (_.cleaned == "", (_.title.fill_null("").strip() == "").ifelse("empty title", NOT_LATIN)),
             (_.category.isnull() & (_.split != "unlabelled"), "empty category"),
         ),
     )
@@ -84,29 +94,35 @@ def _check_test_files(raw: Path, rows: ir.Table) -> None:
         raise InputError(f"{raw / row.file}, line {row.line}: {fault}; a test file is used whole, so mend the row")
 
 
+def _part(parts: int) -> ir.StringColumn:
+    """Where a row is judged: all rows of a cleaned title in one of that many parts, in the order of its hash.
+
+    Nothing is to be judged of rows that cannot be used, nor of unlabelled titles, which stand apart: nothing is
+    measured on them, so train may know them.
+    """
+    return ibis.cases(
+        (_.split == "unlabelled", "unlabelled"),
+        (_.reason.notnull() & (_.split != "test"), "unusable"),
+        *((_.hash < _hash_below((part + 1) / parts), str(part)) for part in range(parts - 1)),
+        else_=str(parts - 1),
+    )
+
+
 def _judged(rows: ir.Table, files: list[RawFile], params: PrepareParams) -> ir.Table:
-    """Every row with its final `split`, or with the `reason` why it is in none.
+    """Every row with its final `split`, or with the `reason` why it is in none, in the order of their hash.
 
     Of the rows that share a cleaned title those of a test file win, then those of a validation file; among the
-    rest the category that has a reliable row wins, then the most frequent, then the first by name. Unlabelled
-    titles stand apart: nothing is measured on them, so train may know them.
+    rest the category that has a reliable row wins, then the most frequent, then the first by name.
     """
-    eligible = rows.filter(_.split != "unlabelled", _.reason.isnull() | (_.split == "test"))
-    same_label = ibis.window(group_by=["cleaned", "split", "category"])
-    counted = eligible.mutate(
+    eligible = rows.mutate(
         precedence=ibis.cases((_.split == "test", 0), (_.split == "validation", 1), else_=2),
-        backed=(_.label_quality == "reliable").cast("int8").max().over(same_label),
-        votes=_.count().over(same_label),
+        rows=_.count().over(group_by="hash"),
     )
-    order = [_.precedence, _.backed.desc(), _.votes.desc(), _.category, _.label_quality != "reliable"]
-    same_title = ibis.window(
-        group_by="cleaned", order_by=[*order, _.label_quality, _.language, _.title, _.file, _.line]
+    # Most titles are there once, and windows are dear.
+    alone = eligible.filter(_.rows == 1).mutate(
+        place=ibis.literal(0, "int64"), first_precedence=_.precedence, first_category=_.category
     )
-    ranked = counted.mutate(
-        place=ibis.row_number().over(same_title),
-        first_precedence=_.precedence.first().over(same_title),
-        first_category=_.category.first().over(same_title),
-    )
+    ranked = ibis.union(alone, _ranked(eligible.filter(_.rows > 1)).select(alone.columns))
     judged = ranked.mutate(
         split=_derived_split(files, params),
         reason=ibis.cases(
@@ -117,10 +133,23 @@ def _judged(rows: ir.Table, files: list[RawFile], params: PrepareParams) -> ir.T
             (_.place > 0, "duplicate title, under another category"),
         ),
     )
-    columns = ["file", "line", "split", "hash", "reason", *dict.fromkeys(LABELLED + UNLABELLED)]
-    unlabelled = rows.filter(_.split == "unlabelled").mutate(reason=ibis.null("string"))
-    unusable = rows.filter(_.reason.notnull(), ~_.split.isin(["test", "unlabelled"]))
-    return ibis.union(*(part.select(columns) for part in (judged, unlabelled, unusable)))
+    return judged.order_by("hash", "place").select("split", *dict.fromkeys(LABELLED + REJECTED))
+
+
+def _ranked(rows: ir.Table) -> ir.Table:
+    """Adds the `place` of a row among those that share its cleaned title, and what comes first of them."""
+    same_label = ibis.window(group_by=["hash", "split", "category"])
+    counted = rows.mutate(
+        backed=(_.label_quality == "reliable").cast("int8").max().over(same_label),
+        votes=_.count().over(same_label),
+    )
+    order = [_.precedence, _.backed.desc(), _.votes.desc(), _.category, _.label_quality != "reliable"]
+    same_title = ibis.window(group_by="hash", order_by=[*order, _.label_quality, _.language, _.title, _.file, _.line])
+    return counted.mutate(
+        place=ibis.row_number().over(same_title),
+        first_precedence=_.precedence.first().over(same_title),
+        first_category=_.category.first().over(same_title),
+    )
 
 
 def _derived_split(files: list[RawFile], params: PrepareParams) -> ir.StringColumn:
@@ -144,29 +173,60 @@ def _hash_below(fraction: float) -> str:
     return f"{round(fraction * 16**8):08x}"
 
 
-def _write(engine: BaseBackend, judged: ir.Table, files: list[RawFile], prepared: Path) -> dict[str, int]:
-    counts = {}
-    for split in ("train", "validation", "test"):
-        rows = judged.filter(_.reason.isnull(), _.split == split)
-        counts[split] = write_ordered(engine, rows, LABELLED, prepared / f"{split}.parquet", by=["hash", *LABELLED])
-    if any(file.split == "unlabelled" for file in files):
-        rows = judged.filter(_.reason.isnull(), _.split == "unlabelled")
+def _write(
+    engine: BaseBackend, scratch: Path, files: list[RawFile], params: PrepareParams, parts: int, prepared: Path
+) -> dict[str, int]:
+    """Writes all tables from the parts in `scratch`; counts the rows of each."""
+    folder = scratch / "parts"
+    counts = _write_splits(_judged_parts(engine, scratch, files, params, parts), scratch, prepared)
+    if (unlabelled := read_part(engine, folder, "unlabelled")) is not None:
         counts["unlabelled"] = write_ordered(
-            engine, rows, UNLABELLED, prepared / "unlabelled.parquet", by=["file", "line"]
+            engine, unlabelled, UNLABELLED, prepared / "unlabelled.parquet", by=["file", "line"]
         )
-    rejected = judged.filter(_.reason.notnull())
+    rejected = engine.read_parquet(scratch / "rejected.parquet")
+    if (unusable := read_part(engine, folder, "unusable")) is not None:
+        rejected = ibis.union(rejected, unusable.select(REJECTED))
     for row in rejected.reason.value_counts(name="rows").order_by("reason").execute().itertuples():
         log.info("rejected %s: %s", f"{row.rows:,}", row.reason)
     counts["rejected"] = write_ordered(engine, rejected, REJECTED, prepared / "rejected.parquet", by=["file", "line"])
     return counts
 
 
-def _check_splits(raw: Path, judged: ir.Table, counts: dict[str, int]) -> None:
+def _judged_parts(
+    engine: BaseBackend, scratch: Path, files: list[RawFile], params: PrepareParams, parts: int
+) -> Iterator[pa.Table]:
+    with Progress(parts, "parts", "judging titles") as bar:
+        for part in range(parts):
+            if (rows := read_part(engine, scratch / "parts", str(part))) is not None:
+                yield from in_order(engine, _judged(rows, files, params), scratch)
+            bar.update(1)
+
+
+def _write_splits(parts: Iterator[pa.Table], scratch: Path, prepared: Path) -> dict[str, int]:
+    """Writes the splits, and to `scratch` what was rejected; `parts` come in the order of the hash."""
+    labelled = pa.schema([(column, pa.string()) for column in LABELLED])
+    rejected = pa.schema([(column, pa.int64() if column == "line" else pa.string()) for column in REJECTED])
+    with ExitStack() as stack:
+        splits = {
+            split: stack.enter_context(RowGroups(prepared / f"{split}.parquet", labelled))
+            for split in ("train", "validation", "test")
+        }
+        faulty = stack.enter_context(RowGroups(scratch / "rejected.parquet", rejected))
+        for rows in ahead(parts):
+            usable = pc.is_null(rows["reason"])
+            for split, groups in splits.items():
+                groups.write(rows.filter(pc.and_(usable, pc.equal(rows["split"], split))))
+            faulty.write(rows.filter(pc.invert(usable)))
+    return {split: groups.num_rows for split, groups in splits.items()}
+
+
+def _check_splits(raw: Path, train: ir.Table, counts: dict[str, int]) -> None:
     for split in ("train", "validation", "test"):
         if not counts[split]:
             raise InputError(
                 f"{raw}: {split} gets none of the {counts['read']:,} rows; give more rows or a {split} file"
             )
-    categories = judged.filter(_.reason.isnull(), _.split == "train").category
-    if categories.nunique().execute() < 2:
-        raise InputError(f"{raw}: all of train is {categories.first().execute()}; a classifier needs two categories")
+    if train.category.nunique().execute() < 2:
+        raise InputError(
+            f"{raw}: all of train is {train.category.first().execute()}; a classifier needs two categories"
+        )

@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+
 from titles.errors import InputError
-from titles.formats import COMPRESSIONS, DAMAGES, FORMATS, Row, decompressed
+from titles.formats import COMPRESSIONS, FORMATS, decompressed
 from titles.progress import Progress
+from titles.rows import DAMAGES
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +29,7 @@ class RawFile:
     format: str
     compression: str
 
-    def rows(self) -> Iterator[Row]:
+    def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows in the order of the file. Raises InputError with the line where the file is damaged."""
         line = 0
         with (
@@ -34,11 +37,11 @@ class RawFile:
             Progress(self.path.stat().st_size, "bytes", f"reading {self.path.name}") as bar,
         ):
             try:
-                for row in FORMATS[self.format].rows(decompressed(stream, self.compression), self.path):
-                    line = row.line
-                    if line % 10_000 == 0:
+                for batch in FORMATS[self.format].batches(decompressed(stream, self.compression), self.path):
+                    if len(batch):
+                        line = batch["line"][-1].as_py()
                         bar.update(stream.tell() - bar.done)
-                    yield row
+                        yield batch
             except DAMAGES as error:
                 raise InputError(
                     f"{self.path}: damaged or cut short after line {line} ({error}); fetch it again"

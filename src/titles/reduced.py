@@ -10,7 +10,7 @@ from ibis import _
 
 from titles.engine import connected, write_ordered
 from titles.limits import Interval
-from titles.outputs import fresh
+from titles.outputs import whole
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def reduce(prepared: Path, reduced: Path, params: ReduceParams) -> dict[str, int
     """
     # Whole numbers, because engines differ in how they round 0.1 times a count.
     parts = round(params.fraction * MILLION)
-    with connected(fresh(reduced)) as (engine, _scratch):
+    with whole(reduced) as unfinished, connected(unfinished) as (engine, _scratch):
         train = engine.read_parquet(prepared / "train.parquet")
         hashed = train.mutate(hash=_.cleaned.hexdigest("md5"))
         ranked = hashed.mutate(
@@ -39,7 +39,7 @@ def reduce(prepared: Path, reduced: Path, params: ReduceParams) -> dict[str, int
         )
         share = (_.size * parts + MILLION - 1) // MILLION
         kept = ranked.filter(_.place < ibis.greatest(share, params.min_rows))
-        rows = write_ordered(engine, kept, train.columns, reduced / "train.parquet", by=["hash", *train.columns])
+        rows = write_ordered(engine, kept, train.columns, unfinished / "train.parquet", by=["hash", *train.columns])
         counts = {"read": int(train.count().execute()), "train": rows}
     log.info("%s of %s rows kept", f"{counts['train']:,}", f"{counts['read']:,}")
     return counts
