@@ -11,8 +11,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import psutil
@@ -27,18 +29,16 @@ COSTS = ["seconds", "cpu_seconds", "peak_mb", "disk_mb"]
 
 def watched(command: list[str], work: Path, environment: dict[str, str]) -> dict[str, float]:
     """What a command and all its processes took, and how much lay in `work` at most while it ran."""
-    process, started = subprocess.Popen(command, env=os.environ | environment), time.monotonic()
+    process, started = psutil.Popen(command, env=os.environ | environment), time.monotonic()
     cpu_seconds: dict[int, float] = {}
     peak_mb = disk_mb = 0.0
     while process.poll() is None:
         used = 0
-        for member in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
-            try:
+        with suppress(psutil.Error):
+            for member in (process, *process.children(recursive=True)):
                 times = member.cpu_times()
                 cpu_seconds[member.pid] = times.user + times.system
                 used += member.memory_info().rss
-            except psutil.Error:
-                continue
         peak_mb, disk_mb = max(peak_mb, used / 1e6), max(disk_mb, _megabytes(work))
         time.sleep(0.2)
     if process.returncode:
@@ -49,30 +49,26 @@ def watched(command: list[str], work: Path, environment: dict[str, str]) -> dict
 
 def _megabytes(folder: Path) -> float:
     total = 0
-    for path in folder.rglob("*"):
-        try:
+    # Files come and go meanwhile.
+    with suppress(FileNotFoundError):
+        for path in folder.rglob("*"):
             total += path.stat().st_size
-        except FileNotFoundError:
-            continue
     return total / 1e6
 
 
-def measure(folder: Path, engine: str) -> list[dict[str, str | float]]:
+def measure(folder: Path, engine: str) -> list[dict[str, Any]]:
     """A row a stage."""
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         environment = {"TITLES_ENGINE": engine, "TITLES_TRACKING": "off", "SPARK_LOCAL_DIRS": str(work / "spark")}
-        measured: list[dict[str, str | float]] = []
-        rows = 0
-        for stage, paths in (
-            ("prepare", (folder, work / "prepared")),
-            ("reduce", (work / "prepared", work / "reduced")),
-        ):
+        costs = {}
+        for stage, read, written in (("prepare", folder, "prepared"), ("reduce", work / "prepared", "reduced")):
             say(f"{stage} {folder} on {engine}")
-            cost = watched([sys.executable, "-m", f"stages.{stage}", *map(str, paths)], work, environment)
-            rows = rows or sum(pq.read_metadata(path).num_rows for path in (work / "prepared").glob("*.parquet"))
-            measured.append({"engine": engine, "stage": stage, "rows": rows} | cost)
-        return measured
+            command = [sys.executable, "-m", f"stages.{stage}", str(read), str(work / written)]
+            costs[stage] = watched(command, work, environment)
+        # Of prepared titles and rejected rows together there are as many as rows were read.
+        rows = sum(pq.read_metadata(path).num_rows for path in (work / "prepared").glob("*.parquet"))
+        return [{"engine": engine, "stage": stage, "rows": rows} | cost for stage, cost in costs.items()]
 
 
 def slopes(costs: pd.DataFrame) -> pd.DataFrame:
