@@ -10,9 +10,7 @@ from titles.errors import InputError
 from titles.ragged import Ragged
 from titles.vocabulary import spell
 
-PARAMS = EmbedParams(
-    dimension=2, min_count=1, subword_lengths=(3, 4), subword_buckets=1000, pairs=100, word_vectors=None
-)
+PARAMS = EmbedParams(dimension=2, words=100, subword_lengths=(3, 4), subword_buckets=1000, pairs=100, word_vectors=None)
 TITLES = {
     "train": [("mesa roja", "HOME"), ("mesa azul", "HOME"), ("zapato rojo", "SHOES"), ("azul mesa mesa 4", "HOME")],
     "validation": [("zapato lila", "SHOES"), ("mesa", "AAA")],
@@ -44,21 +42,21 @@ def test_the_most_frequent_word_comes_first_and_of_equals_the_first_by_name(tmp_
     assert Lexicon.load(folder).vocabulary == VOCABULARY
 
 
-@pytest.mark.parametrize(("min_count", "expected"), [(1, VOCABULARY), (2, ["mesa", "azul"]), (4, ["mesa"]), (9, [])])
-def test_a_word_needs_min_count_places_in_train_for_a_vector_of_its_own(tmp_path, min_count, expected):
-    folder, counts = embedded_from(tmp_path, min_count=min_count)
-    assert Lexicon.load(folder).vocabulary == expected
-    assert (counts["vocabulary"], counts["other_words"]) == (len(expected), 8 - len(expected))
+@pytest.mark.parametrize("words", [1, 2, 3, 6, 7])
+def test_the_most_frequent_words_of_train_have_a_vector_of_their_own(tmp_path, words):
+    folder, counts = embedded_from(tmp_path, words=words)
+    assert Lexicon.load(folder).vocabulary == VOCABULARY[:words]
+    assert (counts["vocabulary"], counts["other_words"]) == (min(words, 6), 8 - min(words, 6))
 
 
 @pytest.mark.parametrize(
-    ("min_count", "others"), [(1, ["lila", "tren"]), (3, ["4", "azul", "lila", "roja", "rojo", "tren", "zapato"])]
+    ("words", "others"), [(6, ["lila", "tren"]), (1, ["4", "azul", "lila", "roja", "rojo", "tren", "zapato"])]
 )
-def test_titles_decode_to_their_words_those_without_a_vector_after_the_others(tmp_path, min_count, others):
-    folder, _ = embedded_from(tmp_path, min_count=min_count)
-    words = Lexicon.load(folder).vocabulary + others
+def test_titles_decode_to_their_words_those_without_a_vector_after_the_others(tmp_path, words, others):
+    folder, _ = embedded_from(tmp_path, words=words)
+    known = Lexicon.load(folder).vocabulary + others
     for split, rows in TITLES.items():
-        assert decoded(folder, split, words) == [title for title, _ in rows]
+        assert decoded(folder, split, known) == [title for title, _ in rows]
 
 
 def test_every_word_is_spelled_in_the_order_of_the_numbers(tmp_path):
@@ -135,7 +133,7 @@ def test_without_a_file_of_vectors_there_are_none_to_start_from(tmp_path):
 def test_vectors_of_a_file_stand_in_the_order_of_the_vocabulary(tmp_path):
     (tmp_path / "word_vectors").mkdir()
     (tmp_path / "word_vectors" / "es.vec").write_text("3 2\nzapato 5 6\nlila 7 8\nMesa 1 2\n")
-    embedded_from(tmp_path, word_vectors="es.vec", min_count=2)
+    embedded_from(tmp_path, word_vectors="es.vec", words=2)
     np.testing.assert_array_equal(np.load(tmp_path / "vectors.npy"), [[1, 2], [np.nan, np.nan]])
 
 

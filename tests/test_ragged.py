@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from titles.ragged import Ragged
+from titles.ragged import Ragged, RaggedFiles
 
 ROWS = st.lists(st.lists(st.integers(-(2**31), 2**31 - 1), max_size=4), min_size=1, max_size=6)
 
@@ -42,7 +42,16 @@ def test_loaded_rows_stay_on_the_disk(tmp_path):
     assert lists(loaded.take(np.array([1, 0]))) == [[2, 3], [1]]
 
 
-def test_created_files_keep_what_the_caller_fills_in(tmp_path):
-    created = Ragged.create(tmp_path, "titles", rows=2, numbers=3)
-    created.values[:], created.offsets[:] = [7, 8, 9], [0, 1, 3]
-    assert lists(Ragged.load(tmp_path, "titles")) == [[7], [8, 9]]
+def test_rows_that_are_appended_follow_those_before(tmp_path):
+    with RaggedFiles(tmp_path, "titles") as files:
+        for rows in ([[7], [8, 9]], [[]], [[], [1]]):
+            files.append(ragged(rows))
+    assert lists(Ragged.load(tmp_path, "titles")) == [[7], [8, 9], [], [], [1]]
+
+
+@settings(deadline=None)
+@given(ROWS, st.data())
+def test_a_slice_is_what_that_of_a_list_would_be(rows, data):
+    first = data.draw(st.integers(0, len(rows)))
+    last = data.draw(st.integers(first, len(rows)))
+    assert lists(ragged(rows).slice(first, last)) == rows[first:last]

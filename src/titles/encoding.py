@@ -1,6 +1,7 @@
 """Where text ends: numbers words and categories, writes data/embedded and the vectors training starts from."""
 
 import logging
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -12,28 +13,31 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from ibis import _
-from numpy.lib.format import open_memmap
+from ibis.backends.duckdb import Backend
 from numpy.typing import NDArray
 
+from titles.ahead import ahead
+from titles.array_file import ArrayFile
 from titles.embedded import Lexicon
 from titles.engine import connected
 from titles.limits import Interval
-from titles.outputs import fresh
+from titles.outputs import whole
 from titles.pairs import find_pairs
 from titles.progress import Progress
-from titles.ragged import Ragged
-from titles.vocabulary import MOST_WORDS, number_words, spell, split_words
+from titles.ragged import Ragged, RaggedFiles
+from titles.vocabulary import number_words, spell, split_words
 from titles.word_vectors import check_word_vectors, read_word_vectors
 
 log = logging.getLogger(__name__)
 
 BATCH_ROWS = 500_000
+BATCH_WORDS = 100_000
 
 
 @dataclass(frozen=True)
 class EmbedParams:
     dimension: Annotated[int, Interval("[1, 4096]")]
-    min_count: Annotated[int, Interval("[1, inf)")]
+    words: Annotated[int, Interval("[1, 2147483647]")]
     subword_lengths: tuple[Annotated[int, Interval("[2, 8]")], ...]
     subword_buckets: Annotated[int, Interval("[1, 2147483647]")]
     pairs: Annotated[int, Interval("[0, 2147483647]")]
@@ -53,19 +57,21 @@ def embed(
     files = {split: path for split, path in files.items() if path.exists()}
     if params.word_vectors is not None:
         check_word_vectors(word_vectors / params.word_vectors, params.dimension)
-    with connected(fresh(embedded)) as (engine, _scratch):
-        tables = {split: engine.read_parquet(path) for split, path in files.items()}
-        lexicon, other_words = _lexicon(tables, params)
-        num_words = {split: _count_words(table) for split, table in tables.items()}
-    lexicon.save(embedded)
-    vectors.unlink(missing_ok=True)
-    np.save(vectors, _starting_vectors(word_vectors, lexicon.vocabulary, params))
-    words = lexicon.vocabulary + other_words
-    spell(words, params.subword_lengths, params.subword_buckets).save(embedded, "spelling")
-    for split, path in files.items():
-        _encode(path, embedded, split, words, lexicon.categories, num_words[split])
-    pairs = find_pairs(Ragged.load(embedded, "train"), len(lexicon.vocabulary), params.pairs)
-    np.save(embedded / "pairs.npy", pairs)
+    with whole(embedded) as unfinished:
+        with connected(unfinished) as (engine, scratch):
+            tables = {split: engine.read_parquet(path) for split, path in files.items()}
+            lexicon, other_words = _lexicon(engine, tables, params, scratch)
+        lexicon.save(unfinished)
+        words = pa.concat_arrays([pa.array(lexicon.vocabulary, pa.string()), other_words])
+        _spell(words, unfinished, params)
+        for split, path in files.items():
+            _encode(path, unfinished, split, words, pa.array(lexicon.categories, pa.string()))
+        pairs = find_pairs(Ragged.load(unfinished, "train"), len(lexicon.vocabulary), params.pairs, unfinished)
+        np.save(unfinished / "pairs.npy", pairs)
+        np.save(unfinished / vectors.name, _starting_vectors(word_vectors, lexicon.vocabulary, params))
+        # Vectors that stay from before would not be those of the new words.
+        vectors.unlink(missing_ok=True)
+    (embedded / vectors.name).rename(vectors)
     counts = {split: pq.read_metadata(path).num_rows for split, path in files.items()}
     counts |= {
         "vocabulary": len(lexicon.vocabulary),
@@ -82,18 +88,17 @@ def _words(table: ir.Table) -> ir.Table:
     return table.select(word=_.cleaned.split(" ").unnest()).filter(_.word != "")
 
 
-def _count_words(table: ir.Table) -> int:
-    """How many words `split_words` finds in all titles."""
-    words = ibis.least(_.cleaned.split(" ").length(), MOST_WORDS)
-    return int(table.filter(_.cleaned != "").select(words=words).words.sum().fill_null(0).execute())
-
-
-def _lexicon(tables: dict[str, ir.Table], params: EmbedParams) -> tuple[Lexicon, list[str]]:
+def _lexicon(
+    engine: Backend, tables: dict[str, ir.Table], params: EmbedParams, scratch: Path
+) -> tuple[Lexicon, pa.Array]:
     """The lexicon, and the words that have no vector of their own, in the order of the alphabet."""
-    counted = _words(tables["train"]).group_by("word").agg(rows=_.count()).filter(_.rows >= params.min_count)
-    vocabulary = counted.order_by([_.rows.desc(), "word"]).word.to_pyarrow().to_pylist()
-    distinct = ibis.union(*(_words(table) for table in tables.values()), distinct=True)
-    other_words = distinct.anti_join(counted, "word").order_by("word").word.to_pyarrow().to_pylist()
+    log.info("counting words")
+    seen = ibis.union(*(_words(table).mutate(rows=int(split == "train")) for split, table in tables.items()))
+    engine.to_parquet(seen.group_by("word").agg(rows=_.rows.sum()), scratch / "words.parquet")
+    counted = engine.read_parquet(scratch / "words.parquet")
+    frequent = counted.filter(_.rows > 0).order_by([_.rows.desc(), "word"]).limit(params.words)
+    vocabulary = frequent.word.to_pyarrow().to_pylist()
+    others = counted.anti_join(frequent, "word").order_by("word").word.to_pyarrow().combine_chunks()
     trained = tables["train"].select("category").distinct()
     labelled = ibis.union(
         *(table.select("category") for split, table in tables.items() if split != "unlabelled"), distinct=True
@@ -103,7 +108,7 @@ def _lexicon(tables: dict[str, ir.Table], params: EmbedParams) -> tuple[Lexicon,
         for names in (trained, labelled.anti_join(trained, "category"))
     )
     lexicon = Lexicon(known + unknown, len(known), list(params.subword_lengths), params.subword_buckets, vocabulary)
-    return lexicon, other_words
+    return lexicon, others
 
 
 def _starting_vectors(folder: Path, vocabulary: list[str], params: EmbedParams) -> NDArray[np.float32]:
@@ -115,27 +120,25 @@ def _starting_vectors(folder: Path, vocabulary: list[str], params: EmbedParams) 
     return vectors
 
 
-def _encode(path: Path, embedded: Path, split: str, words: list[str], categories: list[str], num_words: int) -> None:
+def _spell(words: pa.Array, embedded: Path, params: EmbedParams) -> None:
+    with RaggedFiles(embedded, "spelling") as spelling, Progress(len(words), "words", "spelling words") as bar:
+        for first in range(0, len(words), BATCH_WORDS):
+            batch = words.slice(first, BATCH_WORDS).to_pylist()
+            spelling.append(spell(batch, params.subword_lengths, params.subword_buckets))
+            bar.update(len(batch))
+
+
+def _encode(path: Path, embedded: Path, split: str, words: pa.Array, categories: pa.Array) -> None:
     """Writes the titles of a Parquet file as numbers, a batch at a time straight to the disk."""
     parquet = pq.ParquetFile(path)
-    rows = parquet.metadata.num_rows
-    titles = Ragged.create(embedded, split, rows, num_words)
-    labels = (
-        None
-        if split == "unlabelled"
-        else open_memmap(embedded / f"{split}.labels.npy", "w+", np.dtype(np.int32), (rows,))
-    )
-    known_words, known_categories = pa.array(words, pa.string()), pa.array(categories, pa.string())
-    first = 0
-    with Progress(rows, "titles", f"encoding {split}") as bar:
-        for batch in parquet.iter_batches(
-            BATCH_ROWS, columns=["cleaned"] if labels is None else ["cleaned", "category"]
-        ):
-            part = number_words(split_words(batch["cleaned"]), known_words)
-            start, last = titles.offsets[first], first + len(batch)
-            titles.values[start : start + len(part.values)] = part.values
-            titles.offsets[first + 1 : last + 1] = start + part.offsets[1:]
-            if labels is not None:
-                labels[first:last] = pc.index_in(batch["category"], known_categories).to_numpy()
-            first = last
+    columns = ["cleaned"] if split == "unlabelled" else ["cleaned", "category"]
+    with ExitStack() as stack:
+        titles = stack.enter_context(RaggedFiles(embedded, split))
+        bar = stack.enter_context(Progress(parquet.metadata.num_rows, "titles", f"encoding {split}"))
+        if split != "unlabelled":
+            labels = stack.enter_context(ArrayFile(embedded / f"{split}.labels.npy", np.int32))
+        for batch in ahead(parquet.iter_batches(BATCH_ROWS, columns=columns)):
+            titles.append(number_words(split_words(batch["cleaned"]), words))
+            if split != "unlabelled":
+                labels.append(pc.index_in(batch["category"], categories).to_numpy())
             bar.update(len(batch))

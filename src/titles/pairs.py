@@ -1,16 +1,19 @@
 """Pairs of words that follow one another, as keys: one number made of the numbers of both words."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from titles.progress import Progress
 from titles.ragged import Ragged
 
 NO_PAIR = -1
 # Keys that are sorted at a time, 8 bytes each.
-PART = 16_000_000
-BLOCK_ROWS = 1_000_000
+FILE_KEYS = 16_000_000
+BLOCK_ROWS = 500_000
 
 
 def pair_keys(titles: Ragged) -> NDArray[np.int64]:
@@ -23,14 +26,24 @@ def pair_keys(titles: Ragged) -> NDArray[np.int64]:
     return keys
 
 
-def find_pairs(titles: Ragged, vocabulary: int, most: int) -> NDArray[np.int64]:
-    """The keys of the `most` frequent pairs of words below `vocabulary`, ascending; of equally frequent the lowest."""
-    parts = 1 + len(titles.values) // PART
+def find_pairs(titles: Ragged, vocabulary: int, most: int, scratch: Path) -> NDArray[np.int64]:
+    """The keys of the `most` frequent pairs of words below `vocabulary`, ascending; of equally frequent the lowest.
+
+    All keys go to files in the folder `scratch`, so many that a file is counted in memory, and each key to one file.
+    """
+    num_files = 1 + len(titles.values) // FILE_KEYS
+    paths = [scratch / f"pairs.{number}" for number in range(num_files)]
+    with ExitStack() as stack:
+        files = [stack.enter_context(path.open("wb")) for path in paths]
+        for keys in _blocks(titles, vocabulary):
+            places = (keys % num_files).astype(np.int16)
+            ends = np.cumsum(np.bincount(places, minlength=num_files))
+            for file, part in zip(files, np.split(keys[np.argsort(places, kind="stable")], ends[:-1]), strict=True):
+                file.write(part.data)
     found = []
-    for part in range(parts):
-        # Every key is in one part, whatever block of titles it stands in.
-        blocks = [keys[keys % parts == part] for keys in _blocks(titles, vocabulary)]
-        keys, counts = np.unique(np.concatenate([np.empty(0, np.int64), *blocks]), return_counts=True)
+    for path in paths:
+        keys, counts = np.unique(np.fromfile(path, np.int64), return_counts=True)
+        path.unlink()
         frequent = np.argsort(-counts, kind="stable")[:most]
         found.append((keys[frequent], counts[frequent]))
     keys, counts = map(np.concatenate, zip(*found, strict=True))
@@ -39,7 +52,10 @@ def find_pairs(titles: Ragged, vocabulary: int, most: int) -> NDArray[np.int64]:
 
 def _blocks(titles: Ragged, vocabulary: int) -> Iterator[NDArray[np.int64]]:
     """The keys of some titles at a time, of known words alone."""
-    for first in range(0, len(titles), BLOCK_ROWS):
-        keys = pair_keys(titles.take(np.arange(first, min(first + BLOCK_ROWS, len(titles)))))
-        known = (keys != NO_PAIR) & (keys >> 32 < vocabulary) & (keys & 0xFFFFFFFF < vocabulary)
-        yield keys[known]
+    with Progress(len(titles), "titles", "counting pairs of words") as bar:
+        for first in range(0, len(titles), BLOCK_ROWS):
+            block = titles.slice(first, min(first + BLOCK_ROWS, len(titles)))
+            keys = pair_keys(block)
+            known = (keys != NO_PAIR) & (keys >> 32 < vocabulary) & (keys & 0xFFFFFFFF < vocabulary)
+            yield keys[known]
+            bar.update(len(block))

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import numpy as np
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
+
+from titles.array_file import ArrayFile
 
 
 @dataclass(frozen=True)
@@ -31,19 +34,38 @@ class Ragged:
         offsets = np.concatenate([self.offsets, self.offsets[-1] + other.offsets[1:]])
         return Ragged(np.concatenate([self.values, other.values]), offsets)
 
-    def save(self, folder: Path, name: str) -> None:
-        saved = Ragged.create(folder, name, len(self), len(self.values))
-        saved.values[:], saved.offsets[:] = self.values, self.offsets
+    def slice(self, first: int, last: int) -> "Ragged":
+        """The rows from `first` up to `last`, without copying their values."""
+        start = self.offsets[first]
+        return Ragged(self.values[start : self.offsets[last]], self.offsets[first : last + 1] - start)
 
-    @classmethod
-    def create(cls, folder: Path, name: str, rows: int, numbers: int) -> "Ragged":
-        """Memory-mapped files for that many rows and numbers in all, to be filled by the caller."""
-        return cls(
-            open_memmap(folder / f"{name}.values.npy", "w+", np.dtype(np.int32), (numbers,)),
-            open_memmap(folder / f"{name}.offsets.npy", "w+", np.dtype(np.int64), (rows + 1,)),
-        )
+    def save(self, folder: Path, name: str) -> None:
+        with RaggedFiles(folder, name) as files:
+            files.append(self)
 
     @classmethod
     def load(cls, folder: Path, name: str) -> "Ragged":
         """The rows as memory maps: pages are read when touched."""
         return cls(*(np.load(folder / f"{name}.{part}.npy", mmap_mode="r") for part in ("values", "offsets")))
+
+
+class RaggedFiles:
+    """The files that `Ragged.load` reads, written some rows at a time."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.values = ArrayFile(folder / f"{name}.values.npy", np.int32)
+        self.offsets = ArrayFile(folder / f"{name}.offsets.npy", np.int64)
+        self.offsets.append(np.zeros(1, np.int64))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self.values, self.offsets:
+            pass
+
+    def append(self, rows: Ragged) -> None:
+        self.offsets.append(self.values.length + rows.offsets[1:])
+        self.values.append(rows.values)

@@ -1,11 +1,14 @@
 """data/reduced: the training titles of this experiment, a stratified part of data/prepared/train.parquet."""
 
 import logging
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import ibis
+import ibis.expr.types as ir
+import pyarrow.parquet as pq
 from ibis import _
 
 from titles.engine import connected, write_ordered
@@ -28,18 +31,33 @@ def reduce(prepared: Path, reduced: Path, params: ReduceParams) -> dict[str, int
 
     Rows are taken in the order of their hash, so that a smaller part lies within a larger one.
     """
-    # Whole numbers, because engines differ in how they round 0.1 times a count.
-    parts = round(params.fraction * MILLION)
-    with whole(reduced) as unfinished, connected(unfinished) as (engine, _scratch):
-        train = engine.read_parquet(prepared / "train.parquet")
-        hashed = train.mutate(hash=_.cleaned.hexdigest("md5"))
-        ranked = hashed.mutate(
-            place=ibis.row_number().over(group_by="category", order_by=["hash", "cleaned"]),
-            size=_.count().over(group_by="category"),
-        )
-        share = (_.size * parts + MILLION - 1) // MILLION
-        kept = ranked.filter(_.place < ibis.greatest(share, params.min_rows))
-        rows = write_ordered(engine, kept, train.columns, unfinished / "train.parquet", by=["hash", *train.columns])
-        counts = {"read": int(train.count().execute()), "train": rows}
+    train = prepared / "train.parquet"
+    with whole(reduced) as unfinished:
+        if params.fraction == 1:
+            # In the order of the hash already.
+            shutil.copyfile(train, unfinished / "train.parquet")
+        else:
+            with connected(unfinished) as (engine, _scratch):
+                rows = engine.read_parquet(train)
+                part = _part(rows, params)
+                write_ordered(engine, part, rows.columns, unfinished / "train.parquet", by=["hash", *rows.columns])
+    files = {"read": train, "train": reduced / "train.parquet"}
+    counts = {name: pq.read_metadata(file).num_rows for name, file in files.items()}
     log.info("%s of %s rows kept", f"{counts['train']:,}", f"{counts['read']:,}")
     return counts
+
+
+def _part(train: ir.Table, params: ReduceParams) -> ir.Table:
+    """The rows to keep: those up to the hash with which their category has enough."""
+    # Whole numbers, because engines differ in how they round 0.1 times a count.
+    parts = round(params.fraction * MILLION)
+    hashed = train.mutate(hash=_.cleaned.hexdigest("md5"))
+    places = hashed.select(
+        "category",
+        last="hash",
+        place=ibis.row_number().over(group_by="category", order_by="hash"),
+        size=_.count().over(group_by="category"),
+    )
+    share = (_.size * parts + MILLION - 1) // MILLION
+    lasts = places.filter(_.place == ibis.least(_.size, ibis.greatest(share, params.min_rows)) - 1)
+    return hashed.join(lasts.select("category", "last"), "category").filter(_.hash <= _.last)
