@@ -25,7 +25,7 @@ from titles.params import load_params
 def prepare(raw: Path, work: Path, fraction: float) -> None:
     """The pipeline's prepare and reduce stages, to work/prepared and work/reduced."""
     from titles import prepared, reduced
-    from titles.prepared import PrepareParams
+    from titles.judged import PrepareParams
     from titles.reduced import ReduceParams
 
     params: Settings = load_params(PARAMS, {"prepare": PrepareParams, "reduce": ReduceParams})

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from titles import prepared as titles_prepared
-from titles.prepared import PrepareParams
+from titles.judged import PrepareParams
 from titles.stage import start
 from titles.tracking.run import Run
 

@@ -1,3 +1,6 @@
+import signal
+import subprocess
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -140,3 +143,41 @@ def test_vectors_of_a_file_stand_in_the_order_of_the_vocabulary(tmp_path):
 def test_a_missing_file_of_vectors_is_named(tmp_path):
     with pytest.raises(InputError, match=r"embed\.word_vectors: .*es\.vec is not there"):
         embedded_from(tmp_path, word_vectors="es.vec")
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from titles import encoding
+
+encoding._starting_vectors = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+root = Path(sys.argv[1])
+paths = [root / name for name in ("prepared", "reduced", "word_vectors", "embedded", "vectors.npy")]
+encoding.embed(*paths, encoding.EmbedParams(2, 100, (3, 4), 1000, 100, None))
+"""
+
+
+def test_a_killed_run_leaves_what_was_there_before(tmp_path):
+    folder, _ = embedded_from(tmp_path)
+    outputs = [*folder.iterdir(), tmp_path / "vectors.npy"]
+    before = {path: path.read_bytes() for path in outputs}
+    pd.DataFrame([("barco", "HOME")], columns=["cleaned", "category"]).to_parquet(tmp_path / "reduced/train.parquet")
+    killed = subprocess.run([sys.executable, "-c", KILLED, tmp_path], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert {path: path.read_bytes() for path in outputs} == before
+
+
+def test_without_the_stages_before_there_is_nothing_to_embed(tmp_path):
+    embedded_from(tmp_path)
+    (tmp_path / "prepared" / "test.parquet").unlink()
+    with pytest.raises(InputError, match=r"test\.parquet is not there; run the stage prepare"):
+        embed(*(tmp_path / name for name in ("prepared", "reduced", "words", "embedded", "vectors.npy")), PARAMS)
+
+
+def test_a_full_disk_is_named(tmp_path, small_disk):
+    titles = {split: [(f"mesa {number**3}", "HOME") for number in range(50_000)] for split in TITLES}
+    embedded_from(tmp_path, titles)
+    paths = [tmp_path / name for name in ("prepared", "reduced", "words")]
+    with pytest.raises(InputError, match=f"{small_disk}/embedded: the disk is full; free some space there"):
+        embed(*paths, small_disk / "embedded", small_disk / "vectors.npy", PARAMS)
+    assert [path.name for path in small_disk.rglob("*")] == ["embedded"]

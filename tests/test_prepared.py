@@ -1,6 +1,9 @@
 import csv
 import io
 import os
+import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +15,9 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from titles.errors import InputError
-from titles.prepared import PrepareParams, prepare
+from titles.judged import PrepareParams
+from titles.prepared import prepare
+from titles.reduced import ReduceParams, reduce
 
 SPLITS = ("train", "validation", "test")
 PARAMS = PrepareParams(validation_fraction=0.2, test_fraction=0.2)
@@ -330,6 +335,46 @@ def test_a_catalogue_that_leaves_a_split_without_its_rows_stops_the_run(
     with pytest.raises(InputError) as error:
         prepared(tmp_path, files)
     assert message in str(error.value)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from titles import prepared
+from titles.judged import PrepareParams
+
+prepared._check_splits = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+prepared.prepare(Path(sys.argv[1]), Path(sys.argv[2]), PrepareParams(0.2, 0.2))
+"""
+
+
+def test_a_killed_run_leaves_what_was_there_before_and_the_next_one_nothing_of_it(tmp_path: Path):
+    folder = prepared(tmp_path, {"train.csv": table(STOCK)})
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (tmp_path / "raw" / "train.csv").write_text(table([*STOCK, ("sofa", "SOFAS", "", "")]))
+    killed = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "raw", folder], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert {path.name: path.read_bytes() for path in folder.glob("*.parquet")} == before
+    prepare(tmp_path / "raw", folder, PARAMS)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(before)
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_a_run_that_was_killed_at_first_leaves_nothing_that_the_next_stage_takes(tmp_path: Path):
+    (tmp_path / "train.csv").write_text(table(STOCK))
+    subprocess.run([sys.executable, "-c", KILLED, tmp_path, tmp_path / "prepared"], check=False)
+    with pytest.raises(InputError, match=r"train\.parquet is not there; run the stage prepare to its end first"):
+        reduce(tmp_path / "prepared", tmp_path / "reduced", ReduceParams(1.0, 1))
+
+
+def test_a_full_disk_is_named_and_what_was_there_stays(tmp_path: Path, small_disk: Path):
+    rows = [(f"mesa {number**7}", ("CHAIRS", "TABLES")[number % 2], "", "") for number in range(40_000)]
+    (tmp_path / "train.csv").write_text(table(rows))
+    (small_disk / "prepared").mkdir()
+    (small_disk / "prepared" / "train.parquet").write_text("as it was")
+    with pytest.raises(InputError, match=f"{small_disk}/prepared: the disk is full; free some space there"):
+        prepare(tmp_path, small_disk / "prepared", PARAMS)
+    assert [path.name for path in small_disk.rglob("*")] == ["prepared", "train.parquet"]
 
 
 REAL_DATA = os.environ.get("TITLES_REAL_DATA")

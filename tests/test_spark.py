@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from titles.encoding import EmbedParams, embed
-from titles.prepared import PrepareParams, prepare
+from titles.judged import PrepareParams
+from titles.prepared import prepare
 from titles.reduced import ReduceParams, reduce
 
 pytestmark = pytest.mark.services

@@ -12,16 +12,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from ibis import _
-from ibis.backends.duckdb import Backend
+from ibis import BaseBackend, _
 from numpy.typing import NDArray
 
 from titles.ahead import ahead
 from titles.array_file import ArrayFile
 from titles.embedded import Lexicon
-from titles.engine import connected
+from titles.engine import connected, write_parquet
 from titles.limits import Interval
-from titles.outputs import whole
+from titles.outputs import finished, whole
 from titles.pairs import find_pairs
 from titles.progress import Progress
 from titles.ragged import Ragged, RaggedFiles
@@ -52,9 +51,10 @@ def embed(
     `vectors` is float32 [vocabulary, dimension], NaN for a word that the file `params.word_vectors` lacks, and
     [0, dimension] without such a file.
     """
-    files = {"train": reduced / "train.parquet"}
-    files |= {split: prepared / f"{split}.parquet" for split in ("validation", "test", "unlabelled")}
-    files = {split: path for split, path in files.items() if path.exists()}
+    files = {"train": finished(reduced / "train.parquet", "reduce")}
+    files |= {split: finished(prepared / f"{split}.parquet", "prepare") for split in ("validation", "test")}
+    if (unlabelled := prepared / "unlabelled.parquet").exists():
+        files["unlabelled"] = unlabelled
     if params.word_vectors is not None:
         check_word_vectors(word_vectors / params.word_vectors, params.dimension)
     with whole(embedded) as unfinished:
@@ -89,12 +89,12 @@ def _words(table: ir.Table) -> ir.Table:
 
 
 def _lexicon(
-    engine: Backend, tables: dict[str, ir.Table], params: EmbedParams, scratch: Path
+    engine: BaseBackend, tables: dict[str, ir.Table], params: EmbedParams, scratch: Path
 ) -> tuple[Lexicon, pa.Array]:
     """The lexicon, and the words that have no vector of their own, in the order of the alphabet."""
-    log.info("counting words")
     seen = ibis.union(*(_words(table).mutate(rows=int(split == "train")) for split, table in tables.items()))
-    engine.to_parquet(seen.group_by("word").agg(rows=_.rows.sum()), scratch / "words.parquet")
+    counts = seen.group_by("word").agg(rows=_.rows.sum())
+    write_parquet(engine, counts, scratch / "words.parquet", "counting words")
     counted = engine.read_parquet(scratch / "words.parquet")
     frequent = counted.filter(_.rows > 0).order_by([_.rows.desc(), "word"]).limit(params.words)
     vocabulary = frequent.word.to_pyarrow().to_pylist()

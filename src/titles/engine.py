@@ -4,6 +4,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,9 +16,11 @@ import pyarrow.parquet as pq
 from ibis import BaseBackend
 
 from titles.errors import InputError
+from titles.progress import Progress
 from titles.row_groups import GROUP_ROWS, RowGroups
 
 MEMORY_LIMIT = "1500MB"
+PROGRESS_SECONDS = 0.2
 # How many rows to judge at a time: in DuckDB each takes about a kilobyte of memory; Spark cuts its work up itself.
 PART_ROWS = {"duckdb": 500_000, "pyspark": sys.maxsize}
 PARTITION_BY = {"duckdb": "partition_by", "pyspark": "partitionBy"}
@@ -42,9 +45,13 @@ def connected(workspace: Path) -> Iterator[tuple[BaseBackend, Path]]:
 
 def _duckdb(scratch: Path) -> BaseBackend:
     """Spills to `scratch` what exceeds `MEMORY_LIMIT`."""
-    return ibis.duckdb.connect(
+    engine = ibis.duckdb.connect(
         memory_limit=MEMORY_LIMIT, threads=os.cpu_count(), temp_directory=str(scratch / "spilled")
     )
+    # So that it knows how far it is, and leaves saying it to us.
+    engine.settings["enable_progress_bar"] = True
+    engine.settings["enable_progress_bar_print"] = False
+    return engine
 
 
 def _spark(scratch: Path) -> BaseBackend:
@@ -67,9 +74,28 @@ def _spark(scratch: Path) -> BaseBackend:
 ENGINES = {"duckdb": _duckdb, "spark": _spark}
 
 
-def write_parts(engine: BaseBackend, rows: ir.Table, folder: Path) -> None:
+def write_parquet(engine: BaseBackend, rows: ir.Table, path: Path, what: str, **options: str) -> None:
+    """Writes `rows` to a Parquet file, in an order and with bytes of the engine's choice, and says how far it is.
+
+    Spark, which says that itself, writes a folder of files, whose names are in the order of the rows.
+    """
+    if engine.name != "duckdb":
+        engine.to_parquet(rows, path, **options)
+        return
+    with ThreadPoolExecutor(1) as thread, Progress(100, "%", what) as bar:
+        writing = thread.submit(engine.to_parquet, rows, path, **options)
+        try:
+            while wait([writing], PROGRESS_SECONDS).not_done:
+                bar.update(max(0, int(engine.con.query_progress()) - bar.done))
+        except BaseException:
+            engine.con.interrupt()
+            raise
+        writing.result()
+
+
+def write_parts(engine: BaseBackend, rows: ir.Table, folder: Path, what: str) -> None:
     """Writes `rows` as Parquet files in the folder `part=X` of `folder`, X being what stands in their column `part`."""
-    engine.to_parquet(rows, folder, **{PARTITION_BY[engine.name]: "part"})
+    write_parquet(engine, rows, folder, what, **{PARTITION_BY[engine.name]: "part"})
 
 
 def read_part(engine: BaseBackend, folder: Path, part: str) -> ir.Table | None:
@@ -83,7 +109,7 @@ def in_order(engine: BaseBackend, rows: ir.Table, scratch: Path) -> Iterator[pa.
     if engine.name == "duckdb":
         yield rows.to_pyarrow()
     else:
-        yield from _by_way_of(scratch, engine, rows)
+        yield from _by_way_of(scratch, engine, rows, "sorting")
 
 
 def write_ordered(engine: BaseBackend, rows: ir.Table, columns: Sequence[str], path: Path, by: Sequence[str]) -> int:
@@ -93,17 +119,16 @@ def write_ordered(engine: BaseBackend, rows: ir.Table, columns: Sequence[str], p
     """
     ordered = rows.order_by(list(by)).select(list(columns))
     with RowGroups(path, ordered.schema().to_pyarrow()) as groups:
-        for some in _by_way_of(path.parent, engine, ordered):
+        for some in _by_way_of(path.parent, engine, ordered, f"sorting {path.stem}"):
             groups.write(some)
     return groups.num_rows
 
 
-def _by_way_of(scratch: Path, engine: BaseBackend, rows: ir.Table) -> Iterator[pa.Table]:
+def _by_way_of(scratch: Path, engine: BaseBackend, rows: ir.Table, what: str) -> Iterator[pa.Table]:
     """The rows in their order, some at a time, from files in `scratch`."""
     with TemporaryDirectory(prefix=".ordered-", dir=scratch.resolve()) as folder:
         written = Path(folder) / "rows.parquet"
-        engine.to_parquet(rows, written)
-        # Spark writes a folder of files, whose names are in the order of the rows.
+        write_parquet(engine, rows, written, what)
         for file in sorted(written.glob("*.parquet")) or [written]:
             for batch in pq.ParquetFile(file).iter_batches(GROUP_ROWS):
                 yield pa.Table.from_batches([batch])

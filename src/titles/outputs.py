@@ -8,12 +8,21 @@ from pathlib import Path
 from titles.errors import InputError
 
 UNFINISHED = ".unfinished"
+# Engines have errors of their own for a full disk, which share but these words of the system's and of DuckDB's.
+FULL = ("No space left on device", "max_temp_directory_size")
 
 
 def fresh(path: Path) -> Path:
     """An empty folder. What was there may be linked to DVC's cache, so it is removed and not written to."""
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
+    return path
+
+
+def finished(path: Path, stage: str) -> Path:
+    """`path`, which that stage writes. Raises InputError where it is not there."""
+    if not path.exists():
+        raise InputError(f"{path} is not there; run the stage {stage} to its end first")
     return path
 
 
@@ -29,12 +38,11 @@ def whole(path: Path) -> Iterator[Path]:
         yield unfinished
     except Exception as error:
         shutil.rmtree(unfinished)
-        # Engines have errors of their own, which share but the words.
-        if "No space left on device" in str(error):
+        if any(words in str(error) for words in FULL):
             raise InputError(f"{path}: the disk is full; free some space there and start the stage again") from None
         raise
-    finished = path.with_name(f".{path.name}.finished")
-    shutil.rmtree(finished, ignore_errors=True)
-    unfinished.rename(finished)
+    beside = path.with_name(f".{path.name}{UNFINISHED}")
+    shutil.rmtree(beside, ignore_errors=True)
+    unfinished.rename(beside)
     shutil.rmtree(path)
-    finished.rename(path)
+    beside.rename(path)

@@ -13,7 +13,7 @@ from ibis import _
 
 from titles.engine import connected, write_ordered
 from titles.limits import Interval
-from titles.outputs import whole
+from titles.outputs import finished, whole
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def reduce(prepared: Path, reduced: Path, params: ReduceParams) -> dict[str, int
 
     Rows are taken in the order of their hash, so that a smaller part lies within a larger one.
     """
-    train = prepared / "train.parquet"
+    train = finished(prepared / "train.parquet", "prepare")
     with whole(reduced) as unfinished:
         if params.fraction == 1:
             # In the order of the hash already.
