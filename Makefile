@@ -5,7 +5,7 @@ export PYTHONPATH := src
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-services check exp ui sync promote catalogue lock
+.PHONY: help setup spark repro test test-services check exp ui sync promote catalogue lock
 
 help:  ## print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -17,6 +17,12 @@ setup: .venv/installed  ## create .venv with what requirements.lock pins
 	pip install --quiet --requirement requirements.lock
 	touch $@
 
+spark: .venv/spark  ## add what TITLES_ENGINE=spark needs, but for Java (17 or later)
+
+.venv/spark: .venv/installed requirements-spark.lock
+	pip install --quiet --requirement requirements-spark.lock
+	touch $@
+
 repro: setup  ## run what is not up to date of the six stages, then print the balanced accuracies
 	dvc repro
 	@python -c 'import json; [print(f"{name:5}balanced accuracy", metrics["balanced_accuracy"]) \
@@ -25,7 +31,7 @@ repro: setup  ## run what is not up to date of the six stages, then print the ba
 test: setup  ## run the tests
 	pytest
 
-test-services: setup  ## run the tests against real servers (MLflow on PostgreSQL)
+test-services: setup spark  ## run the tests against real servers (MLflow on PostgreSQL) and a local Spark
 	pytest -m services
 
 check: setup  ## check format, lint, types and that dvc.yaml tells the truth, as pre-commit and CI do
@@ -60,4 +66,7 @@ lock:  ## pin the newest versions pyproject.toml allows
 	.venv/locking/bin/pip install --quiet torch==2.13.0
 	.venv/locking/bin/pip install --quiet --group dev
 	(echo "# Tested on Linux x86-64 with Python 3.11; written by make lock."; .venv/locking/bin/pip freeze | sed 's/+cpu//') > requirements.lock
+	.venv/locking/bin/pip install --quiet --group spark
+	(echo "# What make spark adds; written by make lock."; .venv/locking/bin/pip freeze | sed 's/+cpu//' | grep -vxFf requirements.lock) \
+		> requirements-spark.lock
 	rm -rf .venv/locking

@@ -12,8 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from ibis import _
-from ibis.backends.duckdb import Backend
+from ibis import BaseBackend, _
 from numpy.typing import NDArray
 
 from titles.ahead import ahead
@@ -90,7 +89,7 @@ def _words(table: ir.Table) -> ir.Table:
 
 
 def _lexicon(
-    engine: Backend, tables: dict[str, ir.Table], params: EmbedParams, scratch: Path
+    engine: BaseBackend, tables: dict[str, ir.Table], params: EmbedParams, scratch: Path
 ) -> tuple[Lexicon, pa.Array]:
     """The lexicon, and the words that have no vector of their own, in the order of the alphabet."""
     seen = ibis.union(*(_words(table).mutate(rows=int(split == "train")) for split, table in tables.items()))

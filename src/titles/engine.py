@@ -1,6 +1,8 @@
-"""The engine that runs the Ibis expressions of the data stages: embedded DuckDB, out of core."""
+"""The engine that runs the Ibis expressions of the data stages: embedded DuckDB, out of core, or the user's Spark."""
 
 import os
+import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -11,35 +13,75 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
-from ibis.backends.duckdb import Backend
+from ibis import BaseBackend
 
+from titles.errors import InputError
 from titles.progress import Progress
 from titles.row_groups import GROUP_ROWS, RowGroups
 
 MEMORY_LIMIT = "1500MB"
 PROGRESS_SECONDS = 0.2
+# How many rows to judge at a time: in DuckDB each takes about a kilobyte of memory; Spark cuts its work up itself.
+PART_ROWS = {"duckdb": 500_000, "pyspark": sys.maxsize}
+PARTITION_BY = {"duckdb": "partition_by", "pyspark": "partitionBy"}
 
 
 @contextmanager
-def connected(workspace: Path) -> Iterator[tuple[Backend, Path]]:
-    """A DuckDB that spills what exceeds `MEMORY_LIMIT`, and a scratch folder on the disk of `workspace`."""
-    with TemporaryDirectory(prefix=".scratch-", dir=workspace) as scratch:
-        engine = ibis.duckdb.connect(
-            memory_limit=MEMORY_LIMIT,
-            threads=os.cpu_count(),
-            temp_directory=str(Path(scratch) / "spilled"),
-        )
-        # So that it knows how far it is, and leaves saying it to us.
-        engine.settings["enable_progress_bar"] = True
-        engine.settings["enable_progress_bar_print"] = False
+def connected(workspace: Path) -> Iterator[tuple[BaseBackend, Path]]:
+    """The engine that TITLES_ENGINE names, and a scratch folder on the disk of `workspace`.
+
+    Raises InputError for an engine that is unknown or cannot be had.
+    """
+    name = os.environ.get("TITLES_ENGINE", "duckdb")
+    if name not in ENGINES:
+        raise InputError(f"TITLES_ENGINE: {name!r} is no engine; allowed are {', '.join(ENGINES)}")
+    with TemporaryDirectory(prefix=".scratch-", dir=workspace.resolve()) as scratch:
+        engine = ENGINES[name](Path(scratch))
         try:
             yield engine, Path(scratch)
         finally:
             engine.disconnect()
 
 
-def write_parquet(engine: Backend, rows: ir.Table, path: Path, what: str, **options: str) -> None:
-    """Writes `rows` to a Parquet file, in an order and with bytes of the engine's choice, and says how far it is."""
+def _duckdb(scratch: Path) -> BaseBackend:
+    """Spills to `scratch` what exceeds `MEMORY_LIMIT`."""
+    engine = ibis.duckdb.connect(
+        memory_limit=MEMORY_LIMIT, threads=os.cpu_count(), temp_directory=str(scratch / "spilled")
+    )
+    # So that it knows how far it is, and leaves saying it to us.
+    engine.settings["enable_progress_bar"] = True
+    engine.settings["enable_progress_bar_print"] = False
+    return engine
+
+
+def _spark(scratch: Path) -> BaseBackend:
+    """The Spark that SPARK_REMOTE or its own configuration names, else one on this machine."""
+    try:
+        from pyspark.errors import PySparkException
+        from pyspark.sql import SparkSession
+    except ImportError:
+        raise InputError("TITLES_ENGINE: spark needs PySpark; make spark installs it") from None
+    # Frames are small here, and tests compare what they hold.
+    warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")
+    try:
+        session = SparkSession.builder.appName("titles").getOrCreate()
+    except PySparkException as error:
+        raise InputError(f"TITLES_ENGINE: no Spark, which needs Java 17 or a SPARK_REMOTE: {error}") from None
+    # What is read and written lies on a file system that all share, whatever file system a cluster prefers.
+    return ibis.pyspark.connect(session, **{"fs.defaultFS": "file:///"})
+
+
+ENGINES = {"duckdb": _duckdb, "spark": _spark}
+
+
+def write_parquet(engine: BaseBackend, rows: ir.Table, path: Path, what: str, **options: str) -> None:
+    """Writes `rows` to a Parquet file, in an order and with bytes of the engine's choice, and says how far it is.
+
+    Spark, which says that itself, writes a folder of files, whose names are in the order of the rows.
+    """
+    if engine.name != "duckdb":
+        engine.to_parquet(rows, path, **options)
+        return
     with ThreadPoolExecutor(1) as thread, Progress(100, "%", what) as bar:
         writing = thread.submit(engine.to_parquet, rows, path, **options)
         try:
@@ -51,27 +93,42 @@ def write_parquet(engine: Backend, rows: ir.Table, path: Path, what: str, **opti
         writing.result()
 
 
-def write_parts(engine: Backend, rows: ir.Table, folder: Path, what: str) -> None:
+def write_parts(engine: BaseBackend, rows: ir.Table, folder: Path, what: str) -> None:
     """Writes `rows` as Parquet files in the folder `part=X` of `folder`, X being what stands in their column `part`."""
-    write_parquet(engine, rows, folder, what, partition_by="part")
+    write_parquet(engine, rows, folder, what, **{PARTITION_BY[engine.name]: "part"})
 
 
-def read_part(engine: Backend, folder: Path, part: str) -> ir.Table | None:
+def read_part(engine: BaseBackend, folder: Path, part: str) -> ir.Table | None:
     """The rows of a part, where there are any."""
-    files = sorted((folder / f"part={part}").glob("*.parquet"))
-    return engine.read_parquet(files, hive_partitioning=False) if files else None
+    files = folder / f"part={part}" / "*.parquet"
+    return engine.read_parquet(files, hive_partitioning=False) if files.parent.exists() else None
 
 
-def write_ordered(engine: Backend, rows: ir.Table, columns: Sequence[str], path: Path, by: Sequence[str]) -> int:
+def in_order(engine: BaseBackend, rows: ir.Table, scratch: Path) -> Iterator[pa.Table]:
+    """The rows in their order: those of DuckDB at once, those of Spark, which may be many more, some at a time."""
+    if engine.name == "duckdb":
+        yield rows.to_pyarrow()
+    else:
+        yield from _by_way_of(scratch, engine, rows, "sorting")
+
+
+def write_ordered(engine: BaseBackend, rows: ir.Table, columns: Sequence[str], path: Path, by: Sequence[str]) -> int:
     """Writes `columns` of `rows` to a Parquet file in the order of `by` and returns how many rows there are.
 
     `by` must order the rows totally, up to equal rows: only then do equal rows give equal bytes.
     """
-    ordered = path.with_suffix(".ordered")
-    write_parquet(engine, rows.order_by(list(by)).select(list(columns)), ordered, f"sorting {path.stem}")
-    source = pq.ParquetFile(ordered)
-    with RowGroups(path, source.schema_arrow) as groups:
-        for batch in source.iter_batches(GROUP_ROWS):
-            groups.write(pa.Table.from_batches([batch]))
-    ordered.unlink()
+    ordered = rows.order_by(list(by)).select(list(columns))
+    with RowGroups(path, ordered.schema().to_pyarrow()) as groups:
+        for some in _by_way_of(path.parent, engine, ordered, f"sorting {path.stem}"):
+            groups.write(some)
     return groups.num_rows
+
+
+def _by_way_of(scratch: Path, engine: BaseBackend, rows: ir.Table, what: str) -> Iterator[pa.Table]:
+    """The rows in their order, some at a time, from files in `scratch`."""
+    with TemporaryDirectory(prefix=".ordered-", dir=scratch.resolve()) as folder:
+        written = Path(folder) / "rows.parquet"
+        write_parquet(engine, rows, written, what)
+        for file in sorted(written.glob("*.parquet")) or [written]:
+            for batch in pq.ParquetFile(file).iter_batches(GROUP_ROWS):
+                yield pa.Table.from_batches([batch])

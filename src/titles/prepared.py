@@ -14,11 +14,10 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.compute as pc
-from ibis import _
-from ibis.backends.duckdb import Backend
+from ibis import BaseBackend, _
 
 from titles.ahead import ahead
-from titles.engine import connected, read_part, write_ordered, write_parts
+from titles.engine import PART_ROWS, connected, in_order, read_part, write_ordered, write_parts
 from titles.errors import InputError
 from titles.judged import PrepareParams, examined, judged, part_of
 from titles.outputs import whole
@@ -33,8 +32,6 @@ log = logging.getLogger(__name__)
 LABELLED = ["title", "cleaned", "category", "language", "label_quality"]
 UNLABELLED = ["id", "title", "cleaned", "language"]
 REJECTED = ["file", "line", "reason", "title", "category"]
-# What is judged at a time takes about a kilobyte of memory a row.
-PART_ROWS = 500_000
 
 
 def prepare(raw: Path, prepared: Path, params: PrepareParams) -> dict[str, int]:
@@ -47,12 +44,12 @@ def prepare(raw: Path, prepared: Path, params: PrepareParams) -> dict[str, int]:
         read = write_raw_table(files, scratch / "raw.parquet")
         rows = examined(engine.read_parquet(scratch / "raw.parquet"))
         _check_test_files(raw, rows)
-        parts = 1 + read // PART_ROWS
+        parts = 1 + read // PART_ROWS[engine.name]
         write_parts(engine, rows.mutate(part=part_of(parts)), scratch / "parts", "cleaning titles")
         (scratch / "raw.parquet").unlink()
         given = {file.split for file in files}
         counts = {"read": read}
-        counts |= _write_splits(_judged_parts(engine, scratch / "parts", parts, given, params), scratch, unfinished)
+        counts |= _write_splits(_judged_parts(engine, scratch, parts, given, params), scratch, unfinished)
         counts |= _write_others(engine, scratch, unfinished)
         _check_splits(raw, engine.read_parquet(unfinished / "train.parquet"), counts)
     log.info(", ".join(f"{count:,} {name}" for name, count in counts.items()))
@@ -71,14 +68,14 @@ def _check_test_files(raw: Path, rows: ir.Table) -> None:
 
 
 def _judged_parts(
-    engine: Backend, folder: Path, parts: int, given: set[str], params: PrepareParams
+    engine: BaseBackend, scratch: Path, parts: int, given: set[str], params: PrepareParams
 ) -> Iterator[pa.Table]:
     """All rows that may be in a split, in the order of their hash."""
     columns = ["split", *dict.fromkeys(LABELLED + REJECTED)]
     with Progress(parts, "parts", "judging titles") as bar:
         for part in range(parts):
-            if (rows := read_part(engine, folder, str(part))) is not None:
-                yield judged(rows, given, params).select(columns).to_pyarrow()
+            if (rows := read_part(engine, scratch / "parts", str(part))) is not None:
+                yield from in_order(engine, judged(rows, given, params).select(columns), scratch)
             bar.update(1)
 
 
@@ -100,7 +97,7 @@ def _write_splits(parts: Iterator[pa.Table], scratch: Path, prepared: Path) -> d
     return {split: groups.num_rows for split, groups in splits.items()}
 
 
-def _write_others(engine: Backend, scratch: Path, prepared: Path) -> dict[str, int]:
+def _write_others(engine: BaseBackend, scratch: Path, prepared: Path) -> dict[str, int]:
     """Writes the unlabelled titles, where there are any, and all rows that are in no split."""
     counts, by = {}, ["file", "line"]
     if (unlabelled := read_part(engine, scratch / "parts", "unlabelled")) is not None:

@@ -1,0 +1,104 @@
+"""What prepare and reduce take on each engine: `python -m benchmarks.engines FOLDER FOLDER`, after `make spark`.
+
+Each FOLDER is a data folder as the pipeline takes it, `make catalogue` writes such ones; of two that differ in size
+follows what a million rows more take. Spark is the one on this machine, as its own configuration has it.
+"""
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+import pyarrow.parquet as pq
+
+from benchmarks.report import markdown, say
+
+ENGINES = ("duckdb", "spark")
+MILLION = 1_000_000
+COSTS = ["seconds", "cpu_seconds", "peak_mb", "disk_mb"]
+
+
+def watched(command: list[str], work: Path, environment: dict[str, str]) -> dict[str, float]:
+    """What a command and all its processes took, and how much lay in `work` at most while it ran."""
+    process, started = psutil.Popen(command, env=os.environ | environment), time.monotonic()
+    cpu_seconds: dict[int, float] = {}
+    peak_mb = disk_mb = 0.0
+    while process.poll() is None:
+        used = 0
+        with suppress(psutil.Error):
+            for member in (process, *process.children(recursive=True)):
+                times = member.cpu_times()
+                cpu_seconds[member.pid] = times.user + times.system
+                used += member.memory_info().rss
+        peak_mb, disk_mb = max(peak_mb, used / 1e6), max(disk_mb, _megabytes(work))
+        time.sleep(0.2)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    seconds = time.monotonic() - started
+    return dict(zip(COSTS, (seconds, sum(cpu_seconds.values()), peak_mb, disk_mb), strict=True))
+
+
+def _megabytes(folder: Path) -> float:
+    total = 0
+    # Files come and go meanwhile.
+    with suppress(FileNotFoundError):
+        for path in folder.rglob("*"):
+            total += path.stat().st_size
+    return total / 1e6
+
+
+def measure(folder: Path, engine: str) -> list[dict[str, Any]]:
+    """A row a stage."""
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        environment = {"TITLES_ENGINE": engine, "TITLES_TRACKING": "off", "SPARK_LOCAL_DIRS": str(work / "spark")}
+        costs = {}
+        for stage, read, written in (("prepare", folder, "prepared"), ("reduce", work / "prepared", "reduced")):
+            say(f"{stage} {folder} on {engine}")
+            command = [sys.executable, "-m", f"stages.{stage}", str(read), str(work / written)]
+            costs[stage] = watched(command, work, environment)
+        # Of prepared titles and rejected rows together there are as many as rows were read.
+        rows = sum(pq.read_metadata(path).num_rows for path in (work / "prepared").glob("*.parquet"))
+        return [{"engine": engine, "stage": stage, "rows": rows} | cost for stage, cost in costs.items()]
+
+
+def slopes(costs: pd.DataFrame) -> pd.DataFrame:
+    """What a million rows more take, from the fewest to the most."""
+    found = []
+    for (engine, stage), sizes in costs.groupby(["engine", "stage"], sort=False):
+        few, many = (sizes.loc[place] for place in (sizes.rows.idxmin(), sizes.rows.idxmax()))
+        more = (many[COSTS] - few[COSTS]) / ((many.rows - few.rows) / MILLION)
+        found.append({"engine": engine, "stage": stage} | more.to_dict())
+    return pd.DataFrame(found)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="benchmarks.engines", description=__doc__)
+    parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("--engines", nargs="+", default=ENGINES, choices=ENGINES)
+    options = parser.parse_args()
+    memory = psutil.virtual_memory().total / 2**30
+    packages = ", ".join(f"{package} {version(package)}" for package in ("duckdb", "pyspark", "ibis-framework"))
+    print(f"{len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB; Python {platform.python_version()}, {packages}\n")
+    costs = pd.DataFrame(
+        [row for folder in options.folders for engine in options.engines for row in measure(folder, engine)]
+    )
+    formats = {"rows": ",.0f", "seconds": ",.1f", "cpu_seconds": ",.1f", "peak_mb": ",.0f", "disk_mb": ",.0f"}
+    print(markdown(costs, formats))
+    if len(options.folders) > 1:
+        print("\nA million rows more take:\n")
+        print(markdown(slopes(costs), formats))
+
+
+if __name__ == "__main__":
+    main()
