@@ -12,8 +12,10 @@ NAME_history.csv         how each network was trained, a row an epoch
 import json
 import logging
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,6 +42,8 @@ Metrics = dict[str, "float | dict[str, float]"]
 
 DIGITS = 6
 TOP = 5
+# Enough to tell what the temperature does; the order of test titles is random.
+SAMPLE_TITLES = 50_000
 
 
 def evaluate(
@@ -54,9 +58,12 @@ def evaluate(
     categories = np.array(Lexicon.load(embedded).categories)
     spelling = Ragged.load(embedded, "spelling")
     test = Labelled.load(embedded, "test")
-    said = _predict(networks, test.titles, np.array(test.labels), spelling)
+    said = _predict(networks, test, spelling)
+    sample = np.arange(min(len(test), SAMPLE_TITLES))
+    some = Labelled(test.titles.take(sample), test.labels[sample])
+    untempered = _predict(networks, some, spelling, tempered=False)
     titles = pd.read_parquet(prepared / "test.parquet")
-    metrics = {name: _metrics(test.labels, predictions, titles) for name, predictions in said.items()}
+    metrics = {name: _metrics(test.labels, said[name], untempered[name], titles) for name in said}
     for name, of_network in metrics.items():
         log.info("%s: balanced accuracy %.4f", name, of_network["balanced_accuracy"])
     results.mkdir(parents=True, exist_ok=True)
@@ -80,58 +87,64 @@ def evaluate(
 
 
 def _probabilities(
-    networks: dict[str, Network], titles: Ragged, spelling: Ragged
-) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
-    """A batch of titles at a time, the probabilities of each network and their mean, [titles, categories].
-
-    With temperature, and without.
-    """
+    networks: dict[str, Network], titles: Ragged, spelling: Ragged, tempered: bool = True
+) -> Iterator[dict[str, Tensor]]:
+    """A batch of titles at a time, the probabilities of each network and their mean, [titles, categories]."""
     with Progress(len(titles), "titles", "predicting") as bar:
         for logits in zip(*(predict(network, titles, spelling) for network in networks.values()), strict=True):
-            plain = [each * network.temperature for each, network in zip(logits, networks.values(), strict=True)]
-            yield _with_mean(networks, logits), _with_mean(networks, plain)
+            probabilities = {
+                name: (of_network if tempered else of_network * network.temperature.cpu()).softmax(1)
+                for (name, network), of_network in zip(networks.items(), logits, strict=True)
+            }
+            yield probabilities | {"mean": reduce(torch.add, probabilities.values()) / len(networks)}
             bar.update(len(logits[0]))
 
 
-def _with_mean(names: Iterable[str], logits: Iterable[Tensor]) -> dict[str, Tensor]:
-    probabilities = {name: of_network.softmax(1) for name, of_network in zip(names, logits, strict=True)}
-    return probabilities | {"mean": torch.stack(list(probabilities.values())).mean(0)}
-
-
 def _predict(
-    networks: dict[str, Network], titles: Ragged, true: NDArray[np.int32], spelling: Ragged
+    networks: dict[str, Network], test: Labelled, spelling: Ragged, tempered: bool = True
 ) -> dict[str, Predictions]:
     """Keeps of every title what the metrics need, never all its probabilities."""
-    parts: dict[str, list[tuple[Tensor, ...]]] = {name: [] for name in [*networks, "mean"]}
+    parts: dict[str, list[tuple[NDArray[Any], ...]]] = {name: [] for name in [*networks, "mean"]}
     first = 0
-    for calibrated, uncalibrated in _probabilities(networks, titles, spelling):
-        for name, probabilities in calibrated.items():
-            labels = torch.from_numpy(true[first : first + len(probabilities)]).long()
-            trained = labels < probabilities.shape[1]
-            of_true = probabilities.gather(1, labels.where(trained, 0)[:, None])[:, 0].where(trained, torch.nan)
-            best = probabilities.topk(min(TOP, probabilities.shape[1]))
-            plain = uncalibrated[name].max(1)
-            parts[name].append((best.indices, best.values[:, 0], of_true, plain.indices, plain.values))
+    for batch in _probabilities(networks, test.titles, spelling, tempered):
+        for name, probabilities in batch.items():
+            labels = torch.from_numpy(test.labels[first : first + len(probabilities)].astype(np.int64))
+            parts[name].append((*_best(probabilities), *_of_true(probabilities, labels)))
         first += len(labels)
     return {
-        name: Predictions(*(torch.cat(column).numpy() for column in zip(*batches, strict=True)))
+        name: Predictions(*(np.concatenate(column) for column in zip(*batches, strict=True)))
         for name, batches in parts.items()
     }
 
 
-def _metrics(labels: NDArray[np.int32], said: Predictions, titles: pd.DataFrame) -> Metrics:
+def _best(probabilities: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The highest of each title, by label and value. NumPy finds it in a tenth of torch's time."""
+    labels = probabilities.numpy().argmax(1)
+    return labels, probabilities.numpy()[np.arange(len(labels)), labels]
+
+
+def _of_true(probabilities: Tensor, labels: Tensor) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The probability of each title's true label, and whether it is one of the `TOP` highest."""
+    trained = labels < probabilities.shape[1]
+    of_true = probabilities.gather(1, labels.where(trained, 0)[:, None])
+    # Counted as floats, which torch compares and adds up many at a time.
+    higher = torch.gt(probabilities, of_true, out=torch.empty_like(probabilities)).sum(1)
+    return of_true[:, 0].where(trained, torch.nan).numpy(), (trained & (higher < TOP)).numpy()
+
+
+def _metrics(labels: NDArray[np.int32], said: Predictions, untempered: Predictions, titles: pd.DataFrame) -> Metrics:
     """The loss is over the titles whose category train has; all else is over all."""
     losses = -np.log(np.maximum(said.true_probability, np.finfo(np.float32).tiny), dtype=np.float64)
     metrics: Metrics = {
         "balanced_accuracy": balanced_accuracy(labels, said.best),
         "accuracy": float((said.best == labels).mean()),
-        "top5_accuracy": float((said.labels == labels[:, None]).any(1).mean()),
+        "top5_accuracy": float(said.in_top.mean()),
         "macro_f1": float(f1_score(labels, said.best, average="macro", labels=np.unique(labels), zero_division=0)),
         "loss": float(np.nansum(losses) / max(1, np.count_nonzero(~np.isnan(losses)))),
     }
     metrics["calibration_error"] = expected_calibration_error(labels == said.best, said.confidence)
     metrics["calibration_error_without_temperature"] = expected_calibration_error(
-        labels == said.uncalibrated_label, said.uncalibrated_confidence
+        labels[: len(untempered.best)] == untempered.best, untempered.confidence
     )
     for column in ("language", "label_quality"):
         groups = titles.groupby(column).indices
@@ -154,6 +167,6 @@ def _submit(
     if not (prepared / "unlabelled.parquet").exists():
         return
     batches = _probabilities(networks, Ragged.load(embedded, "unlabelled"), spelling)
-    best = np.concatenate([calibrated["mean"].argmax(1).numpy() for calibrated, _ in batches])
+    best = np.concatenate([probabilities["mean"].argmax(1).numpy() for probabilities in batches])
     ids = pd.read_parquet(prepared / "unlabelled.parquet", columns=["id"]).id
     pd.DataFrame({"id": ids, "category": categories[best]}).to_csv(predicted / "submission.csv", index=False)

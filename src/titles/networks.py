@@ -63,8 +63,11 @@ class Network(nn.Module):
         logits: Tensor = self.output(self.features(batch))
         if self.training:
             return logits
-        together: Tensor = logits.log_softmax(2).logsumexp(0) / self.temperature
-        return together
+        if self.members == 1:
+            return logits[0] / self.temperature
+        # A probability of zero is one too small for a float.
+        probabilities = logits.softmax(2).mean(0).clamp_(min=torch.finfo().tiny)
+        return probabilities.log_() / self.temperature
 
     def features(self, batch: Batch) -> Tensor:
         """What the output layer sees, [members, titles, features]."""

@@ -15,22 +15,16 @@ SHARES = (0.5, 0.8, 0.9, 0.95, 1.0)
 
 @dataclass(frozen=True)
 class Predictions:
-    """What one network says of every title, [titles]: its labels, the best `TOP` first, and two probabilities.
+    """What one network says of every title, [titles]: its best label, how surely, and what it says of the true one.
 
-    The probability of the true label is NaN where train lacks the category. The last two are what the network would
-    have said, and how surely, without its temperature.
+    The probability of the true label is NaN where train lacks the category; `in_top` is whether fewer than `TOP` labels
+    have a higher one.
     """
 
-    labels: NDArray[np.int64]
+    best: NDArray[np.int64]
     confidence: NDArray[np.float32]
     true_probability: NDArray[np.float32]
-    uncalibrated_label: NDArray[np.int64]
-    uncalibrated_confidence: NDArray[np.float32]
-
-    @property
-    def best(self) -> NDArray[np.int64]:
-        """The label it gives each title."""
-        return self.labels[:, 0]
+    in_top: NDArray[np.bool_]
 
 
 def recall_by_category(
