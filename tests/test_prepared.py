@@ -15,6 +15,7 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from titles.disk import room_at
+from titles.engine import PART_ROWS
 from titles.errors import InputError
 from titles.judged import PrepareParams
 from titles.prepared import prepare
@@ -148,6 +149,21 @@ def test_a_file_cut_in_two_gives_the_bytes_of_the_whole(tmp_path: Path):
     parts = {"a.train.csv": table(STOCK[20:]), "b.train.csv": table(STOCK[:20])}
     whole, cut = prepared(tmp_path / "whole", {"train.csv": table(STOCK)}), prepared(tmp_path / "parts", parts)
     assert differing_splits(whole, cut) == []
+
+
+def test_titles_judged_in_parts_give_the_bytes_of_all_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    duplicates = [(title.upper() + "!", category, "", quality) for title, category, _, quality in STOCK[::3]]
+    files = {
+        "a.train.csv": table([*STOCK, *duplicates, ("", "TABLES", "", "")]),
+        "b.train.csv": table([("mesa 1", "SOFAS", "", "unreliable"), ("!", "SOFAS", "", "")] * 3),
+        "test.csv": table([("1", "mesa"), ("2", "")], "id,title"),
+    }
+    whole = prepared(tmp_path / "whole", files)
+    monkeypatch.setitem(PART_ROWS, "duckdb", 3)
+    parts = prepared(tmp_path / "parts", files)
+    assert {path.name: path.read_bytes() for path in whole.iterdir()} == {
+        path.name: path.read_bytes() for path in parts.iterdir()
+    }
 
 
 def test_rows_that_are_added_move_no_title_to_another_split(tmp_path: Path):

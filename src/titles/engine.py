@@ -51,6 +51,8 @@ def _duckdb(scratch: Path) -> BaseBackend:
     # So that it knows how far it is, and leaves saying it to us.
     engine.settings["enable_progress_bar"] = True
     engine.settings["enable_progress_bar_print"] = False
+    # Rows that a thread keeps for all parts together; a seventh less time than with the half million it has.
+    engine.settings["partitioned_write_flush_threshold"] = 100_000
     return engine
 
 

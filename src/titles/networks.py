@@ -64,10 +64,10 @@ class Network(nn.Module):
         if self.training:
             return logits
         if self.members == 1:
-            return logits[0] / self.temperature
+            return logits[0].div_(self.temperature)
         # A probability of zero is one too small for a float.
-        probabilities = logits.softmax(2).mean(0).clamp_(min=torch.finfo().tiny)
-        return probabilities.log_() / self.temperature
+        probabilities = logits.softmax(2).sum(0).clamp_(min=torch.finfo().tiny)
+        return probabilities.log_().div_(self.temperature)
 
     def features(self, batch: Batch) -> Tensor:
         """What the output layer sees, [members, titles, features]."""

@@ -48,8 +48,9 @@ def prepare(raw: Path, prepared: Path, params: PrepareParams) -> dict[str, int]:
         write_parts(engine, rows.mutate(part=part_of(parts)), scratch / "parts", "cleaning titles")
         (scratch / "raw.parquet").unlink()
         given = {file.split for file in files}
-        counts = {"read": read}
-        counts |= _write_splits(_judged_parts(engine, scratch, parts, given, params), scratch, unfinished)
+        with Progress(read, "titles", "judging titles") as bar:
+            tables = _judged_parts(engine, scratch, parts, given, params, bar)
+            counts = {"read": read} | _write_splits(tables, scratch, unfinished)
         counts |= _write_others(engine, scratch, unfinished)
         _check_splits(raw, engine.read_parquet(unfinished / "train.parquet"), counts)
     log.info(", ".join(f"{count:,} {name}" for name, count in counts.items()))
@@ -68,15 +69,15 @@ def _check_test_files(raw: Path, rows: ir.Table) -> None:
 
 
 def _judged_parts(
-    engine: BaseBackend, scratch: Path, parts: int, given: set[str], params: PrepareParams
+    engine: BaseBackend, scratch: Path, parts: int, given: set[str], params: PrepareParams, bar: Progress
 ) -> Iterator[pa.Table]:
     """All rows that may be in a split, in the order of their hash."""
     columns = ["split", *dict.fromkeys(LABELLED + REJECTED)]
-    with Progress(parts, "parts", "judging titles") as bar:
-        for part in range(parts):
-            if (rows := read_part(engine, scratch / "parts", str(part))) is not None:
-                yield from in_order(engine, judged(rows, given, params).select(columns), scratch)
-            bar.update(1)
+    for part in range(parts):
+        if (rows := read_part(engine, scratch / "parts", str(part))) is not None:
+            for table in in_order(engine, judged(rows, given, params).select(columns), scratch):
+                bar.update(len(table))
+                yield table
 
 
 def _write_splits(parts: Iterator[pa.Table], scratch: Path, prepared: Path) -> dict[str, int]:
