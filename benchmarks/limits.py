@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
-DENSE = re.compile(r"aten::(mm|addmm|bmm|baddbmm)")
+DENSE = re.compile(r"aten::(mm|addmm|bmm|baddbmm)_?")
 # What an operation, or one it is part of, is called; the first that fits.
 KINDS = {
     "loading": "loading",
     "updates": "optimizer",
-    "loss": "loss|log_?softmax",
-    "look-ups": "_Sums|embedding|index|gather|unique|searchsorted|sort|repeat_interleave|bincount",
+    "loss": "loss|cross_?entropy|log_?softmax",
+    "look-ups": "Sums|_Rows|embedding|index|gather|unique|searchsorted|sort|repeat_interleave|bincount",
 }
 SECONDS = 0.5
 SIZE = 2048

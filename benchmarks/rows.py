@@ -34,6 +34,14 @@ def epoch(setup: str, network: str, space: Workspace) -> Parts:
     yield f"train_{network}", lambda: [space.stage(f"train_{network}", setup)]
 
 
+def activations(space: Workspace) -> Parts:
+    """One epoch of the plain CNN with each of the notebooks' activations, and how accurate it is on the way."""
+    space.need("plain", "prepare", "reduce", "embed")
+    for activation in ("relu", "sigmoid"):
+        changes = {"model": {"activation": activation}}
+        yield activation, lambda changes=changes: [space.stage("train_cnn", "plain", changes)]
+
+
 def evaluation(setup: str, space: Workspace) -> Parts:
     """Both networks; and each alone, which stands in both places: its titles a second are those of two passes."""
     space.need(setup, "prepare", "reduce", "embed", "train_mlp", "train_cnn")
@@ -143,6 +151,7 @@ def pipeline(space: Workspace) -> Parts:
 
 ROWS: dict[str, Callable[[Workspace], Parts]] = {
     "data": data,
+    "activations": activations,
     "fasttext": fasttext,
     "processes": processes,
     "pipeline": pipeline,

@@ -115,6 +115,9 @@ class Workspace:
         rates = re.findall(r"^epoch .*?([\d,]+) titles/s", printed, re.MULTILINE)
         rate = float(rates[-1].replace(",", "")) if rates else round(titles / (cost["seconds"] or 1))
         line = {"setup": setup, "titles": titles, **cost, "titles_per_second": rate}
+        points = re.findall(r"after ([\d,]+) titles: balanced accuracy about ([\d.]+)", printed)
+        if points:
+            line["curve"] = [[int(seen.replace(",", "")), float(accuracy)] for seen, accuracy in points]
         for told in re.findall(r"^{.*}$", printed, re.MULTILINE):
             line |= json.loads(told)
         return line

@@ -54,8 +54,10 @@ def evaluate(
     `predicted` gets every test title with the category each network gives it, and submission.csv for unlabelled titles.
     """
     keep_freed_memory()
-    networks = {name: load(folder)[0].to(chosen_device()) for name, folder in models.items()}
-    categories = np.array(Lexicon.load(embedded).categories)
+    device = chosen_device()
+    networks = {name: load(folder)[0].to(device) for name, folder in models.items()}
+    # Of millions of titles the category's name takes less memory in Arrow than in NumPy.
+    categories = pd.Index(Lexicon.load(embedded).categories, dtype="str")
     spelling = Ragged.load(embedded, "spelling")
     test = Labelled.load(embedded, "test")
     said = _predict(networks, test, spelling)
@@ -160,7 +162,7 @@ def _submit(
     prepared: Path,
     embedded: Path,
     spelling: Ragged,
-    categories: NDArray[np.str_],
+    categories: "pd.Index[str]",
     predicted: Path,
 ) -> None:
     """Writes submission.csv (id, category, by the mean of the networks) if there are unlabelled titles."""

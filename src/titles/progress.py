@@ -10,6 +10,8 @@ import time
 from types import TracebackType
 from typing import Self
 
+from titles import processes
+
 log = logging.getLogger(__name__)
 
 TERMINAL_SECONDS, LOG_SECONDS = 0.2, 30.0
@@ -22,7 +24,8 @@ class Progress:
         self.total, self.unit, self.what = total, unit, what
         self.done = self.before = done
         self.started = self.shown = time.monotonic()
-        self.on_terminal = sys.stderr.isatty()
+        # Of several processes one says how far all are.
+        self.on_terminal = sys.stderr.isatty() and processes.rank() == 0
 
     def __enter__(self) -> Self:
         return self

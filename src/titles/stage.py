@@ -23,7 +23,6 @@ def start(stage: Callable[..., None]) -> None:
 
     Where a user can mend what is wrong, the process ends with status 1 and one line that says how.
     """
-    # Of several processes one says how far all are.
     level = logging.INFO if processes.rank() == 0 else logging.WARNING
     logging.basicConfig(level=level, format=f"%(asctime)s {stage.__name__}: %(message)s", datefmt="%H:%M:%S")
     parameters = inspect.signature(stage, eval_str=True).parameters.values()

@@ -28,7 +28,7 @@ class Predictions:
 
 
 def recall_by_category(
-    labels: NDArray[np.int32], said: dict[str, Predictions], categories: NDArray[np.str_]
+    labels: NDArray[np.int32], said: dict[str, Predictions], categories: "pd.Index[str]"
 ) -> pd.DataFrame:
     """Every category that has test titles, the one with the lowest recall first."""
     rows = np.bincount(labels, minlength=len(categories))
@@ -47,7 +47,7 @@ def recall_curve(labels: NDArray[np.int32], said: dict[str, Predictions]) -> pd.
 
 
 def confused_pairs(
-    labels: NDArray[np.int32], predicted: NDArray[np.int64], categories: NDArray[np.str_]
+    labels: NDArray[np.int32], predicted: NDArray[np.int64], categories: "pd.Index[str]"
 ) -> pd.DataFrame:
     """The pairs with the most titles; `share` is of the titles of the true category."""
     titles = pd.DataFrame({"category": categories[labels], "taken_for": categories[predicted]})

@@ -8,6 +8,7 @@ from titles import processes
 from titles.embedded import Labelled
 from titles.metrics import balanced_accuracy
 from titles.networks import Network, predict
+from titles.progress import Progress
 from titles.ragged import Ragged
 from titles.temperature import best_temperature
 
@@ -27,12 +28,14 @@ def validate(network: Network, validation: Labelled, spelling: Ragged) -> tuple[
     labels = torch.from_numpy(np.array(validation.labels)).long()
     own = labels[rows]
     predicted, losses, first = torch.zeros_like(labels), torch.zeros(2, dtype=torch.float64), 0
-    for logits in predict(network, validation.titles.take(rows), spelling):
-        true = own[first : first + len(logits)]
-        trained = true < logits.shape[1]
-        losses += torch.stack([F.cross_entropy(logits[trained], true[trained], reduction="sum"), trained.sum()])
-        predicted[rows[first : first + len(logits)]] = logits.argmax(1)
-        first += len(logits)
+    with Progress(len(rows), "titles", "validating") as bar:
+        for logits in predict(network, validation.titles.take(rows), spelling):
+            true = own[first : first + len(logits)]
+            trained = true < logits.shape[1]
+            losses += torch.stack([F.cross_entropy(logits[trained], true[trained], reduction="sum"), trained.sum()])
+            predicted[rows[first : first + len(logits)]] = logits.argmax(1)
+            first += len(logits)
+            bar.update(len(logits))
     device = next(network.parameters()).device
     total, count = processes.add_up(losses.to(device)).tolist()
     found = processes.add_up(predicted.to(device)).cpu()
