@@ -29,7 +29,7 @@ repro: setup  ## run what is not up to date of the six stages, then print the ba
 		for name, metrics in json.load(open("results/metrics.json")).items()]'
 
 test: setup  ## run the tests
-	pytest --numprocesses auto --dist loadfile
+	pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 test-services: setup spark  ## run the tests against real servers (MLflow on PostgreSQL) and a local Spark
 	pytest -m services

@@ -14,3 +14,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("a small file system can be mounted by root alone")
     yield disk
     subprocess.run(["umount", disk], check=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Runs of the whole pipeline come first, so that all else goes on beside them."""
+    items.sort(key=lambda item: item.path.name != "test_pipeline.py")

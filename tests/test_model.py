@@ -132,7 +132,7 @@ def test_a_network_without_subwords_keeps_no_table_of_them(embedded):
     ragged([[]] * 5).save(embedded, "spelling")
     folder = fitted(embedded, "mlp")
     assert json.loads((folder / "network.json").read_text())["sizes"]["buckets"] == 0
-    assert load(folder)[0].word_vectors.subwords.weight.shape == (1, 6)
+    assert load(folder)[0].word_vectors.subwords.weight.shape == (0, 6)
 
 
 def test_a_dimension_that_the_members_cannot_share_is_refused(embedded, tmp_path):
