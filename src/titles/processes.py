@@ -27,7 +27,7 @@ def join(device: "torch.device") -> None:
     from torch import distributed
 
     if count() > 1 and not distributed.is_initialized():
-        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
         atexit.register(distributed.destroy_process_group)
 
 

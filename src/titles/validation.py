@@ -36,15 +36,11 @@ def validate(network: Network, validation: Labelled, spelling: Ragged) -> tuple[
             predicted[rows[first : first + len(logits)]] = logits.argmax(1)
             first += len(logits)
             bar.update(len(logits))
-    device = next(network.parameters()).device
-    total, count = processes.add_up(losses.to(device)).tolist()
-    found = processes.add_up(predicted.to(device)).cpu()
-    accuracy = (found == labels).double().mean()
-    return (
-        round(total / max(1, count), 6),
-        round(float(accuracy), 6),
-        round(balanced_accuracy(labels.numpy(), found.numpy()), 6),
-    )
+    total, count = processes.add_up(losses).tolist()
+    found = processes.add_up(predicted)
+    accuracy = float((found == labels).double().mean())
+    balanced = balanced_accuracy(labels.numpy(), found.numpy())
+    return round(total / max(1, count), 6), round(accuracy, 6), round(balanced, 6)
 
 
 def find_temperature(network: Network, validation: Labelled, spelling: Ragged) -> float:
