@@ -179,8 +179,12 @@ def load_networks(*folders: Path) -> Predict:
             super().__init__()
             self.networks = torch.nn.ModuleList(networks)
 
-        def forward(self, batch: Any) -> torch.Tensor:
-            return torch.stack([network(batch).softmax(1) for network in self.networks]).mean(0).log()
+        def batch(self, titles: Any, spelling: Any) -> Any:
+            return tuple(network.batch(titles, spelling) for network in self.networks)
+
+        def forward(self, batches: Any) -> torch.Tensor:
+            logits = [network(batch) for network, batch in zip(self.networks, batches, strict=True)]
+            return torch.stack([of_network.softmax(1) for of_network in logits]).mean(0).log()
 
     first, *others = [Classifier.load(folder) for folder in folders]
     mean = Mean(first.network, *(other.network for other in others))

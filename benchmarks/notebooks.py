@@ -16,6 +16,8 @@ from benchmarks.report import draw, markdown, say
 from benchmarks.trials import alone, examine, fit, machine, prepare, read, score
 from titles.batch import Batch
 from titles.classifier import Classifier
+from titles.networks import Network
+from titles.ragged import Ragged
 
 SHARES = {"all titles": 1, "a tenth of them": 0.1}
 # As far as our parameters say it: words alone, frozen, in one network that is trained for accuracy.
@@ -42,9 +44,13 @@ SETUPS: dict[str, Changes] = {
 class Forgetful(torch.nn.Module):
     """A network whose dropout stays on in evaluation, the common bug."""
 
-    def __init__(self, network: torch.nn.Module) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
+
+    def batch(self, titles: Ragged, spelling: Ragged) -> Batch:
+        """As the network takes them."""
+        return self.network.batch(titles, spelling)
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """What the network says."""

@@ -13,10 +13,10 @@ from typing import Any
 from unittest import mock
 
 from titles.checkpoint import Checkpoint
+from titles.networks import CNN, MLP
 from titles.ragged import Ragged
 from titles.stage import start
 from titles.steps import Step
-from titles.vectors import Batch
 
 WARM_UP, STEPS = 50, 200
 
@@ -114,11 +114,11 @@ def main() -> None:
     sys.argv = [argument for argument in sys.argv[1:] if argument != "--profile"]
     stage = getattr(importlib.import_module(f"stages.{sys.argv[0]}"), sys.argv[0])
     if profiled:
-        of = Batch.of
         with (
             mock.patch.object(Step, "__call__", Profiled().watch(Step.__call__)),
             mock.patch.object(Ragged, "take", loading(Ragged.take)),
-            mock.patch.object(Batch, "of", loading(of)),
+            mock.patch.object(MLP, "batch", loading(MLP.batch)),
+            mock.patch.object(CNN, "batch", loading(CNN.batch)),
         ):
             start(stage)
         raise SystemExit(f"the training ended before {WARM_UP + STEPS} steps")

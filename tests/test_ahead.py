@@ -1,8 +1,9 @@
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from titles.ahead import ahead
+from titles.ahead import ahead, map_ahead
 
 
 def test_the_items_come_as_they_are_made_none_among_them():
@@ -19,3 +20,27 @@ def test_an_error_comes_after_the_items_before_it():
     assert next(items) == 1
     with pytest.raises(ValueError, match="damaged"):
         next(items)
+
+
+def test_what_is_made_by_threads_comes_in_the_order_it_was_asked_for():
+    def make(number):
+        time.sleep(0.01 * (number % 3))
+        return number
+
+    assert list(map_ahead(make, range(20), threads=3)) == list(range(20))
+
+
+def test_threads_make_no_more_than_twice_their_number_before_it_is_asked_for():
+    made = []
+    results = map_ahead(made.append, range(100), threads=2)
+    next(results)
+    time.sleep(0.1)
+    assert len(made) <= 2 * 2 + 1
+    results.close()
+
+
+def test_what_goes_wrong_in_a_thread_is_raised_where_its_result_is_asked_for():
+    results = map_ahead(lambda number: 1 // number, [1, 0], threads=1)
+    assert next(results) == 1
+    with pytest.raises(ZeroDivisionError):
+        next(results)

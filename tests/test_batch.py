@@ -1,27 +1,28 @@
-from itertools import chain
-
 import numpy as np
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+import torch
 
-from titles.batch import Batch
+from titles.bags import Bags
+from titles.batch import Batch, Windows, Words, moved
 from titles.ragged import Ragged
 
-ROWS = 6
+SPELLING = Ragged(np.array([0, 1, 2, 3, 1], np.int32), np.array([0, 2, 3, 3, 5]))
 
 
-def ragged(rows):
-    return Ragged(np.array(list(chain(*rows)), np.int32), np.cumsum([0, *map(len, rows)]))
+def test_words_with_a_vector_of_their_own_come_first_and_every_word_is_spelled_once():
+    words = Words.of(np.array([3, 0, 3, 1]), np.array([0, 3, 4]), SPELLING, vocabulary=2)
+    assert words.bags.rows.tolist() == [0, 1, 3]
+    assert words.known == 2
+    assert (words.subwords.numbers.tolist(), words.subwords.offsets.tolist()) == ([0, 1, 2, 3, 1], [0, 2, 3, 5])
 
 
-@settings(deadline=None, max_examples=50)
-@given(st.lists(st.lists(st.integers(0, ROWS - 1), max_size=5), max_size=5))
-@example([[]])
-@example([[2, 2], [], [2]])
-def test_a_batch_knows_where_each_of_its_words_stands(titles):
-    titles = ragged(titles)
-    batch = Batch.of(titles, ragged([[]] * ROWS))
-    assert batch.words.tolist() == sorted(set(titles.values.tolist()))
-    assert batch.words[batch.places].tolist() == titles.values.tolist()
-    for word, first, end in zip(batch.words, batch.starts[:-1], batch.starts[1:], strict=True):
-        assert batch.order[first:end].tolist() == np.flatnonzero(titles.values == int(word)).tolist()
+def test_a_batch_is_moved_with_all_that_it_holds():
+    words = Words.of(np.array([3, 0]), np.array([0, 2]), SPELLING, vocabulary=2)
+    windows = Windows(torch.arange(2), torch.arange(3))
+    batch = Batch(words, torch.tensor([2]), windows=(windows,))
+    there = moved(batch, torch.device("meta"))
+    assert (there.words.known, there.pairs) == (1, None)
+    tensors = [there.lengths, *vars(there.words.bags).values(), *vars(there.words.subwords).values()]
+    tensors += vars(there.windows[0]).values()
+    assert {tensor.device.type for tensor in tensors} == {"meta"}
+    assert isinstance(there.words.bags, Bags)
+    assert moved(batch, torch.device("cpu")) is batch

@@ -6,22 +6,21 @@ import torch.nn.functional as F
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from titles.batch import Batch
+from titles.bags import Bags
 from titles.hyperparameters import ModelParams
-from titles.lookup import Table, sum_words
-from titles.ragged import Ragged
+from titles.lookup import Table, sum_vectors
 
 MODEL = ModelParams("relu", "trained", dropout=0.0, word_dropout=0.0, members=1)
 ROWS = 6
 BAGS = st.lists(st.lists(st.integers(0, ROWS - 1), max_size=5), min_size=1, max_size=5)
 
 
-def ragged(rows):
-    return Ragged(np.array(list(chain(*rows)), np.int32), np.cumsum([0, *map(len, rows)]))
+def bags_of(held):
+    return Bags.of(np.array(list(chain(*held)), np.int32), np.cumsum([0, *map(len, held)]))
 
 
-def by_torch(weight, numbers, offsets):
-    return F.embedding_bag(numbers, weight, offsets, mode="sum", include_last_offset=True)
+def by_torch(weight, numbers, bags):
+    return F.embedding_bag(numbers, weight, bags.offsets, mode="sum", include_last_offset=True)
 
 
 def gradient(sums, weight):
@@ -33,26 +32,25 @@ def gradient(sums, weight):
 @settings(deadline=None, max_examples=50)
 @given(BAGS)
 @example([[]])
-def test_a_table_sums_as_torch_does_and_its_gradient_has_every_row_once(bags):
+def test_a_table_sums_as_torch_does_and_its_gradient_has_every_row_once(held):
     torch.manual_seed(0)
-    table = Table(ROWS, 3, MODEL)
+    table, bags = Table(ROWS, 3, MODEL), bags_of(held)
     table.weight.data.normal_()
-    numbers, offsets = torch.from_numpy(ragged(bags).values).long(), torch.from_numpy(ragged(bags).offsets)
-    sums, expected = table(numbers, offsets), by_torch(table.weight, numbers, offsets)
+    sums, expected = table(bags), by_torch(table.weight, bags.numbers, bags)
     torch.testing.assert_close(sums, expected)
     found = gradient(sums, table.weight)
-    assert found._indices()[0].tolist() == sorted(set(numbers.tolist()))
+    assert found._indices()[0].tolist() == sorted(set(bags.numbers.tolist()))
     torch.testing.assert_close(found.to_dense(), gradient(expected, table.weight))
 
 
 @settings(deadline=None, max_examples=50)
 @given(BAGS)
 @example([[]])
-def test_words_are_summed_as_torch_does(titles):
+def test_vectors_are_summed_as_torch_does(held):
     torch.manual_seed(0)
-    batch = Batch.of(ragged(titles), ragged([[]] * ROWS))
-    vectors = torch.randn(len(batch.words), 3, requires_grad=True)
-    sums, expected = sum_words(vectors, batch, batch.offsets), by_torch(vectors, batch.places, batch.offsets)
+    bags = bags_of(held)
+    vectors = torch.randn(len(bags.rows), 3, requires_grad=True)
+    sums, expected = sum_vectors(vectors, bags), by_torch(vectors, bags.places, bags)
     torch.testing.assert_close(sums, expected)
     torch.testing.assert_close(gradient(sums, vectors), gradient(expected, vectors))
 

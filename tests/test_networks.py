@@ -7,10 +7,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from titles.batch import Batch
+from titles.batch import Words
 from titles.hyperparameters import ACTIVATIONS, CnnParams, MlpParams, ModelParams
 from titles.networks import CNN, LENGTH_POWER, MLP, predict
-from titles.pairs import NO_PAIR
 from titles.ragged import Ragged
 from titles.vectors import PairVectors, Sizes, WordVectors
 
@@ -31,6 +30,11 @@ def ragged(rows):
 
 # Words 5 to 7 are unknown, the last of them without subwords.
 SPELLING = ragged([[0, 1], [2], [3, 4, 5], [1], [], [6, 0], [9], []])
+
+
+def words_of(titles, spelling=SPELLING, vocabulary=SIZES.vocabulary):
+    titles = ragged(titles)
+    return Words.of(titles.values, titles.offsets, spelling, vocabulary)
 
 
 def model_params(activation="relu", embeddings="trained", dropout=0.0, word_dropout=0.0, members=MEMBERS):
@@ -76,12 +80,16 @@ def logits(network, titles, batch_size=1024):
     return torch.cat(list(predict(network, ragged(titles), SPELLING, batch_size)))
 
 
-def test_a_batch_holds_each_distinct_word_once():
-    batch = Batch.of(ragged([[3, 0, 3], [], [6]]), SPELLING)
-    assert batch.words.tolist() == [0, 3, 6]
-    assert (batch.buckets.tolist(), batch.bucket_offsets.tolist()) == ([0, 1, 1, 9], [0, 2, 3, 4])
-    assert (batch.places.tolist(), batch.offsets.tolist()) == ([1, 0, 1, 2], [0, 3, 3, 4])
-    assert batch.pairs.tolist() == [NO_PAIR, 3 << 32, 3, NO_PAIR]
+def test_a_network_takes_titles_as_words_and_the_mlp_as_pairs_that_have_a_vector():
+    titles = ragged([[3, 0, 3], [], [6]])
+    mlp, cnn = (build(name).batch(titles, SPELLING) for name in ("mlp", "cnn"))
+    assert mlp.words.bags.rows.tolist() == cnn.words.bags.rows.tolist() == [0, 3, 6]
+    assert mlp.words.bags.offsets.tolist() == [0, 3, 3, 4]
+    assert (mlp.pairs.numbers.tolist(), mlp.pairs.offsets.tolist()) == ([1], [0, 1, 1, 1])
+    # Two gaps before, between and after the titles, as the widest filter sees three places.
+    assert cnn.words.bags.offsets.diff().tolist() == [0, 0, 1, 1, 1, 0, 0, 0, 0, 1, 0, 0]
+    assert [windows.offsets.diff().tolist() for windows in cnn.windows] == [[3, 0, 1], [5, 2, 3]]
+    assert cnn.windows[0].places.tolist() == [2, 3, 4, 9]
 
 
 def test_a_word_is_its_own_row_plus_its_subwords_by_the_root_of_their_number_and_an_unknown_one_these_alone():
@@ -93,12 +101,12 @@ def test_a_word_is_its_own_row_plus_its_subwords_by_the_root_of_their_number_and
         subwords[[6, 0]].sum(0) / 2**0.5,
         torch.zeros(SIZES.dimension),
     ]
-    torch.testing.assert_close(vectors(Batch.of(ragged([[0, 4, 5, 7]]), SPELLING)), torch.stack(expected))
+    torch.testing.assert_close(vectors(words_of([[0, 4, 5, 7]])), torch.stack(expected))
 
 
 def test_training_normalises_by_the_distinct_words_of_the_batch_and_evaluation_by_those_of_training():
     vectors, plain = build("mlp").word_vectors, without_normalisation(build("mlp").word_vectors)
-    batch = Batch.of(ragged([[0, 4, 0, 0], [5], [7, 5]]), SPELLING)
+    batch = words_of([[0, 4, 0, 0], [5], [7, 5]])
     normalise, words = vectors.normalise, plain(batch)
     assert len(words) == 4
     means, variances, _ = statistics(build("mlp"))
@@ -118,7 +126,7 @@ def test_evaluation_does_not_change_the_running_statistics_and_training_does(nam
     before = statistics(network)
     logits(network, TITLES, batch_size=2)
     assert same(statistics(network), before)
-    network.train()(Batch.of(ragged(TITLES), SPELLING))
+    network.train()(network.batch(ragged(TITLES), SPELLING))
     assert not any(torch.equal(now, then) for now, then in zip(statistics(network), before, strict=True))
 
 
@@ -127,7 +135,7 @@ def test_evaluation_does_not_change_the_running_statistics_and_training_does(nam
 def test_a_batch_without_two_distinct_words_is_trained_on_by_the_running_statistics(name, titles):
     network = build(name).train()
     before = statistics(network)
-    batch, ordinary = Batch.of(ragged(titles), SPELLING), Batch.of(ragged(TITLES), SPELLING)
+    batch, ordinary = (network.batch(ragged(some), SPELLING) for some in (titles, TITLES))
     found = network(batch)
     assert found.isfinite().all()
     together = found.log_softmax(2).logsumexp(0)
@@ -175,7 +183,7 @@ def test_predict_turns_dropout_off_and_is_repeatable(name):
 @both_networks
 def test_dropout_is_on_while_training(name):
     network = build(name, dropout=0.5).train()
-    batch = Batch.of(ragged(TITLES), SPELLING)
+    batch = network.batch(ragged(TITLES), SPELLING)
     assert not torch.equal(network(batch), network(batch))
 
 
@@ -193,7 +201,7 @@ def test_only_trained_embeddings_get_gradients_and_these_are_sparse_while_all_el
     name, embeddings, titles
 ):
     network = build(name, embeddings=embeddings).train()
-    network(Batch.of(ragged(titles), SPELLING)).sum().backward()
+    network(network.batch(ragged(titles), SPELLING)).sum().backward()
     gradients = {path: weight.grad for path, weight in network.named_parameters()}
     tables = ["word_vectors.own", "word_vectors.subwords"] + ["pair_vectors.table"] * (name == "mlp")
     of_vectors = [gradients.pop(f"{table}.weight") for table in tables]
@@ -209,7 +217,7 @@ def test_only_trained_embeddings_get_gradients_and_these_are_sparse_while_all_el
 @both_networks
 def test_a_network_without_subwords_learns_its_words(name):
     network = build(name).train()
-    network(Batch.of(ragged([[0, 3], [1]]), ragged([[]] * 5))).sum().backward()
+    network(network.batch(ragged([[0, 3], [1]]), ragged([[]] * 5))).sum().backward()
     assert network.word_vectors.own.weight.grad.coalesce().indices().tolist() == [[0, 1, 3]]
 
 
@@ -227,7 +235,7 @@ def test_given_vectors_become_own_rows_and_the_others_stay_as_the_seed_made_them
 def test_word_dropout_takes_whole_own_rows_and_only_while_training():
     torch.manual_seed(0)
     vectors = without_normalisation(WordVectors(Sizes(200, 1, 0, 3, 2), model_params(word_dropout=0.25, members=1)))
-    batch = Batch.of(ragged([range(200)]), ragged([[]] * 200))
+    batch = words_of([range(200)], ragged([[]] * 200), 200)
     kept = (vectors.train()(batch) == vectors.own.weight).all(1)
     dropped = (vectors(batch) == 0).all(1)
     assert 130 < kept.sum() < 170 and 30 < dropped.sum() < 70
@@ -236,15 +244,16 @@ def test_word_dropout_takes_whole_own_rows_and_only_while_training():
 
 def test_word_dropout_leaves_the_subwords():
     vectors = without_normalisation(build("mlp", word_dropout=0.999999).word_vectors).train()
-    batch = Batch.of(ragged([[0, 1, 2, 3, 4]]), SPELLING)
-    counts = batch.bucket_offsets.diff()[:, None].clamp(min=1)
-    assert torch.equal(vectors(batch), vectors.subwords(batch.buckets, batch.bucket_offsets) / counts.sqrt())
+    batch = words_of([[0, 1, 2, 3, 4]])
+    counts = batch.subwords.offsets.diff()[:, None].clamp(min=1)
+    assert torch.equal(vectors(batch), vectors.subwords(batch.subwords) / counts.sqrt())
 
 
 def test_every_member_draws_for_itself_which_words_go_without_their_own_row():
     torch.manual_seed(0)
     vectors = without_normalisation(WordVectors(Sizes(200, 1, 0, 4, 2), model_params(word_dropout=0.5))).train()
-    first, second = ((vectors(Batch.of(ragged([range(200)]), ragged([[]] * 200))) == 0).view(200, 2, 2)).all(2).T
+    batch = words_of([range(200)], ragged([[]] * 200), 200)
+    first, second = ((vectors(batch) == 0).view(200, 2, 2)).all(2).T
     assert 60 < (first != second).sum() < 140
 
 
@@ -291,7 +300,7 @@ def test_the_cnn_sees_the_order_of_words():
 
 def test_the_probabilities_of_a_network_are_the_mean_of_those_of_its_members():
     network = build("mlp")
-    batch = Batch.of(ragged(TITLES), SPELLING)
+    batch = network.batch(ragged(TITLES), SPELLING)
     network.word_vectors.normalise.momentum = 0
     members = network.output(network.eval().features(batch)).softmax(2)
     torch.testing.assert_close(network(batch).softmax(1), members.mean(0))
@@ -300,7 +309,7 @@ def test_the_probabilities_of_a_network_are_the_mean_of_those_of_its_members():
 @both_networks
 def test_the_members_of_a_network_share_no_weights(name):
     network = build(name).eval()
-    batch = Batch.of(ragged(TITLES), SPELLING)
+    batch = network.batch(ragged(TITLES), SPELLING)
     before = network.output(network.features(batch))
     for table in (network.word_vectors.own, network.word_vectors.subwords):
         table.weight.data[:, : SIZES.dimension // MEMBERS] += 1
@@ -319,12 +328,12 @@ def test_the_temperature_divides_the_logits(name):
 def test_a_pair_of_words_adds_its_vector_to_the_sum_of_the_words_where_it_stands_in_that_order():
     vectors = build("mlp").pair_vectors
     table = vectors.table.weight
-    found = vectors(Batch.of(ragged([[1, 2], [2, 1], [1], [2], [0, 3, 0, 1, 2], []]), SPELLING))
+    found = vectors(vectors.bags(ragged([[1, 2], [2, 1], [1], [2], [0, 3, 0, 1, 2], []])))
     nothing = torch.zeros(SIZES.dimension)
     torch.testing.assert_close(found, torch.stack([table[0], nothing, nothing, nothing, table[0] + table[1], nothing]))
 
 
 def test_a_network_can_do_without_pairs():
     vectors = PairVectors(Sizes(5, 10, 0, 6, 4), model_params())
-    found = vectors(Batch.of(ragged(TITLES), SPELLING))
+    found = vectors(vectors.bags(ragged(TITLES)))
     assert found.shape == (len(TITLES), 6) and not found.any()

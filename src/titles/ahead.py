@@ -1,10 +1,12 @@
 """Work that overlaps."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 
 def ahead(items: Iterator[Item]) -> Iterator[Item]:
@@ -15,3 +17,15 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
         while (item := following.result()) is not end:
             following = thread.submit(next, items, end)
             yield item  # type: ignore[misc]
+
+
+def map_ahead(function: Callable[[Item], Made], items: Iterable[Item], threads: int) -> Iterator[Made]:
+    """`map`, of which each of some threads makes up to two results before they are asked for."""
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[Made]] = deque()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -1,51 +1,70 @@
-"""A batch of titles as numbers."""
+"""A batch of titles as numbers: all that a network must look up, so that it has nothing left but to calculate."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from titles.pairs import pair_keys
+from titles.bags import Bags
 from titles.ragged import Ragged
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Titles as words, and each distinct word of theirs as number and spelling, so that a word is put together once.
+class Words:
+    """Words in bags, and how each distinct word of theirs is put together, which is done once.
 
-    words           int64 [distinct words], ascending
-    buckets         int64 [subwords of these], those of word i from `bucket_offsets[i]` to `bucket_offsets[i + 1]`
-    places          int64 [words of the titles], in `words`; those of title i from `offsets[i]` to `offsets[i + 1]`
-    order           int64 [words of the titles], which of these is word i: from `starts[i]` to `starts[i + 1]`
-    pairs           int64 [words of the titles], the key of the pair each makes with the word before it
+    known       how many of the distinct words have a vector of their own; these are the first
+    subwords    a bag for each distinct word
     """
 
-    words: Tensor
-    buckets: Tensor
-    bucket_offsets: Tensor
-    places: Tensor
-    offsets: Tensor
-    order: Tensor
-    starts: Tensor
-    pairs: Tensor
+    bags: Bags
+    known: int
+    subwords: Bags
 
     @classmethod
-    def of(cls, titles: Ragged, spelling: Ragged) -> "Batch":
-        # Numbers and their places sorted as one number, which takes a quarter of the time of sorting both.
-        keys = np.sort(titles.values.astype(np.int64) << 32 | np.arange(len(titles.values)))
-        numbers, order = keys >> 32, keys & 0xFFFFFFFF
-        starts = np.flatnonzero(np.diff(numbers, prepend=-1, append=1 << 32))
-        words = numbers[starts[:-1]]
-        places = np.empty_like(order)
-        places[order] = np.repeat(np.arange(len(words)), np.diff(starts))
+    def of(cls, numbers: NDArray[np.integer], offsets: NDArray[np.int64], spelling: Ragged, vocabulary: int) -> "Words":
+        bags = Bags.of(numbers, offsets)
+        words = bags.rows.numpy()
         spelled = spelling.take(words)
-        arrays = (words, spelled.values.astype(np.int64), spelled.offsets, places, titles.offsets, order, starts)
-        return cls(*map(torch.from_numpy, (*arrays, pair_keys(titles))))
+        return cls(bags, int(np.searchsorted(words, vocabulary)), Bags.of(spelled.values, spelled.offsets))
 
-    def to(self, device: torch.device) -> "Batch":
-        """The same batch there; what goes to a GPU goes while this process does other things."""
-        if device.type == "cpu":
-            return self
-        tensors = (tensor.pin_memory() if device.type == "cuda" else tensor for tensor in vars(self).values())
-        return Batch(*(tensor.to(device, non_blocking=True) for tensor in tensors))
+
+@dataclass(frozen=True)
+class Windows:
+    """Of each title the windows in which a word of it stands: `places[offsets[i]:offsets[i + 1]]`, int64."""
+
+    places: Tensor
+    offsets: Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a network makes of titles.
+
+    words      the MLP's in a bag for each title, the CNN's in one for each place of a line
+    lengths    int64 [titles], in words
+    pairs      the MLP's pairs of words that have a vector, a bag for each title
+    windows    the CNN's, for each width of its filters
+    """
+
+    words: Words
+    lengths: Tensor
+    pairs: Bags | None = None
+    windows: tuple[Windows, ...] = ()
+
+
+def moved(numbers: Any, device: torch.device) -> Any:
+    """A tensor, or what holds tensors, on that device; to a GPU they go while this process does other things."""
+    if device.type == "cpu":
+        return numbers
+    if isinstance(numbers, Tensor):
+        pinned = numbers.pin_memory() if device.type == "cuda" else numbers
+        return pinned.to(device, non_blocking=True)
+    if isinstance(numbers, tuple):
+        return tuple(moved(one, device) for one in numbers)
+    if is_dataclass(numbers) and not isinstance(numbers, type):
+        return type(numbers)(*(moved(getattr(numbers, field.name), device) for field in fields(numbers)))
+    return numbers

@@ -7,12 +7,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from torch import nn
 
 from titles.cleaning import clean
 from titles.embedded import Lexicon
 from titles.model import load
-from titles.networks import predict
+from titles.networks import Network, predict
 from titles.ragged import Ragged
 from titles.vocabulary import number_words, spell, split_words
 
@@ -20,7 +19,7 @@ from titles.vocabulary import number_words, spell, split_words
 class Classifier:
     """`Classifier.load("models/mlp").predict(["Funda Galaxy J7 Prime"])`."""
 
-    def __init__(self, network: nn.Module, lexicon: Lexicon) -> None:
+    def __init__(self, network: Network, lexicon: Lexicon) -> None:
         self.network, self.lexicon = network, lexicon
         self.categories = np.array(lexicon.categories[: lexicon.trained_categories])
         self.vocabulary = pa.array(lexicon.vocabulary, pa.string())

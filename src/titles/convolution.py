@@ -61,10 +61,11 @@ class _Pooled(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         windows, offsets, places = ctx.saved_tensors
         counts = offsets.diff()
+        of_mean = gradient / counts.clamp(min=1)[:, None]
         of_found = gradient.new_zeros(ctx.shape)
-        of_found[windows] = torch.repeat_interleave(gradient / counts.clamp(min=1)[:, None], counts, dim=0)
-        some = counts > 0
-        return of_found.scatter_add_(0, places[some], gradient[some]), None, None
+        of_found[windows] = torch.repeat_interleave(of_mean, counts, dim=0, output_size=len(windows))
+        # A title without windows has no maximum that stood anywhere.
+        return of_found.scatter_add_(0, places.clamp(min=0), gradient * (counts > 0)[:, None]), None, None
 
 
 def pooled(found: Tensor, windows: Tensor, offsets: Tensor) -> Tensor:

@@ -7,19 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from titles import processes
-from titles.batch import Batch
+from titles.bags import Bags
 from titles.hyperparameters import ModelParams
 from titles.optimizer import sparse_rows
-
-
-def _gradient_of_rows(gradient: Tensor, offsets: Tensor, order: Tensor, starts: Tensor) -> Tensor:
-    """For each row the sum of the gradients of the bags it is in, [rows, dimension].
-
-    offsets          of the bags: where the numbers of each begin
-    order, starts    of the rows: where among all these numbers each is
-    """
-    bags = torch.repeat_interleave(torch.arange(len(offsets) - 1, device=offsets.device), offsets.diff())
-    return F.embedding_bag(bags[order], gradient, starts, mode="sum", include_last_offset=True)
 
 
 class _Rows(torch.autograd.Function):
@@ -37,44 +27,43 @@ class _Rows(torch.autograd.Function):
         return sparse_rows(numbers, gradient, ctx.shape), None
 
 
+def _summed(rows: Tensor, numbers: Tensor, offsets: Tensor) -> Tensor:
+    return F.embedding_bag(numbers, rows, offsets, mode="sum", include_last_offset=True)
+
+
 class _Sums(torch.autograd.Function):
-    """The sum of the rows of each bag, as `F.embedding_bag` of mode sum, whose backward pass is here one as well.
+    """The sum of the rows of each bag; the gradient of a row is the sum of those of the bags that hold it.
 
     Torch's own leaves the sum of a row's gradients to `coalesce`, at several times the cost, of a copy of the gradient
     for every row of every bag.
     """
 
     @staticmethod
-    def forward(ctx: Any, table: Tensor, numbers: Tensor, offsets: Tensor) -> Tensor:
-        ctx.save_for_backward(numbers, offsets)
-        ctx.shape = table.shape
-        return F.embedding_bag(numbers, table, offsets, mode="sum", include_last_offset=True)
+    def forward(ctx: Any, table: Tensor, bags: Bags) -> Tensor:
+        ctx.bags, ctx.shape = bags, table.shape
+        return _summed(table, bags.numbers, bags.offsets)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        numbers, offsets = ctx.saved_tensors
-        rows, places = torch.unique(numbers, return_inverse=True)
-        starts = F.pad(torch.bincount(places, minlength=len(rows)).cumsum(0), (1, 0))
-        values = _gradient_of_rows(gradient, offsets, places.argsort(stable=True), starts)
-        return sparse_rows(rows, values, ctx.shape), None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return sparse_rows(ctx.bags.rows, _summed(gradient, ctx.bags.bags, ctx.bags.starts), ctx.shape), None
 
 
-class _WordSums(torch.autograd.Function):
-    """`_Sums` of the distinct words of a batch, whose order is known already."""
+class _VectorSums(torch.autograd.Function):
+    """The same of vectors of which there is one for each distinct number."""
 
     @staticmethod
-    def forward(ctx: Any, vectors: Tensor, places: Tensor, offsets: Tensor, order: Tensor, starts: Tensor) -> Tensor:
-        ctx.save_for_backward(offsets, order, starts)
-        return F.embedding_bag(places, vectors, offsets, mode="sum", include_last_offset=True)
+    def forward(ctx: Any, vectors: Tensor, bags: Bags) -> Tensor:
+        ctx.bags = bags
+        return _summed(vectors, bags.places, bags.offsets)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        return _gradient_of_rows(gradient, *ctx.saved_tensors), None, None, None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return _summed(gradient, ctx.bags.bags, ctx.bags.starts), None
 
 
-def sum_words(vectors: Tensor, batch: Batch, offsets: Tensor) -> Tensor:
-    """The sums of the vectors of the batch's words from `offsets[i]` to `offsets[i + 1]`, [bags, dimension]."""
-    sums: Tensor = _WordSums.apply(vectors, batch.places, offsets, batch.order, batch.starts)  # type: ignore[no-untyped-call]
+def sum_vectors(vectors: Tensor, bags: Bags) -> Tensor:
+    """The sums of the vectors [distinct numbers, dimension] of what each bag holds, [bags, dimension]."""
+    sums: Tensor = _VectorSums.apply(vectors, bags)  # type: ignore[no-untyped-call]
     return sums
 
 
@@ -85,9 +74,9 @@ class Table(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(rows, dimension), requires_grad=model.embeddings == "trained")
 
-    def forward(self, numbers: Tensor, offsets: Tensor) -> Tensor:
-        """The sums of the rows `numbers[offsets[i]:offsets[i + 1]]`, [bags, dimension]."""
-        sums: Tensor = _Sums.apply(self.weight, numbers, offsets)  # type: ignore[no-untyped-call]
+    def forward(self, bags: Bags) -> Tensor:
+        """The sums of the rows that each bag holds, [bags, dimension]."""
+        sums: Tensor = _Sums.apply(self.weight, bags)  # type: ignore[no-untyped-call]
         return sums
 
     def rows(self, numbers: Tensor) -> Tensor:

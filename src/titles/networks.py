@@ -5,13 +5,13 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from titles.batch import Batch
+from titles.batch import Batch, Windows, Words, moved
 from titles.convolution import filtered, pooled
 from titles.hyperparameters import ACTIVATIONS, CnnParams, MlpParams, ModelParams
-from titles.lookup import sum_words
+from titles.lookup import sum_vectors
 from titles.ragged import Ragged
 from titles.vectors import PairVectors, Sizes, WordVectors
 
@@ -69,9 +69,17 @@ class Network(nn.Module):
         probabilities = logits.softmax(2).sum(0).clamp_(min=torch.finfo().tiny)
         return probabilities.log_().div_(self.temperature)
 
+    def batch(self, titles: Ragged, spelling: Ragged) -> Batch:
+        """The titles as this network takes them, on the CPU."""
+        raise NotImplementedError
+
     def features(self, batch: Batch) -> Tensor:
         """What the output layer sees, [members, titles, features]."""
         raise NotImplementedError
+
+    def words(self, titles: Ragged, spelling: Ragged, offsets: NDArray[np.int64]) -> Words:
+        """The words of the titles, of bag i from `offsets[i]` to `offsets[i + 1]`."""
+        return Words.of(titles.values, offsets, spelling, len(self.word_vectors.own.weight))
 
 
 class MLP(Network):
@@ -89,11 +97,15 @@ class MLP(Network):
         for inputs, outputs in pairwise(widths):
             self.hidden.extend([Linears(model.members, inputs, outputs), _activation(model), nn.Dropout(model.dropout)])
 
+    def batch(self, titles: Ragged, spelling: Ragged) -> Batch:
+        """A bag of words for each title, and one of pairs."""
+        words = self.words(titles, spelling, titles.offsets)
+        return Batch(words, torch.from_numpy(np.diff(titles.offsets)), pairs=self.pair_vectors.bags(titles))
+
     def features(self, batch: Batch) -> Tensor:
         """The last hidden layer; the sum of a title without words is zero."""
-        vectors = self.word_vectors(batch)
-        sums = sum_words(vectors, batch, batch.offsets) + self.pair_vectors(batch)
-        lengths = batch.offsets.diff().clamp(min=1)[:, None]
+        sums = sum_vectors(self.word_vectors(batch.words), batch.words.bags) + self.pair_vectors(batch.pairs)
+        lengths = batch.lengths.clamp(min=1)[:, None]
         hidden: Tensor = self.hidden(_by_member(sums / lengths**LENGTH_POWER, self.members))
         return hidden
 
@@ -109,31 +121,29 @@ class CNN(Network):
         self.activation = _activation(model)
         self.dropout = nn.Dropout(model.dropout)
 
+    def batch(self, titles: Ragged, spelling: Ragged) -> Batch:
+        """All titles in one line with gaps between them, a bag for each place.
+
+        Titles padded to the longest would be gaps for the most part.
+        """
+        gap, lengths = max(self.widths) - 1, np.diff(titles.offsets)
+        starts = titles.offsets[:-1] + gap * np.arange(1, len(titles.offsets))
+        filled = np.zeros(len(titles.values) + gap * len(titles.offsets), np.int64)
+        filled[_ranges(starts, lengths)[0]] = 1
+        words = self.words(titles, spelling, np.concatenate([[0], filled.cumsum()]))
+        windows = (_ranges(starts - (width - 1), lengths + (width - 1)) for width in self.widths)
+        of_widths = tuple(Windows(*map(torch.from_numpy, of_width)) for of_width in windows)
+        return Batch(words, torch.from_numpy(lengths), windows=of_widths)
+
     def features(self, batch: Batch) -> Tensor:
         """What was found in the windows in which a word stands; zero where a title has no such window."""
-        line, starts = self._line(batch)
-        lengths = batch.offsets.diff()
+        line = _by_member(sum_vectors(self.word_vectors(batch.words), batch.words.bags), self.members)
         of_titles = []
-        for width, filters in zip(self.widths, self.filters, strict=True):
+        for windows, filters in zip(batch.windows, self.filters, strict=True):
             found = self.activation(filters(line)).transpose(0, 1).flatten(1)
-            windows, offsets = _ranges(starts - (width - 1), lengths + (width - 1))
-            of_titles.append(_by_member(pooled(found, windows, offsets), self.members))
+            of_titles.append(_by_member(pooled(found, windows.places, windows.offsets), self.members))
         dropped: Tensor = self.dropout(torch.cat(of_titles, 2))
         return dropped
-
-    def _line(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """All titles in one line with zeros between them, [members, places, inputs]; and where each title starts.
-
-        Titles padded to the longest would be zeros for the most part.
-        """
-        gap = max(self.widths) - 1
-        starts = batch.offsets[:-1] + gap * torch.arange(1, len(batch.offsets), device=batch.offsets.device)
-        # A place holds one word, or between titles none.
-        counts = batch.places.new_zeros(len(batch.places) + gap * len(batch.offsets))
-        counts[_ranges(starts, batch.offsets.diff())[0]] = 1
-        offsets = F.pad(counts.cumsum(0), (1, 0))
-        line = sum_words(self.word_vectors(batch), batch, offsets)
-        return _by_member(line, self.members), starts
 
 
 def _by_member(vectors: Tensor, members: int) -> Tensor:
@@ -141,21 +151,20 @@ def _by_member(vectors: Tensor, members: int) -> Tensor:
     return vectors.view(len(vectors), members, vectors.shape[1] // members).transpose(0, 1)
 
 
-def _ranges(starts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+def _ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The numbers from each start on, as many as its length, one range after the other; and their offsets."""
-    offsets = F.pad(lengths.cumsum(0), (1, 0))
-    numbers = torch.arange(int(offsets[-1]), device=starts.device)
-    return numbers + torch.repeat_interleave(starts - offsets[:-1], lengths), offsets
+    offsets = np.concatenate([[0], lengths.cumsum()])
+    return np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths), offsets
 
 
 @torch.inference_mode()
-def predict(network: nn.Module, titles: Ragged, spelling: Ragged, batch_size: int = 1024) -> Iterator[Tensor]:
+def predict(network: Network, titles: Ragged, spelling: Ragged, batch_size: int = 1024) -> Iterator[Tensor]:
     """The logits of all titles in their order, [batch_size, categories] at a time, with dropout off."""
     network.eval()
     device = next(network.parameters()).device
     for first in range(0, len(titles), batch_size):
         rows = np.arange(first, min(first + batch_size, len(titles)))
-        yield network(Batch.of(titles.take(rows), spelling).to(device)).cpu()
+        yield network(moved(network.batch(titles.take(rows), spelling), device)).cpu()
 
 
 def _activation(model: ModelParams) -> nn.Module:

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
-from itertools import repeat
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from titles import processes
-from titles.ahead import ahead
-from titles.batch import Batch
+from titles.ahead import map_ahead
+from titles.batch import Batch, moved
 from titles.checkpoint import Checkpoint
 from titles.embedded import Labelled
 from titles.history import Epoch, Point
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 # So often within an epoch a sample of the validation titles tells how far training is.
 POINT_TITLES = 1_000_000
+# Threads that make batches for a GPU, each about a million titles a second.
+LOADERS = 4
 KEPT = {"history": Epoch, "points": Point}
 
 
@@ -162,14 +164,15 @@ class _Loop:
     def _batches(self, device: torch.device) -> Iterator[tuple[int, Batch, Tensor]]:
         """Of all batches left of the epoch how many titles they have, and the part of this process."""
         shuffled = _shuffled(len(self.training), self.params, len(self.place.history), self.place.titles)
-        batches = map(self._batch, shuffled, repeat(device))
+        make = partial(self._batch, device)
         # The processor that trains has no time left over for the next batch.
-        return batches if device.type == "cpu" else ahead(batches)
+        return map(make, shuffled) if device.type == "cpu" else map_ahead(make, shuffled, LOADERS)
 
-    def _batch(self, rows: NDArray[np.int64], device: torch.device) -> tuple[int, Batch, Tensor]:
+    def _batch(self, device: torch.device, rows: NDArray[np.int64]) -> tuple[int, Batch, Tensor]:
         own = rows[processes.rank() :: processes.count()]
-        labels = torch.from_numpy(self.training.labels[own]).long().to(device)
-        return len(rows), Batch.of(self.training.titles.take(own), self.spelling).to(device), labels
+        labels = torch.from_numpy(self.training.labels[own]).long()
+        batch = self.step.network.batch(self.training.titles.take(own), self.spelling)
+        return len(rows), moved(batch, device), moved(labels, device)
 
 
 def _shuffled(rows: int, params: TrainParams, number: int, seen: int) -> Iterator[NDArray[np.int64]]:

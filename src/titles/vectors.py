@@ -3,15 +3,19 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from titles.batch import Batch
+from titles.bags import Bags
+from titles.batch import Words
 from titles.hyperparameters import ModelParams
 from titles.lookup import Table
 from titles.normalisation import WordNorm
+from titles.pairs import pair_keys
+from titles.ragged import Ragged
 
 VECTOR_SCALE = 0.05
 
@@ -47,19 +51,18 @@ class WordVectors(nn.Module):
         self.normalise = WordNorm(sizes.dimension)
         self.word_dropout, self.members = model.word_dropout, model.members
 
-    def forward(self, batch: Batch) -> Tensor:
+    def forward(self, words: Words) -> Tensor:
         """[distinct words, dimension]"""
-        # The words ascend, so those with a row of their own come first.
-        known = batch.words[: torch.searchsorted(batch.words, len(self.own.weight))]
-        own = self.own.rows(known)
+        distinct = words.bags.rows
+        own = self.own.rows(distinct[: words.known])
         if self.training and self.word_dropout:
-            kept = torch.rand(len(known), self.members, device=known.device) >= self.word_dropout
+            kept = torch.rand(len(own), self.members, device=own.device) >= self.word_dropout
             own = own * kept.repeat_interleave(own.shape[1] // self.members, 1)
-        vectors = F.pad(own, (0, 0, 0, len(batch.words) - len(known)))
+        vectors = F.pad(own, (0, 0, 0, len(distinct) - words.known))
         if len(self.subwords.weight):
-            counts = batch.bucket_offsets.diff().clamp(min=1)
-            vectors = vectors + self.subwords(batch.buckets, batch.bucket_offsets) / counts.sqrt()[:, None]
-        normalised: Tensor = self.normalise(vectors, batch.words)
+            counts = words.subwords.offsets.diff().clamp(min=1)
+            vectors = vectors + self.subwords(words.subwords) / counts.sqrt()[:, None]
+        normalised: Tensor = self.normalise(vectors, distinct)
         return normalised
 
     @torch.no_grad()
@@ -84,12 +87,25 @@ class PairVectors(nn.Module):
         self.table = Table(sizes.pairs, sizes.dimension, model)
         self.register_buffer("keys", torch.zeros(sizes.pairs, dtype=torch.int64))
 
-    def forward(self, batch: Batch) -> Tensor:
-        """The sum over the pairs of each title that have a vector, [titles, dimension]."""
-        if not len(self.keys):
-            return self.table.weight.new_zeros(len(batch.offsets) - 1, self.table.weight.shape[1])
-        numbers = torch.searchsorted(self.keys, batch.pairs).clamp(max=len(self.keys) - 1)
-        known = self.keys[numbers] == batch.pairs
-        offsets = F.pad(known.cumsum(0), (1, 0))[batch.offsets]
-        sums: Tensor = self.table(numbers[known], offsets)
+    def bags(self, titles: Ragged) -> Bags:
+        """Of each title the pairs that have a vector, by number."""
+        keys, pairs = self.keys.numpy(), pair_keys(titles)
+        if not len(keys):
+            return Bags.of(keys, np.zeros_like(titles.offsets))
+        numbers = np.searchsorted(keys, pairs).clip(max=len(keys) - 1)
+        known = keys[numbers] == pairs
+        return Bags.of(numbers[known], np.concatenate([[0], known.cumsum()])[titles.offsets])
+
+    def forward(self, bags: Bags) -> Tensor:
+        """The sums of the vectors of each title's pairs, [titles, dimension]."""
+        if not len(self.table.weight):
+            return self.table.weight.new_zeros(len(bags.offsets) - 1, self.table.weight.shape[1])
+        sums: Tensor = self.table(bags)
         return sums
+
+    def _apply(self, *arguments: Any) -> "PairVectors":
+        """Moves all but the keys, which are needed where batches are made."""
+        keys = self.keys
+        super()._apply(*arguments)  # type: ignore[no-untyped-call]
+        self.keys = keys
+        return self

@@ -1,0 +1,40 @@
+"""Numbers in bags, as sums of looked-up rows need them on their way forward and back."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Bags:
+    """Which numbers each bag holds, and which bags hold each number.
+
+    numbers    int64 [numbers], those of bag i from `offsets[i]` to `offsets[i + 1]`
+    offsets    int64 [bags + 1]
+    rows       int64 [distinct numbers], ascending
+    places     int64 [numbers], where in `rows` each is
+    bags       int64 [numbers], those that hold row i from `starts[i]` to `starts[i + 1]`
+    starts     int64 [distinct numbers + 1]
+    """
+
+    numbers: Tensor
+    offsets: Tensor
+    rows: Tensor
+    places: Tensor
+    bags: Tensor
+    starts: Tensor
+
+    @classmethod
+    def of(cls, numbers: NDArray[np.integer], offsets: NDArray[np.int64]) -> "Bags":
+        # A number and its place sorted as one, which takes a quarter of the time of sorting both.
+        keys = np.sort(numbers.astype(np.int64) << 32 | np.arange(len(numbers)))
+        ascending, order = keys >> 32, keys & 0xFFFFFFFF
+        starts = np.flatnonzero(np.diff(ascending, prepend=-1, append=1 << 32))
+        rows = ascending[starts[:-1]]
+        places = np.empty_like(order)
+        places[order] = np.repeat(np.arange(len(rows)), np.diff(starts))
+        bags = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))[order]
+        return cls(*map(torch.from_numpy, (numbers.astype(np.int64), offsets, rows, places, bags, starts)))
