@@ -18,6 +18,8 @@ def test_an_unknown_engine_is_told_with_those_allowed(tmp_path: Path, monkeypatc
 
 def test_spark_without_pyspark_is_told_with_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TITLES_ENGINE", "spark")
-    monkeypatch.setitem(sys.modules, "pyspark", None)
+    # Another test of this process may have loaded it.
+    for module in ("pyspark", "pyspark.errors", "pyspark.sql"):
+        monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(InputError, match=r"^TITLES_ENGINE: spark needs PySpark; make spark installs it$"):
         connected(tmp_path).__enter__()
