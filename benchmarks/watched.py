@@ -18,7 +18,8 @@ from titles.ragged import Ragged
 from titles.stage import start
 from titles.steps import Step
 
-WARM_UP, STEPS = 50, 200
+# What is known of each operation of a step takes ten megabytes, and stages have three gigabytes.
+WARM_UP, STEPS = 50, 50
 
 
 class Saves:
