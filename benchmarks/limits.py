@@ -94,7 +94,9 @@ def _dense_rates(events: list[Any], seconds: float, peak: float) -> dict[str, fl
     operations, spent, alone = 0, 0.0, 0.0
     counts: dict[tuple[tuple[int, ...], ...], int] = defaultdict(int)
     for event in filter(_is_outermost_dense, events):
-        left, right = [tuple(shape) for shape in event.input_shapes if len(shape) > 1][-2:]
+        # What is added to comes before the factors, what is written to after them.
+        first = 1 if "add" in event.name else 0
+        left, right = map(tuple, event.input_shapes[first : first + 2])
         operations += 2 * prod(left) * right[-1]
         spent += event.cpu_time_total / 1e6
         counts[left, right] += 1
