@@ -12,16 +12,12 @@ import numpy as np
 import pytest
 import torch
 
+from tests.numbered import write_numbered
 from titles import checkpoint
 from titles.checkpoint import Checkpoint, fingerprint
-from titles.embedded import Lexicon
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
 from titles.model import fit
-from titles.ragged import Ragged
-from titles.vocabulary import spell
 
-WORDS = [f"palabra{number}" for number in range(40)]
-LEXICON = Lexicon(["casa", "juego", "ropa"], 3, [3], 50, WORDS)
 OWN = {"mlp": MlpParams((8,)), "cnn": CnnParams(4, (1, 2))}
 MODEL = ModelParams("relu", "trained", dropout=0.3, word_dropout=0.2, members=2)
 TRAIN = TrainParams(0, 1, 4, 1, 4, 4, 0.02, 0.01, 0.1, "logit_adjustment")
@@ -30,17 +26,7 @@ TRAIN = TrainParams(0, 1, 4, 1, 4, 4, 0.02, 0.01, 0.1, "logit_adjustment")
 @pytest.fixture
 def root(tmp_path):
     """A folder with numbered titles, as embed leaves them."""
-    embedded = tmp_path / "embedded"
-    embedded.mkdir()
-    LEXICON.save(embedded)
-    spell(WORDS, [3], 50).save(embedded, "spelling")
-    rng = np.random.default_rng(0)
-    for split, titles in [("train", 60), ("validation", 30)]:
-        values = rng.integers(0, len(WORDS), titles * 3).astype(np.int32)
-        Ragged(values, np.arange(titles + 1) * 3).save(embedded, split)
-        np.save(embedded / f"{split}.labels.npy", (values[::3] % 3).astype(np.int32))
-    np.save(embedded / "pairs.npy", np.array([1, 2 << 32 | 5]))
-    np.save(tmp_path / "vectors.npy", np.empty((0, 8), np.float32))
+    write_numbered(tmp_path, train=60, validation=30)
     return tmp_path
 
 

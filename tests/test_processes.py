@@ -10,16 +10,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.numbered import write_numbered
 from titles import processes
-from titles.embedded import Lexicon
 from titles.history import Epoch
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
 from titles.model import fit
-from titles.ragged import Ragged
-from titles.vocabulary import spell
 
 ROOT = Path(__file__).resolve().parents[1]
-WORDS = [f"palabra{number}" for number in range(40)]
 OWN = {"mlp": MlpParams((8,)), "cnn": CnnParams(4, (1, 2))}
 # What is left out at random differs from process to process.
 MODEL = ModelParams("tanh", "trained", dropout=0.0, word_dropout=0.0, members=2)
@@ -30,17 +27,7 @@ TRAIN = TrainParams(0, 1, 3, 1, 4, 8, 0.02, 0.01, 0.1, "logit_adjustment")
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("processes")
-    embedded = root / "embedded"
-    embedded.mkdir()
-    Lexicon(["casa", "juego", "ropa"], 3, [3], 50, WORDS).save(embedded)
-    spell(WORDS, [3], 50).save(embedded, "spelling")
-    rng = np.random.default_rng(0)
-    for split, titles in [("train", 65), ("validation", 31)]:
-        values = rng.integers(0, len(WORDS), titles * 3).astype(np.int32)
-        Ragged(values, np.arange(titles + 1) * 3).save(embedded, split)
-        np.save(embedded / f"{split}.labels.npy", (values[::3] % 3).astype(np.int32))
-    np.save(embedded / "pairs.npy", np.array([1, 2 << 32 | 5]))
-    np.save(root / "vectors.npy", np.empty((0, 8), np.float32))
+    write_numbered(root, train=65, validation=31)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = [*torchrun, "-m", "tests.test_processes", str(root)]
     environment = os.environ | {"PYTHONPATH": f"{ROOT}/src:{ROOT}", "OMP_NUM_THREADS": "1"}
