@@ -79,7 +79,8 @@ def under_training(repository: Repository, name: str) -> psutil.Process:
                 (process,) = [
                     process
                     for process in psutil.process_iter(["cmdline", "cwd"])
-                    if process.info["cmdline"][1:3] == ["-m", "stages.train_mlp"]
+                    # A process of another user, or one that has ended, tells neither.
+                    if (process.info["cmdline"] or [])[1:3] == ["-m", "stages.train_mlp"]
                     and process.info["cwd"] == str(repository.folder)
                 ]
                 return process
