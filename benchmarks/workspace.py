@@ -112,9 +112,10 @@ class Workspace:
     def line(self, name: str, setup: str, cost: Cost, printed: str) -> Line:
         """What is known of a run of a stage."""
         titles = self.titles(name, setup)
-        rates = re.findall(r"^epoch .*?([\d,]+) titles/s", printed, re.MULTILINE)
-        rate = float(rates[-1].replace(",", "")) if rates else round(titles / (cost["seconds"] or 1))
-        line = {"setup": setup, "titles": titles, **cost, "titles_per_second": rate}
+        # Of epochs the last; evaluate predicts all titles before it predicts some in another way.
+        rates = re.findall(r"(?:^epoch|predicted with) .*?([\d,]+) titles/s", printed, re.MULTILINE)
+        rate = rates[0 if name == "evaluate" else -1] if rates else str(round(titles / (cost["seconds"] or 1)))
+        line = {"setup": setup, "titles": titles, **cost, "titles_per_second": float(rate.replace(",", ""))}
         points = re.findall(r"after ([\d,]+) titles: balanced accuracy about ([\d.]+)", printed)
         if points:
             line["curve"] = [[int(seen.replace(",", "")), float(accuracy)] for seen, accuracy in points]

@@ -180,20 +180,28 @@ def test_where_the_disk_is_full_the_last_checkpoint_stays_and_training_goes_on(t
     assert [path.name for path in kept.folder.iterdir()] == ["checkpoint.pt"]
 
 
-def test_a_checkpoint_is_due_after_a_minute_or_when_saving_took_a_fiftieth_of_the_time(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("seconds", "first_due", "second_due"),
+    [(0.1, 60, 120.1), (1.6, 60, 141.6), (10, 60, 170)],
+    ids=[
+        "quick: after a minute",
+        "slow: when it took a fiftieth of the time",
+        "very slow: before two minutes are lost",
+    ],
+)
+def test_a_checkpoint_is_due(tmp_path, monkeypatch, seconds, first_due, second_due):
     clock = [0.0]
     monkeypatch.setattr(checkpoint.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(checkpoint, "SECONDS", 60.0)
     monkeypatch.setattr(checkpoint, "SHARE", 0.02)
-    kept, saved = Checkpoint(tmp_path / "checkpoints" / "this"), []
+    monkeypatch.setattr(torch, "save", lambda *_: clock.__setitem__(0, clock[0] + seconds))
+    kept, due = Checkpoint(tmp_path / "checkpoints" / "this"), []
 
     def state():
-        clock[0] += 2
-        saved.append(clock[0])
+        due.append(clock[0])
         return {}
 
-    monkeypatch.setattr(torch, "save", lambda *_: clock.__setitem__(0, clock[0] + 2))
-    for now in (59, 60, 120, 163, 164):
-        clock[0] = max(clock[0], now)
+    while clock[0] < 200:
         kept.save_when_due(state)
-    assert saved == [62, 166]
+        clock[0] += 0.1
+    assert due[:2] == pytest.approx([first_due, second_due], abs=0.2)

@@ -25,8 +25,8 @@ from titles.disk import complaint
 log = logging.getLogger(__name__)
 
 CHECKPOINTS = ".checkpoints"
-# At most so much work is lost, and at most this share of the time is spent on saving it.
-SECONDS = 60.0
+# At most so much work is lost; less often than every minute only where saving took more than this share of the time.
+SECONDS, MOST_SECONDS = 60.0, 100.0
 SHARE = 0.02
 
 
@@ -103,7 +103,7 @@ class Checkpoint:
             written.unlink(missing_ok=True)
             log.warning("no checkpoint could be saved (%s), the training goes on", complaint(error) or error)
         self.saved = time.monotonic()
-        self.interval = max(SECONDS, (self.saved - started) / SHARE)
+        self.interval = min(max(SECONDS, (self.saved - started) / SHARE), MOST_SECONDS)
 
     def _sync_weights(self) -> None:
         if not self.synced:

@@ -20,7 +20,7 @@ from pyarrow.csv import ConvertOptions, ReadOptions, read_csv
 
 from titles.ahead import ahead
 from titles.errors import InputError
-from titles.rows import COLUMNS, DAMAGES, NO_VALUES, Row, batch_of, batch_of_columns, in_order
+from titles.rows import COLUMNS, DAMAGES, NO_VALUES, Row, batch_of, batch_of_columns, by_line
 
 PIECE_BYTES, BLOCK_BYTES = 1 << 18, 1 << 23
 SWALLOWED = "line breaks and commas in a field: a quote that should have closed before other rows"
@@ -130,7 +130,7 @@ class _Reader:
             rows.extend(found)
         else:
             place = len(lines)
-        return in_order([self._batch(lines, ordinary), batch_of(rows)]), place
+        return by_line([self._batch(lines, ordinary), batch_of(rows)]), place
 
     def _ordinary(self, lines: _Lines) -> NDArray[np.bool]:
         """Which lines are a row whatever reads them."""

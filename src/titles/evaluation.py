@@ -12,17 +12,12 @@ NAME_history.csv         how each network was trained, a row an epoch
 import json
 import logging
 import shutil
-from collections.abc import Iterator
-from functools import reduce
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
-from torch import Tensor
 
 from titles import tables
 from titles.device import chosen_device
@@ -30,18 +25,16 @@ from titles.embedded import Labelled, Lexicon
 from titles.memory import keep_freed_memory
 from titles.metrics import balanced_accuracy, expected_calibration_error
 from titles.model import load
-from titles.networks import Network, predict
+from titles.networks import Network
 from titles.outputs import fresh
-from titles.progress import Progress
+from titles.predictions import Predictions, best_by_mean, predictions
 from titles.ragged import Ragged
-from titles.tables import Predictions
 
 log = logging.getLogger(__name__)
 
 Metrics = dict[str, "float | dict[str, float]"]
 
 DIGITS = 6
-TOP = 5
 # Enough to tell what the temperature does; the order of test titles is random.
 SAMPLE_TITLES = 50_000
 
@@ -60,10 +53,10 @@ def evaluate(
     categories = pd.Index(Lexicon.load(embedded).categories, dtype="str")
     spelling = Ragged.load(embedded, "spelling")
     test = Labelled.load(embedded, "test")
-    said = _predict(networks, test, spelling)
+    said = predictions(networks, test, spelling)
     sample = np.arange(min(len(test), SAMPLE_TITLES))
     some = Labelled(test.titles.take(sample), test.labels[sample])
-    untempered = _predict(networks, some, spelling, tempered=False)
+    untempered = predictions(networks, some, spelling, tempered=False)
     titles = pd.read_parquet(prepared / "test.parquet")
     metrics = {name: _metrics(test.labels, said[name], untempered[name], titles) for name in said}
     for name, of_network in metrics.items():
@@ -81,57 +74,11 @@ def evaluate(
         table.round(DIGITS).to_csv(results / f"{name}.csv", index=False, lineterminator="\n")
     for name, folder in models.items():
         shutil.copyfile(folder / "history.csv", results / f"{name}_history.csv")
-    for name, predictions in said.items():
-        titles[name] = categories[predictions.best]
+    for name in said:
+        titles[name] = categories[said[name].best]
     titles.assign(confidence=said["mean"].confidence).to_parquet(fresh(predicted) / "test.parquet")
     _submit(networks, prepared, embedded, spelling, categories, predicted)
     return metrics
-
-
-def _probabilities(
-    networks: dict[str, Network], titles: Ragged, spelling: Ragged, tempered: bool = True
-) -> Iterator[dict[str, Tensor]]:
-    """A batch of titles at a time, the probabilities of each network and their mean, [titles, categories]."""
-    with Progress(len(titles), "titles", "predicting") as bar:
-        for logits in zip(*(predict(network, titles, spelling) for network in networks.values()), strict=True):
-            probabilities = {
-                name: (of_network if tempered else of_network * network.temperature.cpu()).softmax(1)
-                for (name, network), of_network in zip(networks.items(), logits, strict=True)
-            }
-            yield probabilities | {"mean": reduce(torch.add, probabilities.values()) / len(networks)}
-            bar.update(len(logits[0]))
-
-
-def _predict(
-    networks: dict[str, Network], test: Labelled, spelling: Ragged, tempered: bool = True
-) -> dict[str, Predictions]:
-    """Keeps of every title what the metrics need, never all its probabilities."""
-    parts: dict[str, list[tuple[NDArray[Any], ...]]] = {name: [] for name in [*networks, "mean"]}
-    first = 0
-    for batch in _probabilities(networks, test.titles, spelling, tempered):
-        for name, probabilities in batch.items():
-            labels = torch.from_numpy(test.labels[first : first + len(probabilities)].astype(np.int64))
-            parts[name].append((*_best(probabilities), *_of_true(probabilities, labels)))
-        first += len(labels)
-    return {
-        name: Predictions(*(np.concatenate(column) for column in zip(*batches, strict=True)))
-        for name, batches in parts.items()
-    }
-
-
-def _best(probabilities: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The highest of each title, by label and value. NumPy finds it in a tenth of torch's time."""
-    labels = probabilities.numpy().argmax(1)
-    return labels, probabilities.numpy()[np.arange(len(labels)), labels]
-
-
-def _of_true(probabilities: Tensor, labels: Tensor) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """The probability of each title's true label, and whether it is one of the `TOP` highest."""
-    trained = labels < probabilities.shape[1]
-    of_true = probabilities.gather(1, labels.where(trained, 0)[:, None])
-    # Counted as floats, which torch compares and adds up many at a time.
-    higher = torch.gt(probabilities, of_true, out=torch.empty_like(probabilities)).sum(1)
-    return of_true[:, 0].where(trained, torch.nan).numpy(), (trained & (higher < TOP)).numpy()
 
 
 def _metrics(labels: NDArray[np.int32], said: Predictions, untempered: Predictions, titles: pd.DataFrame) -> Metrics:
@@ -168,7 +115,6 @@ def _submit(
     """Writes submission.csv (id, category, by the mean of the networks) if there are unlabelled titles."""
     if not (prepared / "unlabelled.parquet").exists():
         return
-    batches = _probabilities(networks, Ragged.load(embedded, "unlabelled"), spelling)
-    best = np.concatenate([probabilities["mean"].argmax(1).numpy() for probabilities in batches])
+    best = best_by_mean(networks, Ragged.load(embedded, "unlabelled"), spelling)
     ids = pd.read_parquet(prepared / "unlabelled.parquet", columns=["id"]).id
     pd.DataFrame({"id": ids, "category": categories[best]}).to_csv(predicted / "submission.csv", index=False)

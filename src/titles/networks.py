@@ -158,13 +158,18 @@ def _ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> tuple[NDAr
 
 
 @torch.inference_mode()
+def answer(network: Network, titles: Ragged, spelling: Ragged) -> Tensor:
+    """The logits of one batch of titles, on the CPU. For a network in `eval` mode."""
+    device = next(network.parameters()).device
+    logits: Tensor = network(moved(network.batch(titles, spelling), device)).cpu()
+    return logits
+
+
 def predict(network: Network, titles: Ragged, spelling: Ragged, batch_size: int = 1024) -> Iterator[Tensor]:
     """The logits of all titles in their order, [batch_size, categories] at a time, with dropout off."""
     network.eval()
-    device = next(network.parameters()).device
     for first in range(0, len(titles), batch_size):
-        rows = np.arange(first, min(first + batch_size, len(titles)))
-        yield network(moved(network.batch(titles.take(rows), spelling), device)).cpu()
+        yield answer(network, titles.take(np.arange(first, min(first + batch_size, len(titles)))), spelling)
 
 
 def _activation(model: ModelParams) -> nn.Module:

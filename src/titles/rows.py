@@ -62,7 +62,7 @@ def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("utf-8", errors="surrogateescape")
 
 
-def in_order(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+def by_line(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     """The rows of all batches in the order of their lines."""
     filled = [batch for batch in batches if len(batch)]
     if len(filled) < 2:

@@ -1,30 +1,15 @@
 """What networks said of the test titles, as the tables that `results` shows."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from titles.metrics import recalls
+from titles.predictions import Predictions
 
 CONFUSED_PAIRS = 25
 CALIBRATION_BINS = 10
 SHARES = (0.5, 0.8, 0.9, 0.95, 1.0)
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What one network says of every title, [titles]: its best label, how surely, and what it says of the true one.
-
-    The probability of the true label is NaN where train lacks the category; `in_top` is whether fewer than `TOP` labels
-    have a higher one.
-    """
-
-    best: NDArray[np.int64]
-    confidence: NDArray[np.float32]
-    true_probability: NDArray[np.float32]
-    in_top: NDArray[np.bool_]
 
 
 def recall_by_category(

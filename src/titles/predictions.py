@@ -1,0 +1,111 @@
+"""What networks say of titles, and as much of it as metrics need."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from titles.ahead import map_ahead
+from titles.embedded import Labelled
+from titles.networks import Network, answer
+from titles.progress import Progress
+from titles.ragged import Ragged
+
+log = logging.getLogger(__name__)
+
+TOP = 5
+BATCH_SIZE = 1024
+
+Rows = NDArray[np.int64]
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What one network says of every title, [titles]: its best label, how surely, and what it says of the true one.
+
+    The probability of the true label is NaN where train lacks the category; `in_top` is whether fewer than `TOP` labels
+    have a higher one.
+    """
+
+    best: NDArray[np.int64]
+    confidence: NDArray[np.float32]
+    true_probability: NDArray[np.float32]
+    in_top: NDArray[np.bool_]
+
+
+def predictions(
+    networks: dict[str, Network], test: Labelled, spelling: Ragged, tempered: bool = True
+) -> dict[str, Predictions]:
+    """Of each network, and of the mean of their probabilities, which are never kept."""
+
+    def of_batch(rows: Rows) -> dict[str, tuple[NDArray[Any], ...]]:
+        labels = torch.from_numpy(test.labels[rows].astype(np.int64))
+        said = _probabilities(networks, test.titles.take(rows), spelling, tempered)
+        return {name: (*_best(of_network), *_of_true(of_network, labels)) for name, of_network in said.items()}
+
+    batches = list(_each_batch(of_batch, len(test), networks))
+    return {
+        name: Predictions(*map(np.concatenate, zip(*(batch[name] for batch in batches), strict=True)))
+        for name in [*networks, "mean"]
+    }
+
+
+def best_by_mean(networks: dict[str, Network], titles: Ragged, spelling: Ragged) -> NDArray[np.int64]:
+    """The label whose mean probability is the highest, [titles]."""
+
+    def of_batch(rows: Rows) -> NDArray[np.int64]:
+        return _best(_probabilities(networks, titles.take(rows), spelling)["mean"])[0]
+
+    return np.concatenate(list(_each_batch(of_batch, len(titles), networks)))
+
+
+def _each_batch(of_batch: Callable[[Rows], Made], titles: int, networks: dict[str, Network]) -> Iterator[Made]:
+    """A batch for each thread, rather than all threads for a batch: much of the work is done by one, come what may."""
+    for network in networks.values():
+        network.eval()
+    threads, started = torch.get_num_threads(), time.monotonic()
+    torch.set_num_threads(1)
+    try:
+        with Progress(titles, "titles", "predicting") as bar:
+            batches = (np.arange(first, min(first + BATCH_SIZE, titles)) for first in range(0, titles, BATCH_SIZE))
+            for made in map_ahead(of_batch, batches, threads):
+                yield made
+                bar.update(BATCH_SIZE)
+    finally:
+        torch.set_num_threads(threads)
+    rate = titles / (time.monotonic() - started)
+    log.info("predicted with %s: %s titles, %s titles/s", " and ".join(networks), f"{titles:,}", f"{rate:,.0f}")
+
+
+def _probabilities(
+    networks: dict[str, Network], titles: Ragged, spelling: Ragged, tempered: bool = True
+) -> dict[str, Tensor]:
+    """Of each network and their mean, [titles, categories]."""
+    said = {}
+    for name, network in networks.items():
+        logits = answer(network, titles, spelling)
+        said[name] = (logits if tempered else logits * network.temperature.cpu()).softmax(1)
+    return said | {"mean": reduce(torch.add, said.values()) / len(said)}
+
+
+def _best(probabilities: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The highest of each title, by label and value. NumPy finds it in a tenth of torch's time."""
+    labels = probabilities.numpy().argmax(1)
+    return labels, probabilities.numpy()[np.arange(len(labels)), labels]
+
+
+def _of_true(probabilities: Tensor, labels: Tensor) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The probability of each title's true label, and whether it is one of the `TOP` highest."""
+    trained = labels < probabilities.shape[1]
+    of_true = probabilities.gather(1, labels.where(trained, 0)[:, None])
+    # Counted as floats, which torch compares and adds up many at a time.
+    higher = torch.gt(probabilities, of_true, out=torch.empty_like(probabilities)).sum(1)
+    return of_true[:, 0].where(trained, torch.nan).numpy(), (trained & (higher < TOP)).numpy()
