@@ -49,8 +49,8 @@ def _seconds(call: Callable[[], Any]) -> list[float]:
     return sorted(seconds)
 
 
-def shares(events: list[Any], steps: int, seconds: float) -> Iterator[dict[str, Any]]:
-    """A line a kind of work: milliseconds a step and share of the time; and one with the limits of the machine.
+def shares(events: list[Any], steps: int, seconds: float, before: dict[str, float]) -> Iterator[dict[str, Any]]:
+    """A line a kind of work: milliseconds a step and share of the time; and the machine's limits, `before` and now.
 
     The dense layers, forwards and backwards, also with their rate, and its share of the rate of the same
     multiplications alone; and what share of the machine's peak is used over all of the time.
@@ -59,11 +59,14 @@ def shares(events: list[Any], steps: int, seconds: float) -> Iterator[dict[str, 
     for event in events:
         spent[_kind(event)] += event.self_cpu_time_total / 1e6
     spent["between the operations"] = seconds - sum(spent.values())
-    peaks = machine(torch.get_num_threads())
+    # A shared machine is not as fast at one time as at another.
+    after = machine(torch.get_num_threads())
+    peak = max(before["gflops"], after["gflops"])
     for kind in sorted(spent, key=lambda kind: -spent[kind]):
         line = {"kind": kind, "milliseconds": 1000 * spent[kind] / steps, "share": spent[kind] / seconds}
-        yield line | (_dense_rates(events, seconds, peaks["gflops"]) if kind == "dense layers" else {})
-    yield {"kind": "the machine's peak"} | peaks
+        yield line | (_dense_rates(events, seconds, peak) if kind == "dense layers" else {})
+    yield {"kind": "the machine's peak, before"} | before
+    yield {"kind": "the machine's peak, after"} | after
 
 
 def _line(event: Any) -> Iterator[Any]:

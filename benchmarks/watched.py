@@ -12,6 +12,9 @@ from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
+import torch
+
+from benchmarks import limits
 from titles.checkpoint import Checkpoint
 from titles.networks import CNN, MLP
 from titles.ragged import Ragged
@@ -66,16 +69,17 @@ class Profiled:
     """Steps of which all but the first few are profiled, before the training is ended."""
 
     def __init__(self) -> None:
-        import torch
-
         activities = [torch.profiler.ProfilerActivity.CPU]
         self.profile = torch.profiler.profile(activities=activities, record_shapes=True)
         self.steps, self.started = 0, 0.0
+        self.before: dict[str, float] = {}
 
     def watch(self, step: Callable[..., Any]) -> Callable[..., Any]:
         """`step`, counted."""
 
         def watched(*arguments: Any) -> Any:
+            if self.steps == 0:
+                self.before = limits.machine(torch.get_num_threads())
             if self.steps == WARM_UP:
                 self.profile.start()
                 self.started = time.monotonic()
@@ -88,11 +92,9 @@ class Profiled:
 
     def end(self, titles: int) -> None:
         """Says what the steps spent their time on; `titles` is their number in a step."""
-        from benchmarks.limits import shares
-
         seconds = time.monotonic() - self.started
         self.profile.stop()
-        for line in shares(list(self.profile.events()), STEPS, seconds):
+        for line in limits.shares(list(self.profile.events()), STEPS, seconds, self.before):
             rounded = {name: round(value, 4) if isinstance(value, float) else value for name, value in line.items()}
             print(json.dumps(rounded | {"titles": titles}), flush=True)
         raise SystemExit(0)
@@ -100,10 +102,9 @@ class Profiled:
 
 def loading(load: Callable[..., Any]) -> Callable[..., Any]:
     """`load`, under that name in the profile."""
-    from torch.profiler import record_function
 
     def named(*arguments: Any) -> Any:
-        with record_function("loading"):
+        with torch.profiler.record_function("loading"):
             return load(*arguments)
 
     return named

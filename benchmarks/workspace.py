@@ -68,7 +68,7 @@ class Workspace:
         committed = subprocess.check_output(["git", "show", "HEAD:params.yaml"], cwd=self.checkout, text=True)
         params = {name: values | changes.get(name, {}) for name, values in yaml.safe_load(committed).items()}
         (self.checkout / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
-        names = ("DVC_ROOT", "MLFLOW_TRACKING_URI", "TITLES_TRACKING")
+        names = ("DVC_ROOT", "TITLES_TRACKING")
         environment = {name: value for name, value in os.environ.items() if name not in names}
         # DVC finds the stages' Python there.
         search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -77,6 +77,8 @@ class Workspace:
             "PYTHONPATH": "src",
             "DVC_NO_ANALYTICS": "1",
             "MLFLOW_DISABLE_TELEMETRY": "true",
+            # Checkouts come and go, and curves are compared.
+            "MLFLOW_TRACKING_URI": f"sqlite:///{self.folder.parent / 'mlflow.db'}",
         }
         return run([sys.executable, "-m", *map(str, arguments)], self.checkout, environment)
 
@@ -100,13 +102,13 @@ class Workspace:
     def stage(self, name: str, setup: str, changes: Changes | None = None, paths: list[Path] | None = None) -> Line:
         """Runs a stage from its start: what it cost, and the titles a second by its own account or in all."""
         paths = paths or self.paths(name, setup)
-        self._mark(name, setup).unlink(missing_ok=True)
+        _mark(paths[-1]).unlink(missing_ok=True)
         shutil.rmtree(paths[-1].parent / ".checkpoints", ignore_errors=True)
         paths[-1].parent.mkdir(parents=True, exist_ok=True)
         say(f"{name}, {setup}, {self.rows:,} rows")
         module = ["benchmarks.watched", name] if name.startswith("train") else [f"stages.{name}"]
         cost, printed = self.python(joined(SETUPS[setup], changes or {}), *module, *paths)
-        self._mark(name, setup).touch()
+        _mark(paths[-1]).touch()
         return self.line(name, setup, cost, printed)
 
     def line(self, name: str, setup: str, cost: Cost, printed: str) -> Line:
@@ -134,9 +136,10 @@ class Workspace:
         """Runs those of the stages that have not come to their end."""
         self.catalogue()
         for stage in stages:
-            if not self._mark(stage, setup).exists():
+            if not _mark(self.paths(stage, setup)[-1]).exists():
                 self.stage(stage, setup)
 
-    def _mark(self, stage: str, setup: str) -> Path:
-        """The file that says the stage came to its end."""
-        return self.paths(stage, setup)[-1].with_suffix(".done")
+
+def _mark(written: Path) -> Path:
+    """The file that says the stage that writes this came to its end."""
+    return written.with_suffix(".done")
