@@ -14,15 +14,14 @@ from unittest import mock
 
 import torch
 
-from benchmarks import limits
+from benchmarks.limits import Profile
 from titles.checkpoint import Checkpoint
 from titles.networks import CNN, MLP
 from titles.ragged import Ragged
 from titles.stage import start
 from titles.steps import Step
 
-# What is known of each operation of a step takes ten megabytes, and stages have three gigabytes.
-WARM_UP, STEPS = 50, 50
+WARM_UP, ROUNDS, STEPS = 50, 10, 10
 
 
 class Saves:
@@ -66,35 +65,41 @@ class Saves:
 
 
 class Profiled:
-    """Steps of which all but the first few are profiled, before the training is ended."""
+    """Some rounds of steps, of which each is profiled, before the training is ended."""
 
     def __init__(self) -> None:
-        activities = [torch.profiler.ProfilerActivity.CPU]
-        self.profile = torch.profiler.profile(activities=activities, record_shapes=True)
         self.steps, self.started = 0, 0.0
-        self.before: dict[str, float] = {}
+        self.known = Profile()
 
     def watch(self, step: Callable[..., Any]) -> Callable[..., Any]:
         """`step`, counted."""
 
         def watched(*arguments: Any) -> Any:
-            if self.steps == 0:
-                self.before = limits.machine(torch.get_num_threads())
-            if self.steps == WARM_UP:
-                self.profile.start()
-                self.started = time.monotonic()
-            if self.steps == WARM_UP + STEPS:
-                self.end(len(arguments[2]))
+            done = self.steps - WARM_UP
+            if done >= 0 and done % STEPS == 0:
+                self._end(rounds=done // STEPS, titles=len(arguments[2]))
+                self._begin()
             self.steps += 1
             return step(*arguments)
 
         return watched
 
-    def end(self, titles: int) -> None:
-        """Says what the steps spent their time on; `titles` is their number in a step."""
+    def _begin(self) -> None:
+        activities = [torch.profiler.ProfilerActivity.CPU]
+        self.profiler = torch.profiler.profile(activities=activities, record_shapes=True)
+        self.profiler.start()
+        self.started = time.monotonic()
+
+    def _end(self, rounds: int, titles: int) -> None:
+        """Ends a round, if one was begun; and after the last, which had `titles` in a step, says what is known."""
+        if not rounds:
+            return
         seconds = time.monotonic() - self.started
-        self.profile.stop()
-        for line in limits.shares(list(self.profile.events()), STEPS, seconds, self.before):
+        self.profiler.stop()
+        self.known.add(list(self.profiler.events()), STEPS, seconds)
+        if rounds < ROUNDS:
+            return
+        for line in self.known.lines():
             rounded = {name: round(value, 4) if isinstance(value, float) else value for name, value in line.items()}
             print(json.dumps(rounded | {"titles": titles}), flush=True)
         raise SystemExit(0)
@@ -123,7 +128,7 @@ def main() -> None:
             mock.patch.object(CNN, "batch", loading(CNN.batch)),
         ):
             start(stage)
-        raise SystemExit(f"the training ended before {WARM_UP + STEPS} steps")
+        raise SystemExit(f"the training ended before {WARM_UP + ROUNDS * STEPS} steps")
     saves = Saves()
     with (
         mock.patch.object(Checkpoint, "save", saves.watch(Checkpoint.save)),

@@ -20,7 +20,7 @@ SMALL = {
     "embed": {"dimension": 16, "subword_buckets": 997},
     "mlp": {"hidden": [16]},
     "cnn": {"filters": 8},
-    "train": {"epochs": 2, "min_steps": 1, "batch_size": 32, "learning_rate": 0.02},
+    "train": {"epochs": 2, "min_steps": 1, "batch_size": 32, "learning_rate": 0.02, "threads": 1},
 }
 TRAINED = ["train_mlp", "train_cnn", "evaluate"]
 ALL = ["prepare", "reduce", "embed", *TRAINED]

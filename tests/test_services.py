@@ -36,7 +36,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
     database.stop()
 
 
-@pytest.fixture(scope="module", params=["embedded", "server"])
+# Each store has a worker of its own, which keeps what one test leaves for the next.
+STORES = [pytest.param(store, marks=pytest.mark.xdist_group(store)) for store in ("embedded", "server")]
+
+
+@pytest.fixture(scope="module", params=STORES)
 def repository(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """Committed but never run, and its store is not there yet."""
     store = request.getfixturevalue("server").uri if request.param == "server" else None
@@ -89,7 +93,7 @@ def under_training(repository: Repository, name: str) -> psutil.Process:
 
 def test_two_experiments_at_once_share_a_store_that_is_not_there_yet(repository: Repository) -> None:
     for activation in ("sigmoid", "tanh"):
-        settings = ("-S", f"model.activation={activation}", "-S", "train.threads=1")
+        settings = ("-S", f"model.activation={activation}")
         repository.run("dvc", "exp", "run", "--queue", "--name", f"queued-{activation}", *settings)
     repository.run("dvc", "exp", "run", "--run-all", "--jobs", "2", tracking="on")
     repository.run("dvc", "queue", "stop", "--kill")
@@ -166,6 +170,7 @@ def test_a_stage_that_is_killed_leaves_its_run_and_the_parent_failed(repository:
     repository.run("dvc", "checkout", "--force")
 
 
+@pytest.mark.xdist_group("server")
 def test_a_server_that_dies_during_training_costs_a_warning_and_is_filled_afterwards(
     server: MlflowServer, tmp_path: Path
 ) -> None:
