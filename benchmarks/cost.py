@@ -11,13 +11,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import psutil
 
 LIMIT_MB = 3 * 1024
 SECONDS = 0.1
 
-Cost = dict[str, float | None]
+Cost = dict[str, Any]
 
 
 def run(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[Cost, str]:
@@ -28,7 +29,8 @@ def run(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[
     """
     terminal, end = pty.openpty()
     printed: list[str] = []
-    listener = Thread(target=_listen, args=(terminal, printed), daemon=True)
+    phases: dict[str, tuple[float, float]] = {}
+    listener = Thread(target=_listen, args=(terminal, printed, phases), daemon=True)
     before, started, peak = _cpu_seconds(), time.monotonic(), 0.0
     with _memory_group() as group:
         # Of a session of its own, whose terminal it opens: if this process is killed, the kernel hangs up on it.
@@ -46,15 +48,20 @@ def run(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command, text)
     cost = {"seconds": round(seconds, 1), "cpu_seconds": round(_cpu_seconds() - before, 1)}
-    return cost | {"anonymous_mb": round(peak), "memory_cgroup_mb": LIMIT_MB if group else None}, text
+    spent = {what: round(last - first, 1) for what, (first, last) in phases.items()}
+    return cost | {"phases": spent, "anonymous_mb": round(peak), "memory_cgroup_mb": LIMIT_MB if group else None}, text
 
 
-def _listen(terminal: int, printed: list[str]) -> None:
+def _listen(terminal: int, printed: list[str], phases: dict[str, tuple[float, float]]) -> None:
+    """Keeps all that is printed, and when each of its progress bars was first and last seen."""
     # The terminal answers with an error once nobody has it open any more.
     with suppress(OSError), os.fdopen(terminal, encoding="utf-8", errors="replace", newline="") as lines:
         for line in lines:
             printed.append(line.replace("\r\n", "\n"))
             sys.stderr.write(line)
+            if bar := re.match(r"\x1b\[K(.+?): \d+%, ", line):
+                now = time.monotonic()
+                phases[bar[1]] = (phases.get(bar[1], (now, now))[0], now)
 
 
 def _cpu_seconds() -> float:

@@ -12,10 +12,12 @@ COLUMNS = {
     "titles": ",.0f",
     "seconds": ",.1f",
     "titles_per_second": ",.0f",
+    "share_of_peak": ".0%",
     "anonymous_mb": ",.0f",
     "balanced_accuracy": ".4f",
     "checkpoint_share": ".2%",
     "without_checkpoint_seconds": ",.0f",
+    "spent_on": "",
 }
 PROFILE = {
     "milliseconds": ".2f",
@@ -40,6 +42,8 @@ class Measured:
         lines = pd.read_json(file, lines=True)
         absent = {name: float("nan") for name in ["kind", *COLUMNS, *PROFILE] if name not in lines}
         lines = lines.assign(**absent).fillna({"kind": ""})
+        if "phases" in lines:
+            lines["spent_on"] = lines.phases.map(_spent, na_action="ignore")
         lines[["name", "size"]] = lines.row.str.rsplit("-", n=1, expand=True)
         lines["rows"] = lines["size"].map(catalogue_rows)
         self.lines = lines.drop_duplicates(["row", "part", "kind"], keep="last")
@@ -128,6 +132,11 @@ class Measured:
             for measure, values in measures.items()
         ]
         draw(chart(pd.concat(points).dropna()), picture)
+
+
+def _spent(phases: dict[str, float]) -> str:
+    """What took a second or more, whose bars may go on beside one another."""
+    return ", ".join(f"{what} {seconds:,.0f} s" for what, seconds in phases.items() if seconds >= 1)
 
 
 def _table(lines: pd.DataFrame, names: list[str], formats: dict[str, str]) -> str:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import partial
 from math import prod
+from operator import mul
 from statistics import mean, median
 from typing import Any
 
@@ -43,7 +44,7 @@ class Profile:
         for event in events:
             self.spent[_kind(event)] += event.self_cpu_time_total / 1e6
         self._add_dense(events)
-        self.peaks.append((_multiplied(), _copied()))
+        self.peaks.append(peaks())
 
     def _add_dense(self, events: list[Any]) -> None:
         """The time of the multiplications, and of the same ones alone."""
@@ -80,16 +81,25 @@ class Profile:
         yield {"kind": "the machine's peak", "gflops": gflops, "gigabytes_per_second": copied}
 
 
-def _multiplied() -> float:
-    """A matrix multiplication, in billions of operations a second."""
+def peaks() -> tuple[float, float]:
+    """Of a matrix multiplication billions of operations a second, of a copy GB a second, read and written."""
     a, b = torch.rand(SIZE, SIZE), torch.rand(SIZE, SIZE)
-    return 2 * SIZE**3 / _seconds(lambda: torch.mm(a, b)) / 1e9
-
-
-def _copied() -> float:
-    """A copy, in GB a second."""
+    multiplied = 2 * SIZE**3 / _seconds(lambda: torch.mm(a, b))
     source, target = torch.rand(2 << 26), torch.empty(2 << 26)
-    return 2 * source.nbytes / _seconds(lambda: target.copy_(source)) / 1e9
+    copied = 2 * source.nbytes / _seconds(lambda: target.copy_(source))
+    return multiplied / 1e9, copied / 1e9
+
+
+def operations(network: dict[str, Any], words: float) -> float:
+    """What a network, as its network.json describes it, must multiply and add for a title of so many words."""
+    sizes, members, own = network["sizes"], network["model"]["members"], network["own"]
+    inputs = sizes["dimension"] / members
+    if network["network"] == "mlp":
+        widths = [inputs, *own["hidden"], sizes["categories"]]
+        return 2 * members * sum(map(mul, widths, widths[1:]))
+    gap = max(own["widths"]) - 1
+    windows = (words + gap) * sum(width * inputs * own["filters"] for width in own["widths"])
+    return 2 * members * (windows + len(own["widths"]) * own["filters"] * sizes["categories"])
 
 
 def _seconds(call: Callable[[], Any]) -> float:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import yaml
 
 from benchmarks.contenders import Changes, joined
 from benchmarks.cost import Cost, run
+from benchmarks.limits import operations, peaks
 from benchmarks.report import say
 
 CATEGORIES, SEED = 1588, 1
@@ -107,9 +109,26 @@ class Workspace:
         paths[-1].parent.mkdir(parents=True, exist_ok=True)
         say(f"{name}, {setup}, {self.rows:,} rows")
         module = ["benchmarks.watched", name] if name.startswith("train") else [f"stages.{name}"]
+        before = peaks()
         cost, printed = self.python(joined(SETUPS[setup], changes or {}), *module, *paths)
+        multiplied, copied = (mean(pair) for pair in zip(before, peaks(), strict=True))
         _mark(paths[-1]).touch()
-        return self.line(name, setup, cost, printed)
+        line = self.line(name, setup, cost, printed)
+        used = line["titles_per_second"] * self._operations(name, setup, paths) / 1e9
+        limits = {"peak_gflops": multiplied, "copied_gb_per_second": copied}
+        limits |= {"share_of_peak": used / multiplied} if used else {}
+        return line | {limit: round(value, 4) for limit, value in limits.items()}
+
+    def _operations(self, name: str, setup: str, paths: list[Path]) -> float:
+        """The multiplications and additions the stage must do for a title."""
+        if name not in ("train_mlp", "train_cnn", "evaluate"):
+            return 0.0
+        offsets = np.load(self.folder / setup / "embedded" / "test.offsets.npy", mmap_mode="r")
+        models = paths[2:4] if name == "evaluate" else paths[-1:]
+        networks = [json.loads((model / "network.json").read_text(encoding="utf-8")) for model in models]
+        forwards = sum(operations(network, offsets[-1] / (len(offsets) - 1)) for network in networks)
+        # Backwards it does as much for the inputs, and again for the weights.
+        return forwards if name == "evaluate" else 3 * forwards
 
     def line(self, name: str, setup: str, cost: Cost, printed: str) -> Line:
         """What is known of a run of a stage."""
