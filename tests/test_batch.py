@@ -2,8 +2,9 @@ import numpy as np
 import torch
 
 from titles.bags import Bags
-from titles.batch import Batch, Windows, Words, moved
+from titles.batch import Batch, Words, moved
 from titles.ragged import Ragged
+from titles.windows import Windows
 
 SPELLING = Ragged(np.array([0, 1, 2, 3, 1], np.int32), np.array([0, 2, 3, 3, 5]))
 
@@ -16,8 +17,8 @@ def test_words_with_a_vector_of_their_own_come_first_and_every_word_is_spelled_o
 
 
 def test_a_batch_is_moved_with_all_that_it_holds():
-    words = Words.of(np.array([3, 0]), np.array([0, 2]), SPELLING, vocabulary=2)
-    windows = Windows(torch.arange(2), torch.arange(3))
+    words = Words.of(np.array([3, 0]), np.array([0, 1, 2]), SPELLING, vocabulary=2)
+    windows = Windows.of(2, words.bags, np.array([0, 2]))
     batch = Batch(words, torch.tensor([2]), windows=(windows,))
     there = moved(batch, torch.device("meta"))
     assert (there.words.known, there.pairs) == (1, None)

@@ -1,29 +1,54 @@
+from itertools import accumulate, chain
+
+import numpy as np
 import pytest
 import torch
 
+from titles.bags import Bags
 from titles.convolution import filtered, pooled
+from titles.windows import Windows
+
+# The distinct words of titles; of the second title there are none.
+TITLES = [[2, 0, 1, 2], [], [1], [0, 0]]
 
 
 def random(*shape):
     return torch.randn(shape, dtype=torch.float64, requires_grad=True)
 
 
+def windows_of(width):
+    numbers = np.array(list(chain(*TITLES)))
+    bags = Bags.of(numbers, np.arange(len(numbers) + 1))
+    return Windows.of(width, bags, np.array([0, *accumulate(map(len, TITLES))]))
+
+
 @pytest.mark.parametrize("width", [1, 2, 3])
-def test_a_filter_sees_the_places_of_its_window_side_by_side(width):
+def test_a_filter_sees_the_words_of_its_window_side_by_side_and_nothing_where_there_is_none(width):
     torch.manual_seed(0)
-    line, weight, bias = random(2, 9, 3), random(2, width * 3, 4), random(2, 1, 4)
-    windows = torch.stack([line[:, place : place + width].flatten(1) for place in range(9 - width + 1)], 1)
-    torch.testing.assert_close(filtered(line, weight, bias), torch.baddbmm(bias, windows, weight))
-    assert torch.autograd.gradcheck(filtered, (line, weight, bias))
+    vectors, weight, bias = random(3, 2 * 5), random(2, width * 5, 4), random(2, 1, 4)
+    nothing = torch.zeros(width - 1, 2, 5)
+    lines = [torch.cat([nothing, vectors.view(3, 2, 5)[title], nothing]) for title in TITLES if title]
+    seen = [line[first : first + width] for line in lines for first in range(len(line) - width + 1)]
+    side_by_side = torch.stack(seen).permute(2, 0, 1, 3).flatten(2)
+    expected = torch.baddbmm(bias, side_by_side, weight).transpose(0, 1).flatten(1)
+    windows = windows_of(width)
+    torch.testing.assert_close(filtered(vectors, weight, bias, windows), expected)
+    assert torch.autograd.gradcheck(lambda *given: filtered(*given, windows), (vectors, weight, bias))
+
+
+def test_titles_have_a_window_for_every_place_a_word_of_theirs_can_stand_at():
+    assert windows_of(1).offsets.tolist() == [0, 4, 4, 5, 7]
+    assert windows_of(3).offsets.tolist() == [0, 6, 6, 9, 13]
+    none = 3
+    assert windows_of(2).words[:5].tolist() == [[none, 2], [2, 0], [0, 1], [1, 2], [2, none]]
 
 
 def test_a_title_has_of_each_filter_the_maximum_plus_the_mean_of_its_windows_or_zero_without_any():
-    found = torch.tensor([[9.0], [1.0], [2.0], [6.0], [-4.0], [9.0]])
-    windows, offsets = torch.tensor([1, 2, 3, 4]), torch.tensor([0, 3, 3, 4])
-    assert pooled(found, windows, offsets).tolist() == [[6 + 3], [0], [-4 - 4]]
+    found = torch.tensor([[1.0], [2.0], [6.0], [-4.0]])
+    assert pooled(found, torch.tensor([0, 3, 3, 4])).tolist() == [[6 + 3], [0], [-4 - 4]]
 
 
 def test_the_gradient_of_what_is_pooled_goes_to_maxima_and_means():
     torch.manual_seed(0)
-    windows, offsets = torch.tensor([1, 2, 3, 5, 6, 9]), torch.tensor([0, 3, 3, 5, 6, 6])
-    assert torch.autograd.gradcheck(lambda found: pooled(found, windows, offsets), random(10, 4))
+    offsets = torch.tensor([0, 3, 3, 5, 6, 6])
+    assert torch.autograd.gradcheck(lambda found: pooled(found, offsets), random(6, 4))

@@ -86,10 +86,9 @@ def test_a_network_takes_titles_as_words_and_the_mlp_as_pairs_that_have_a_vector
     assert mlp.words.bags.rows.tolist() == cnn.words.bags.rows.tolist() == [0, 3, 6]
     assert mlp.words.bags.offsets.tolist() == [0, 3, 3, 4]
     assert (mlp.pairs.numbers.tolist(), mlp.pairs.offsets.tolist()) == ([1], [0, 1, 1, 1])
-    # Two gaps before, between and after the titles, as the widest filter sees three places.
-    assert cnn.words.bags.offsets.diff().tolist() == [0, 0, 1, 1, 1, 0, 0, 0, 0, 1, 0, 0]
-    assert [windows.offsets.diff().tolist() for windows in cnn.windows] == [[3, 0, 1], [5, 2, 3]]
-    assert cnn.windows[0].places.tolist() == [2, 3, 4, 9]
+    assert cnn.words.bags.offsets.tolist() == [0, 1, 2, 3, 4]
+    assert [windows.offsets.diff().tolist() for windows in cnn.windows] == [[3, 0, 1], [5, 0, 3]]
+    assert cnn.windows[0].words.tolist() == [[1], [0], [1], [2]]
 
 
 def test_a_word_is_its_own_row_plus_its_subwords_by_the_root_of_their_number_and_an_unknown_one_these_alone():
@@ -118,6 +117,16 @@ def test_training_normalises_by_the_distinct_words_of_the_batch_and_evaluation_b
     expected = [0.9 * means + 0.1 * words.mean(0), 0.9 * variances + 0.1 * words.var(0)]
     torch.testing.assert_close([normalise.running_mean, normalise.running_var], expected)
     torch.testing.assert_close(vectors.eval()(batch), normalised(*expected))
+
+
+@both_networks
+def test_finished_word_vectors_give_the_same_logits_and_need_the_spelling_of_unknown_words_alone(name):
+    network, finished = build(name).eval(), build(name)
+    finished.word_vectors.finish(SPELLING)
+    assert torch.equal(logits(finished, TITLES), logits(network, TITLES))
+    rows = [[]] * SIZES.vocabulary + [[6, 0], [9], []]
+    alone = torch.cat(list(predict(finished, ragged(TITLES), ragged(rows))))
+    assert torch.equal(alone, logits(network, TITLES))
 
 
 @both_networks

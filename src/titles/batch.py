@@ -10,6 +10,7 @@ from torch import Tensor
 
 from titles.bags import Bags
 from titles.ragged import Ragged
+from titles.windows import Windows
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Words:
     """Words in bags, and how each distinct word of theirs is put together, which is done once.
 
     known       how many of the distinct words have a vector of their own; these are the first
-    subwords    a bag for each distinct word
+    subwords    a bag for each distinct word, or for those alone whose vectors are not finished
     """
 
     bags: Bags
@@ -25,26 +26,26 @@ class Words:
     subwords: Bags
 
     @classmethod
-    def of(cls, numbers: NDArray[np.integer], offsets: NDArray[np.int64], spelling: Ragged, vocabulary: int) -> "Words":
+    def of(
+        cls,
+        numbers: NDArray[np.integer],
+        offsets: NDArray[np.int64],
+        spelling: Ragged,
+        vocabulary: int,
+        finished: bool = False,
+    ) -> "Words":
         bags = Bags.of(numbers, offsets)
         words = bags.rows.numpy()
-        spelled = spelling.take(words)
-        return cls(bags, int(np.searchsorted(words, vocabulary)), Bags.of(spelled.values, spelled.offsets))
-
-
-@dataclass(frozen=True)
-class Windows:
-    """Of each title the windows in which a word of it stands: `places[offsets[i]:offsets[i + 1]]`, int64."""
-
-    places: Tensor
-    offsets: Tensor
+        known = int(np.searchsorted(words, vocabulary))
+        spelled = spelling.take(words[known:] if finished else words)
+        return cls(bags, known, Bags.of(spelled.values, spelled.offsets))
 
 
 @dataclass(frozen=True)
 class Batch:
     """What a network makes of titles.
 
-    words      the MLP's in a bag for each title, the CNN's in one for each place of a line
+    words      the MLP's in a bag for each title, the CNN's each in one of its own
     lengths    int64 [titles], in words
     pairs      the MLP's pairs of words that have a vector, a bag for each title
     windows    the CNN's, for each width of its filters

@@ -1,7 +1,7 @@
-"""Filters over the words of many titles that stand in one line, and what they find in each title.
+"""Filters over the words of many titles, and what they find in each title.
 
-Both are what torch does with slices and embedding bags; its own backward passes take several times as long, as every
-slice has a gradient of the whole line, and every number of a maximum an addition of its own.
+What a filter makes of a word at some place of its window does not depend on the words around it. So it is calculated
+once for every distinct word of a batch, of which there are far fewer than words, and a window adds up what is its own.
 """
 
 from typing import Any
@@ -10,69 +10,91 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from titles.windows import Windows
+
 
 class _Filtered(torch.autograd.Function):
-    """A matrix multiplication for every place in a window, so that no window is written down."""
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor, weight: Tensor, bias: Tensor, windows: Windows) -> Tensor:
+        ctx.save_for_backward(vectors, weight)
+        ctx.windows = windows
+        (members, _, filters), (count, width) = weight.shape, (len(vectors), windows.words.shape[1])
+        # Of every word what it adds at each place; as if of two words more, nothing, and at the first place the bias.
+        added = vectors.new_empty(count + 2, members, width, filters)
+        matrices, values = _side_by_side(weight, width), vectors.chunk(members, 1)
+        for of_member, matrix, own in zip(added.unbind(1), matrices, values, strict=True):
+            torch.mm(own, matrix, out=of_member[:count].flatten(1))
+        added[count:] = 0
+        added[count + 1, :, 0] = bias[:, 0]
+        words = F.pad(windows.words, (0, 1), value=count + 1)
+        places = F.pad(torch.arange(width, device=words.device), (0, 1))
+        rows = (words[:, None] * members + torch.arange(members, device=words.device)[:, None]) * width + places
+        found = F.embedding_bag(rows.flatten(0, 1), added.flatten(0, 2), mode="sum")
+        return found.view(len(words), members * filters)
 
     @staticmethod
-    def forward(ctx: Any, line: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(line, weight)
-        width = weight.shape[1] // line.shape[2]
-        count = line.shape[1] - (width - 1)
-        found = bias.repeat(1, count, 1)
-        for place, matrix in enumerate(weight.chunk(width, 1)):
-            found.baddbmm_(line[:, place : place + count], matrix)
-        return found
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
-        line, weight = ctx.saved_tensors
-        count, width = gradient.shape[1], weight.shape[1] // line.shape[2]
-        of_line, of_weight = torch.zeros_like(line), torch.empty_like(weight)
-        matrices = zip(weight.chunk(width, 1), of_weight.chunk(width, 1), strict=True)
-        for place, (matrix, of_matrix) in enumerate(matrices):
-            of_line[:, place : place + count].baddbmm_(gradient, matrix.transpose(1, 2))
-            of_matrix.copy_(line[:, place : place + count].transpose(1, 2) @ gradient)
-        return of_line, of_weight, gradient.sum(1, keepdim=True)
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (vectors, weight), windows = ctx.saved_tensors, ctx.windows
+        (members, _, filters), (count, width) = weight.shape, (len(vectors), windows.words.shape[1])
+        added = vectors.new_empty(count, members, width, filters)
+        for place, of_words in enumerate(windows.of_words):
+            of_place = F.embedding_bag(of_words, gradient, windows.starts, mode="sum", include_last_offset=True)
+            added[:, :, place] = of_place.view(count, members, filters)
+        matrices, values = _side_by_side(weight, width), vectors.chunk(members, 1)
+        of_matrices, of_vectors = torch.empty_like(matrices), torch.empty_like(vectors)
+        of_values = of_vectors.chunk(members, 1)
+        for member, of_member in enumerate(added.flatten(2).unbind(1)):
+            torch.mm(of_member, matrices[member].T, out=of_values[member])
+            torch.mm(values[member].T, of_member, out=of_matrices[member])
+        of_weight = of_matrices.view(members, -1, width, filters).transpose(1, 2).reshape(weight.shape)
+        return of_vectors, of_weight, gradient.sum(0).view(members, 1, filters), None
 
 
-def filtered(line: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """What each filter finds in each window of the line, [members, windows, filters].
+def _side_by_side(weight: Tensor, width: int) -> Tensor:
+    """[members, width * inputs, filters] as [members, inputs, width * filters]"""
+    members, inputs, filters = weight.shape
+    return weight.view(members, width, inputs // width, filters).transpose(1, 2).flatten(2)
 
-    line      [members, places, inputs]
+
+def filtered(vectors: Tensor, weight: Tensor, bias: Tensor, windows: Windows) -> Tensor:
+    """What each filter finds in each window, [windows, members * filters].
+
+    vectors   [distinct words, members * inputs]
     weight    [members, width * inputs, filters], the inputs of a window's first place first
     bias      [members, 1, filters]
     """
-    found: Tensor = _Filtered.apply(line, weight, bias)  # type: ignore[no-untyped-call]
+    found: Tensor = _Filtered.apply(vectors, weight, bias, windows)  # type: ignore[no-untyped-call]
     return found
 
 
 class _Pooled(torch.autograd.Function):
-    """Remembers where each maximum stood."""
+    """Remembers where each maximum stood; torch's own adds up the gradients of maxima number by number."""
 
     @staticmethod
-    def forward(ctx: Any, found: Tensor, windows: Tensor, offsets: Tensor) -> Tensor:
+    def forward(ctx: Any, found: Tensor, offsets: Tensor) -> Tensor:
+        windows = torch.arange(len(found), device=found.device)
         highest, *_, places = torch.embedding_bag(found, windows, offsets, mode=2, include_last_offset=True)
-        ctx.save_for_backward(windows, offsets, places)
+        ctx.save_for_backward(offsets, places)
         ctx.shape = found.shape
         return highest.add_(F.embedding_bag(windows, found, offsets, mode="mean", include_last_offset=True))
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        windows, offsets, places = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        offsets, places = ctx.saved_tensors
         counts = offsets.diff()
         of_mean = gradient / counts.clamp(min=1)[:, None]
-        of_found = gradient.new_zeros(ctx.shape)
-        of_found[windows] = torch.repeat_interleave(of_mean, counts, dim=0, output_size=len(windows))
+        of_found = torch.repeat_interleave(of_mean, counts, dim=0, output_size=ctx.shape[0])
+        if not len(of_found):
+            return of_found, None
         # A title without windows has no maximum that stood anywhere.
-        return of_found.scatter_add_(0, places.clamp(min=0), gradient * (counts > 0)[:, None]), None, None
+        return of_found.scatter_add_(0, places.clamp(min=0), gradient * (counts > 0)[:, None]), None
 
 
-def pooled(found: Tensor, windows: Tensor, offsets: Tensor) -> Tensor:
+def pooled(found: Tensor, offsets: Tensor) -> Tensor:
     """The maximum plus the mean over each title's windows, [titles, filters]; zero for a title without any.
 
-    found               [all windows, filters]
-    windows, offsets    those of title i, no window in two titles: `windows[offsets[i]:offsets[i + 1]]`
+    found      [windows, filters]
+    offsets    those of title i: `found[offsets[i]:offsets[i + 1]]`
     """
-    pooled: Tensor = _Pooled.apply(found, windows, offsets)  # type: ignore[no-untyped-call]
+    pooled: Tensor = _Pooled.apply(found, offsets)  # type: ignore[no-untyped-call]
     return pooled

@@ -64,6 +64,7 @@ def fit(
     if processes.rank() == 0:
         built = {"sizes": asdict(sizes), "model": asdict(model), "own": asdict(own)}
         description = {"network": name, "epoch": best, **built}
+        network.word_vectors.finish(spelling)
         with whole(folder) as unfinished:
             shutil.copyfile(embedded / "lexicon.json", unfinished / "lexicon.json")
             save_file(network.state_dict(), unfinished / "weights.safetensors")
@@ -92,9 +93,11 @@ def _build(
 
 
 def load(folder: Path) -> tuple[Network, Lexicon]:
-    """The network of a model folder, with its weights, and its lexicon."""
+    """The network of a model folder, with its weights, which are read when touched, and its lexicon."""
     description = json.loads((folder / "network.json").read_text(encoding="utf-8"))
     network, own = NETWORKS[description["network"]]
-    built = network(Sizes(**description["sizes"]), ModelParams(**description["model"]), own(**description["own"]))
-    built.load_state_dict(load_file(folder / "weights.safetensors"))
+    with torch.device("meta"):
+        built = network(Sizes(**description["sizes"]), ModelParams(**description["model"]), own(**description["own"]))
+    built.load_state_dict(load_file(folder / "weights.safetensors"), assign=True)
+    built.word_vectors.finished = True
     return built, Lexicon.load(folder)

@@ -8,12 +8,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from titles.batch import Batch, Windows, Words, moved
+from titles.batch import Batch, Words, moved
 from titles.convolution import filtered, pooled
 from titles.hyperparameters import ACTIVATIONS, CnnParams, MlpParams, ModelParams
 from titles.lookup import sum_vectors
 from titles.ragged import Ragged
 from titles.vectors import PairVectors, Sizes, WordVectors
+from titles.windows import Windows
 
 # Between the mean, 1, and what keeps the length of a sum of independent vectors, 1/2. On all real titles the mean and
 # this did equally well and the root worse, on a tenth of them the root and this equally well and the mean worse.
@@ -34,11 +35,11 @@ class Linears(nn.Module):
 
 
 class Filters(Linears):
-    """The same for every window of a line: [members, places, inputs] to [members, windows, outputs]."""
+    """The same for every window: the vectors of words [distinct words, dimension] to [windows, members * outputs]."""
 
-    def forward(self, line: Tensor) -> Tensor:
+    def forward(self, vectors: Tensor, windows: Windows) -> Tensor:  # type: ignore[override]
         """Multiplies and adds."""
-        return filtered(line, self.weight, self.bias)
+        return filtered(vectors, self.weight, self.bias, windows)
 
 
 class Network(nn.Module):
@@ -79,7 +80,8 @@ class Network(nn.Module):
 
     def words(self, titles: Ragged, spelling: Ragged, offsets: NDArray[np.int64]) -> Words:
         """The words of the titles, of bag i from `offsets[i]` to `offsets[i + 1]`."""
-        return Words.of(titles.values, offsets, spelling, len(self.word_vectors.own.weight))
+        vectors = self.word_vectors
+        return Words.of(titles.values, offsets, spelling, len(vectors.own.weight), vectors.finished)
 
 
 class MLP(Network):
@@ -122,39 +124,26 @@ class CNN(Network):
         self.dropout = nn.Dropout(model.dropout)
 
     def batch(self, titles: Ragged, spelling: Ragged) -> Batch:
-        """All titles in one line with gaps between them, a bag for each place.
-
-        Titles padded to the longest would be gaps for the most part.
-        """
-        gap, lengths = max(self.widths) - 1, np.diff(titles.offsets)
-        starts = titles.offsets[:-1] + gap * np.arange(1, len(titles.offsets))
-        filled = np.zeros(len(titles.values) + gap * len(titles.offsets), np.int64)
-        filled[_ranges(starts, lengths)[0]] = 1
-        words = self.words(titles, spelling, np.concatenate([[0], filled.cumsum()]))
-        windows = (_ranges(starts - (width - 1), lengths + (width - 1)) for width in self.widths)
-        of_widths = tuple(Windows(*map(torch.from_numpy, of_width)) for of_width in windows)
-        return Batch(words, torch.from_numpy(lengths), windows=of_widths)
+        """Every word in a bag of its own, and the windows it stands in."""
+        words = self.words(titles, spelling, np.arange(len(titles.values) + 1))
+        windows = tuple(Windows.of(width, words.bags, titles.offsets) for width in self.widths)
+        return Batch(words, torch.from_numpy(np.diff(titles.offsets)), windows=windows)
 
     def features(self, batch: Batch) -> Tensor:
-        """What was found in the windows in which a word stands; zero where a title has no such window."""
-        line = _by_member(sum_vectors(self.word_vectors(batch.words), batch.words.bags), self.members)
-        of_titles = []
-        for windows, filters in zip(batch.windows, self.filters, strict=True):
-            found = self.activation(filters(line)).transpose(0, 1).flatten(1)
-            of_titles.append(_by_member(pooled(found, windows.places, windows.offsets), self.members))
-        dropped: Tensor = self.dropout(torch.cat(of_titles, 2))
+        """What was found in the windows in which a word stands; zero where a title has none."""
+        vectors = self.word_vectors(batch.words)
+        of_titles = [
+            pooled(self.activation(filters(vectors, windows)), windows.offsets)
+            for windows, filters in zip(batch.windows, self.filters, strict=True)
+        ]
+        of_members = [_by_member(of_width, self.members) for of_width in of_titles]
+        dropped: Tensor = self.dropout(torch.cat(of_members, 2))
         return dropped
 
 
 def _by_member(vectors: Tensor, members: int) -> Tensor:
     """[rows, dimension] as [members, rows, the member's part]"""
     return vectors.view(len(vectors), members, vectors.shape[1] // members).transpose(0, 1)
-
-
-def _ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The numbers from each start on, as many as its length, one range after the other; and their offsets."""
-    offsets = np.concatenate([[0], lengths.cumsum()])
-    return np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths), offsets
 
 
 @torch.inference_mode()

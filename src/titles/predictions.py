@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from titles.ahead import map_ahead
 from titles.embedded import Labelled
 from titles.networks import Network, answer
 from titles.progress import Progress
 from titles.ragged import Ragged
+from titles.threads import map_threads
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,8 @@ def predictions(
 
     def of_batch(rows: Rows) -> dict[str, tuple[NDArray[Any], ...]]:
         labels = torch.from_numpy(test.labels[rows].astype(np.int64))
-        said = _probabilities(networks, test.titles.take(rows), spelling, tempered)
+        said = probabilities(networks, test.titles.take(rows), spelling, tempered)
+        said["mean"] = mean(said)
         return {name: (*_best(of_network), *_of_true(of_network, labels)) for name, of_network in said.items()}
 
     batches = list(_each_batch(of_batch, len(test), networks))
@@ -62,38 +63,39 @@ def best_by_mean(networks: dict[str, Network], titles: Ragged, spelling: Ragged)
     """The label whose mean probability is the highest, [titles]."""
 
     def of_batch(rows: Rows) -> NDArray[np.int64]:
-        return _best(_probabilities(networks, titles.take(rows), spelling)["mean"])[0]
+        return _best(mean(probabilities(networks, titles.take(rows), spelling)))[0]
 
     return np.concatenate(list(_each_batch(of_batch, len(titles), networks)))
 
 
 def _each_batch(of_batch: Callable[[Rows], Made], titles: int, networks: dict[str, Network]) -> Iterator[Made]:
-    """A batch for each thread, rather than all threads for a batch: much of the work is done by one, come what may."""
     for network in networks.values():
         network.eval()
-    threads, started = torch.get_num_threads(), time.monotonic()
-    torch.set_num_threads(1)
-    try:
-        with Progress(titles, "titles", "predicting") as bar:
-            batches = (np.arange(first, min(first + BATCH_SIZE, titles)) for first in range(0, titles, BATCH_SIZE))
-            for made in map_ahead(of_batch, batches, threads):
-                yield made
-                bar.update(BATCH_SIZE)
-    finally:
-        torch.set_num_threads(threads)
+    started = time.monotonic()
+    with Progress(titles, "titles", "predicting") as bar:
+        batches = (np.arange(first, min(first + BATCH_SIZE, titles)) for first in range(0, titles, BATCH_SIZE))
+        for made in map_threads(of_batch, batches):
+            yield made
+            bar.update(BATCH_SIZE)
     rate = titles / (time.monotonic() - started)
     log.info("predicted with %s: %s titles, %s titles/s", " and ".join(networks), f"{titles:,}", f"{rate:,.0f}")
 
 
-def _probabilities(
+def probabilities(
     networks: dict[str, Network], titles: Ragged, spelling: Ragged, tempered: bool = True
 ) -> dict[str, Tensor]:
-    """Of each network and their mean, [titles, categories]."""
+    """Of each network, [titles, categories], for networks in `eval` mode."""
     said = {}
     for name, network in networks.items():
         logits = answer(network, titles, spelling)
         said[name] = (logits if tempered else logits * network.temperature.cpu()).softmax(1)
-    return said | {"mean": reduce(torch.add, said.values()) / len(said)}
+    return said
+
+
+def mean(said: dict[str, Tensor]) -> Tensor:
+    """What several networks say together, [titles, categories]."""
+    first, *others = said.values()
+    return reduce(torch.add, others, first) / len(said) if others else first
 
 
 def _best(probabilities: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

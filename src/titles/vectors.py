@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from titles.bags import Bags
-from titles.batch import Words
+from titles.batch import Words, moved
 from titles.hyperparameters import ModelParams
 from titles.lookup import Table
 from titles.normalisation import WordNorm
@@ -18,6 +18,7 @@ from titles.pairs import pair_keys
 from titles.ragged import Ragged
 
 VECTOR_SCALE = 0.05
+FINISHED_WORDS = 8192
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class WordVectors(nn.Module):
     few titles.
 
     While training, a share `word_dropout` of the words goes without its own row, so that the subwords learn to stand
-    in for words never seen; which words, every member draws for itself.
+    in for words never seen; which words, every member draws for itself. After it, `finish` puts each word of the
+    vocabulary together once and for all, so that a network in use looks up one row a word.
     """
 
     def __init__(self, sizes: Sizes, model: ModelParams) -> None:
@@ -50,20 +52,39 @@ class WordVectors(nn.Module):
         nn.init.normal_(self.subwords.weight, std=VECTOR_SCALE)
         self.normalise = WordNorm(sizes.dimension)
         self.word_dropout, self.members = model.word_dropout, model.members
+        self.finished = False
 
     def forward(self, words: Words) -> Tensor:
         """[distinct words, dimension]"""
         distinct = words.bags.rows
         own = self.own.rows(distinct[: words.known])
+        others = len(distinct) - words.known
+        if self.finished:
+            return torch.cat([own, self.normalise(self._spelled(words.subwords, others), distinct[words.known :])])
         if self.training and self.word_dropout:
             kept = torch.rand(len(own), self.members, device=own.device) >= self.word_dropout
             own = own * kept.repeat_interleave(own.shape[1] // self.members, 1)
-        vectors = F.pad(own, (0, 0, 0, len(distinct) - words.known))
-        if len(self.subwords.weight):
-            counts = words.subwords.offsets.diff().clamp(min=1)
-            vectors = vectors + self.subwords(words.subwords) / counts.sqrt()[:, None]
+        vectors = F.pad(own, (0, 0, 0, others)) + self._spelled(words.subwords, len(distinct))
         normalised: Tensor = self.normalise(vectors, distinct)
         return normalised
+
+    def _spelled(self, subwords: Bags, words: int) -> Tensor:
+        if not len(self.subwords.weight):
+            return self.subwords.weight.new_zeros(words, self.subwords.weight.shape[1])
+        counts = subwords.offsets.diff().clamp(min=1)
+        spelled: Tensor = self.subwords(subwords) / counts.sqrt()[:, None]
+        return spelled
+
+    @torch.no_grad()
+    def finish(self, spelling: Ragged) -> None:
+        """Puts in place of each own row the vector of its word."""
+        self.eval()
+        vocabulary, device = len(self.own.weight), self.own.weight.device
+        for first in range(0, vocabulary, FINISHED_WORDS):
+            numbers = np.arange(first, min(first + FINISHED_WORDS, vocabulary))
+            words = Words.of(numbers, np.arange(len(numbers) + 1), spelling, vocabulary)
+            self.own.weight[first : first + len(numbers)] = self(moved(words, device))
+        self.finished = True
 
     @torch.no_grad()
     def start_from(self, vectors: NDArray[Any]) -> None:
