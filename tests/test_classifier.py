@@ -1,14 +1,17 @@
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from titles.classifier import Classifier
 from titles.cleaning import clean
 from titles.embedded import Labelled, Lexicon
 from titles.encoding import EmbedParams, embed
+from titles.errors import InputError
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
 from titles.model import NETWORKS, fit, load
 from titles.networks import predict
@@ -59,17 +62,17 @@ def classifier(trained):
 @pytest.mark.parametrize("top", [1, 2, 3])
 def test_every_title_gets_its_best_categories_in_the_order_of_the_titles(classifier, top):
     found = classifier.predict(TEST, top)
-    assert list(found.columns) == ["title", "category", "probability"]
+    assert list(found.columns) == ["title", "category", "score"]
     assert found.title.tolist() == [title for title in TEST for _ in range(top)]
     assert all(group.nunique() == top for _, group in found.category.groupby(found.index // top))
     assert set(found.category) <= {"HOME", "SHOES", "TOOLS"}
 
 
-def test_probabilities_fall_from_the_best_and_those_of_all_categories_add_up_to_one(classifier):
-    probabilities = classifier.predict(TEST, top=3).probability.to_numpy().reshape(-1, 3)
-    assert ((probabilities >= 0) & (probabilities <= 1)).all()
-    assert (np.diff(probabilities, axis=1) <= 0).all()
-    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
+def test_scores_fall_from_the_best_and_those_of_all_categories_add_up_to_one(classifier):
+    scores = classifier.predict(TEST, top=3).score.to_numpy().reshape(-1, 3)
+    assert ((scores >= 0) & (scores <= 1)).all()
+    assert (np.diff(scores, axis=1) <= 0).all()
+    np.testing.assert_allclose(scores.sum(1), 1, rtol=1e-5)
 
 
 def test_fewer_categories_are_the_best_of_more(classifier):
@@ -85,7 +88,7 @@ def test_predictions_are_those_of_the_network_on_the_embedded_titles(trained, cl
     best = logits.softmax(1).topk(3)
     found = classifier.predict(TEST, top=3)
     assert found.category.tolist() == [lexicon.categories[label] for label in best.indices.flatten()]
-    np.testing.assert_allclose(found.probability, best.values.flatten(), rtol=1e-5)
+    np.testing.assert_allclose(found.score, best.values.flatten(), rtol=1e-5)
 
 
 @pytest.mark.parametrize("title", ["", "   ", "¡¿...?!", "電話", "xyzzy", "x", "xyzzy 12345 qwerty"])
@@ -97,7 +100,7 @@ def test_a_title_of_no_known_word_gets_a_prediction_alone_and_among_others(class
 
 
 def test_an_unknown_word_counts_by_its_spelling(classifier):
-    spelled, other = classifier.predict(["mesita", "qwerty"]).probability
+    spelled, other = classifier.predict(["mesita", "qwerty"]).score
     assert spelled != other
 
 
@@ -110,15 +113,15 @@ def test_case_accents_and_punctuation_do_not_matter(classifier, title):
 
 
 def test_what_a_title_gets_does_not_depend_on_the_others(classifier):
-    together = classifier.predict(TEST, top=3).probability
-    alone = pd.concat([classifier.predict([title], top=3).probability for title in TEST], ignore_index=True)
+    together = classifier.predict(TEST, top=3).score
+    alone = pd.concat([classifier.predict([title], top=3).score for title in TEST], ignore_index=True)
     np.testing.assert_allclose(together, alone, rtol=1e-5)
 
 
 def test_more_titles_than_a_batch_are_all_predicted(classifier):
     found = classifier.predict(TEST * 500)
     assert found.title.tolist() == TEST * 500
-    np.testing.assert_allclose(found.probability, np.tile(classifier.predict(TEST).probability, 500), rtol=1e-5)
+    np.testing.assert_allclose(found.score, np.tile(classifier.predict(TEST).score, 500), rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", [tuple, np.array, lambda titles: pd.Series(titles, index=range(7, 12))])
@@ -128,7 +131,7 @@ def test_titles_may_come_in_any_sequence(classifier, kind):
 
 def test_no_titles_get_no_rows(classifier):
     found = classifier.predict([])
-    assert (len(found), list(found.columns)) == (0, ["title", "category", "probability"])
+    assert (len(found), list(found.columns)) == (0, ["title", "category", "score"])
 
 
 def test_the_folder_may_be_moved_and_is_all_a_classifier_needs(trained, classifier, tmp_path, monkeypatch):
@@ -140,3 +143,30 @@ def test_the_folder_may_be_moved_and_is_all_a_classifier_needs(trained, classifi
 def test_a_category_that_train_lacks_is_in_the_lexicon_but_never_predicted(trained, classifier):
     assert Lexicon.load(trained[1]).categories == ["HOME", "SHOES", "TOOLS", "ANIMALS"]
     assert "ANIMALS" not in set(classifier.predict(TEST, top=3).category)
+
+
+def test_a_folder_of_several_networks_gives_the_mean_of_their_scores(trained, classifier, tmp_path):
+    for name in ("one", "other"):
+        shutil.copytree(trained[1], tmp_path / name)
+    weights = load_file(tmp_path / "other" / "weights.safetensors")
+    save_file(weights | {"output.bias": -weights["output.bias"] - 1}, tmp_path / "other" / "weights.safetensors")
+    alone = [Classifier.load(tmp_path / name).predict(TEST, 3) for name in ("one", "other")]
+    by_category = [found.assign(row=found.index // 3).set_index(["row", "category"]).score for found in alone]
+    together = Classifier.load(tmp_path).predict(TEST, 3)
+    found = together.assign(row=together.index // 3).set_index(["row", "category"]).score
+    pd.testing.assert_series_equal(found.sort_index(), ((by_category[0] + by_category[1]) / 2).sort_index())
+    assert not np.allclose(alone[0].score, alone[1].score)
+
+
+def test_networks_of_other_words_are_no_one_classifier(trained, tmp_path):
+    for name in ("one", "other"):
+        shutil.copytree(trained[1], tmp_path / name)
+    lexicon = Lexicon.load(tmp_path / "one")
+    replace(lexicon, vocabulary=lexicon.vocabulary[::-1]).save(tmp_path / "other")
+    with pytest.raises(InputError, match=r"one and .*other know different words or categories; train them on the same"):
+        Classifier.load(tmp_path)
+
+
+def test_a_folder_without_a_network_is_told(tmp_path):
+    with pytest.raises(InputError, match="holds no network; give a model folder, such as models/mlp"):
+        Classifier.load(tmp_path)

@@ -88,7 +88,7 @@ def probabilities_of(work, titles, name):
         return np.mean([probabilities_of(work, titles, network) for network in OWN], axis=0)
     found = Classifier.load(work.root / name).predict(list(titles), top=4)
     ordered = found.assign(row=found.index // 4).sort_values(["row", "category"])
-    probabilities = ordered.probability.to_numpy(float).reshape(-1, 4)
+    probabilities = ordered.score.to_numpy(float).reshape(-1, 4)
     return probabilities / probabilities.sum(1, keepdims=True)
 
 

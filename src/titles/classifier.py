@@ -1,4 +1,4 @@
-"""A model folder put to use: titles in, categories with probabilities out."""
+"""A model folder put to use: titles in, categories with scores out."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,43 +6,81 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from titles.cleaning import clean
 from titles.embedded import Lexicon
+from titles.errors import InputError
 from titles.model import load
-from titles.networks import Network, predict
+from titles.networks import Network
+from titles.predictions import mean, probabilities
 from titles.ragged import Ragged
-from titles.vocabulary import number_words, spell, split_words
+from titles.title_words import words_of
+from titles.vocabulary import spell
+
+BATCH_SIZE = 1024
 
 
 class Classifier:
-    """`Classifier.load("models/mlp").predict(["Funda Galaxy J7 Prime"])`."""
+    """`Classifier.load("models/mlp").predict(["Funda Galaxy J7 Prime"])`.
 
-    def __init__(self, network: Network, lexicon: Lexicon) -> None:
-        self.network, self.lexicon = network, lexicon
+    Of several networks it gives the mean of their probabilities.
+    """
+
+    def __init__(self, networks: dict[str, Network], lexicon: Lexicon) -> None:
+        self.networks, self.lexicon = networks, lexicon
         self.categories = np.array(lexicon.categories[: lexicon.trained_categories])
-        self.vocabulary = pa.array(lexicon.vocabulary, pa.string())
-        self.spelling = self._spell(lexicon.vocabulary)
+        self.numbers = {word: number for number, word in enumerate(lexicon.vocabulary)}
+        for network in networks.values():
+            network.eval()
 
     @classmethod
     def load(cls, folder: str | Path) -> "Classifier":
-        """From a folder that train_mlp or train_cnn wrote."""
-        return cls(*load(Path(folder)))
+        """From a folder that train_mlp or train_cnn wrote, or from one that holds several such folders.
+
+        Raises InputError for a folder that holds neither, or networks that do not know the same words and categories.
+        """
+        folders = model_folders(Path(folder))
+        networks, lexicons = zip(*map(load, folders), strict=True)
+        if any(lexicon != lexicons[0] for lexicon in lexicons):
+            names = " and ".join(map(str, folders))
+            raise InputError(f"{names} know different words or categories; train them on the same data")
+        return cls({folder.name: network for folder, network in zip(folders, networks, strict=True)}, lexicons[0])
 
     def predict(self, titles: Sequence[str], top: int = 1) -> pd.DataFrame:
-        """The `top` categories of each title, the best first: `top` rows a title of title, category and probability."""
-        top = min(top, len(self.categories))
-        words = split_words(pa.array([clean(title) for title in titles], pa.string()))
-        used = pc.unique(words.flatten())
-        unknown = used.filter(pc.invert(pc.is_in(used, value_set=self.vocabulary)))
-        numbered = number_words(words, pa.concat_arrays([self.vocabulary, unknown]))
-        spelling = self.spelling.followed_by(self._spell(unknown.to_pylist()))
-        best = [logits.softmax(1).topk(top) for logits in predict(self.network, numbered, spelling)]
-        labels = np.concatenate([np.empty(0, np.int64), *(batch.indices.flatten() for batch in best)])
-        probabilities = np.concatenate([np.empty(0, np.float32), *(batch.values.flatten() for batch in best)])
-        title = np.repeat(np.array(titles, object), top)
-        return pd.DataFrame({"title": title, "category": self.categories[labels], "probability": probabilities})
+        """The `top` categories of each title, the best first: `top` rows a title of title, category and score."""
+        texts = pa.array([title.encode(errors="replace").decode() for title in titles], pa.string())
+        labels, scores = self.best(texts, top)
+        columns = {"category": self.categories[labels.ravel()], "score": scores.ravel()}
+        return pd.DataFrame({"title": np.repeat(np.array(titles, object), labels.shape[1])} | columns)
 
-    def _spell(self, words: list[str]) -> Ragged:
-        return spell(words, self.lexicon.subword_lengths, self.lexicon.subword_buckets)
+    def best(self, titles: pa.StringArray, top: int = 1) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The labels of the `top` categories of each title and their scores, the best first, both [titles, top]."""
+        top = min(top, len(self.categories))
+        numbered, spelling = self._numbered(words_of(titles))
+        labels, scores = np.empty((len(titles), top), np.int64), np.empty((len(titles), top), np.float32)
+        for first in range(0, len(titles), BATCH_SIZE):
+            some = slice(first, min(first + BATCH_SIZE, len(titles)))
+            highest = mean(probabilities(self.networks, numbered.slice(some.start, some.stop), spelling)).topk(top)
+            labels[some], scores[some] = highest.indices.numpy(), highest.values.numpy()
+        return labels, scores
+
+    def _numbered(self, words: pa.ListArray) -> tuple[Ragged, Ragged]:
+        """The titles by their words' numbers, and the spelling of the words that are not in the vocabulary."""
+        encoded = words.flatten().dictionary_encode()
+        distinct, vocabulary = encoded.dictionary.to_pylist(), len(self.numbers)
+        unknown = [word for word in distinct if word not in self.numbers]
+        numbers = np.array([self.numbers.get(word, -1) for word in distinct], np.int32)
+        numbers[numbers < 0] = vocabulary + np.arange(len(unknown))
+        titles = Ragged(numbers[encoded.indices.to_numpy()], words.offsets.to_numpy().astype(np.int64))
+        spelled = spell(unknown, self.lexicon.subword_lengths, self.lexicon.subword_buckets)
+        return titles, Ragged(spelled.values, np.concatenate([np.zeros(vocabulary, np.int64), spelled.offsets]))
+
+
+def model_folders(folder: Path) -> list[Path]:
+    """The folder itself, if a network is in it, else those in it that have one. Raises InputError where none has."""
+    if (folder / "network.json").exists():
+        return [folder]
+    folders = sorted(file.parent for file in folder.glob("*/network.json"))
+    if not folders:
+        raise InputError(f"{folder} holds no network; give a model folder, such as models/mlp, or one with several")
+    return folders

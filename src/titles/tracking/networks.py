@@ -16,7 +16,7 @@ EXAMPLE = {"title": ["Funda Silicona Galaxy J7 Prime", "Fogão 5 Bocas Inox"]}
 
 SIGNATURE = ModelSignature(
     Schema([ColSpec("string", "title")]),
-    Schema([ColSpec("string", "title"), ColSpec("string", "category"), ColSpec("float", "probability")]),
+    Schema([ColSpec("string", "title"), ColSpec("string", "category"), ColSpec("float", "score")]),
     ParamSchema([ParamSpec("top", "integer", 1)]),
 )
 

@@ -8,7 +8,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 
 class TitlesModel(PythonModel):
-    """Takes a table with the column `title`; gives `top` rows a title of title, category and probability."""
+    """Takes a table with the column `title`; gives `top` rows a title of title, category and score."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Imports torch here, as saving a model runs this file too."""
