@@ -28,6 +28,7 @@ class RawFile:
     split: str
     format: str
     compression: str
+    columns: tuple[str, ...]
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows in the order of the file. Raises InputError with the line where the file is damaged."""
@@ -72,7 +73,7 @@ def find_files(folder: Path) -> list[RawFile]:
         name, kind = ".".join(parts[:end]), ".".join(parts[end:])
         if name in files:
             raise InputError(f"{files[name].path} and {path.name} are one name in two formats; keep one of them")
-        files[name] = _recognise(path, split, kind)
+        files[name] = recognise(path, split, kind)
     if not any(file.split == "train" for file in files.values()):
         raise InputError(
             f"{folder} has no train file; it needs train.csv, train.jsonl or train.parquet, compressed or not"
@@ -80,8 +81,11 @@ def find_files(folder: Path) -> list[RawFile]:
     return list(files.values())
 
 
-def _recognise(path: Path, split: str, kind: str) -> RawFile:
-    """`kind` is what follows the split in the name: `csv.gz`."""
+def recognise(path: Path, split: str, kind: str) -> RawFile:
+    """The file as one of that split; `kind` is how its name ends: `csv.gz`.
+
+    Raises InputError for an unknown format or compression, or where a column is missing.
+    """
     name, _, compression = kind.partition(".")
     if name not in FORMATS:
         raise InputError(f"{path}: unknown format {name!r}; known are {', '.join(FORMATS)}")
@@ -100,4 +104,16 @@ def _recognise(path: Path, split: str, kind: str) -> RawFile:
         raise InputError(
             f"{path}: no column {' or '.join(sorted(missing))}; its columns are {', '.join(columns) or 'none'}"
         )
-    return RawFile(path, split, name, compression)
+    return RawFile(path, split, name, compression, tuple(columns))
+
+
+def titles_file(path: Path) -> RawFile:
+    """A file of titles to find categories for, whatever its name before the format.
+
+    Raises InputError where it is not there, is of an unknown format or compression, or has no column title.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} is not a file; give one with titles")
+    parts = path.name.split(".")
+    start = max((place for place, part in enumerate(parts) if part in FORMATS), default=-1)
+    return recognise(path, "unlabelled", ".".join(parts[start:]))

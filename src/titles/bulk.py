@@ -1,0 +1,97 @@
+"""Files of titles to files of categories, of any length in the same little memory.
+
+A file of categories has a row for each category of a title, the best first:
+
+line        where the title stands in its file
+id          if the file of titles has it
+title       as written
+category    empty where the row could not be read, or no category has the least score
+score
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import IO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from titles.ahead import ahead
+from titles.classifier import Classifier
+from titles.rows import Row, batch_of
+from titles.threads import map_threads
+
+log = logging.getLogger(__name__)
+
+# Small enough for a dozen to be under way at once.
+PIECE_ROWS = 16_384
+# Lines of a stream that are answered together; a reader at the other end waits for no more of them.
+STREAM_ROWS = 1024
+SHOWN_FAULTS = 20
+
+
+def lines_of(stream: IO[str]) -> Iterator[pa.RecordBatch]:
+    """A title a line, as rows."""
+    line = 1
+    while titles := list(islice(stream, STREAM_ROWS)):
+        yield batch_of(
+            [Row(line + place, (None, title.rstrip("\r\n"), None, None, None)) for place, title in enumerate(titles)]
+        )
+        line += len(titles)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """How rows are answered: with the `top` categories, of those that score at least `min_score`."""
+
+    classifier: Classifier
+    top: int = 1
+    min_score: float = 0.0
+    with_ids: bool = False
+
+    @property
+    def schema(self) -> pa.Schema:
+        ids = [pa.field("id", pa.string())] if self.with_ids else []
+        answer = [pa.field("title", pa.string()), pa.field("category", pa.string()), pa.field("score", pa.float32())]
+        return pa.schema([pa.field("line", pa.int64()), *ids, *answer])
+
+    def of(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
+        """A table for some rows at a time, in their order; says which rows could not be read."""
+        started, titles, faults = time.monotonic(), 0, 0
+        for rows, answered in map_threads(self._of_piece, ahead(_pieces(batches))):
+            for fault in rows.filter(pc.is_valid(rows["fault"])).select(["line", "fault"]).to_pylist():
+                faults += 1
+                if faults <= SHOWN_FAULTS:
+                    log.warning("line %d has no category: %s", fault["line"], fault["fault"])
+            titles += len(rows)
+            yield answered
+        if faults > SHOWN_FAULTS:
+            log.warning("so have %s more", f"{faults - SHOWN_FAULTS:,}")
+        seconds = time.monotonic() - started
+        log.info("%s titles in %.1f s, %s a second", f"{titles:,}", seconds, f"{titles / seconds:,.0f}")
+
+    def _of_piece(self, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.Table]:
+        labels, scores = self.classifier.best(rows["title"].fill_null(""), self.top)
+        named = scores >= self.min_score
+        named &= np.array(pc.is_null(rows["fault"]), bool)[:, None]
+        kept = named.copy()
+        # A title without any category has a row all the same.
+        kept[:, 0] = True
+        places = pa.array(np.repeat(np.arange(len(rows)), kept.sum(1)))
+        is_absent = ~named[kept]
+        answer = {
+            "category": pa.array(self.classifier.categories).take(pa.array(labels[kept], mask=is_absent)),
+            "score": pa.array(scores[kept], mask=is_absent),
+        }
+        columns = {name: rows[name].take(places) for name in self.schema.names if name not in answer}
+        return rows, pa.table(columns | answer, self.schema)
+
+
+def _pieces(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        for first in range(0, len(batch), PIECE_ROWS):
+            yield batch.slice(first, PIECE_ROWS)

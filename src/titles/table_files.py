@@ -1,0 +1,83 @@
+"""Files that tables are written to some rows at a time, in the format their name says."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+from pyarrow.csv import CSVWriter
+
+from titles.disk import room_at
+from titles.errors import InputError
+from titles.formats import COMPRESSIONS
+from titles.row_groups import RowGroups
+
+Write = Callable[[pa.Table], None]
+
+
+def format_of(path: Path) -> tuple[str, str]:
+    """Of `predictions.csv.gz` csv and gz. Raises InputError for a format that is not written."""
+    *_, last = parts = path.name.split(".")
+    compression = last if last in COMPRESSIONS else ""
+    name = parts[-2] if compression and len(parts) > 1 else last
+    if name not in WRITERS or (name == "parquet" and compression):
+        allowed = "csv and jsonl, with .gz, .bz2 or .zst after it or without, and parquet"
+        raise InputError(f"{path}: names that can be written end in {allowed}")
+    return name, compression
+
+
+@contextmanager
+def written(path: Path, schema: pa.Schema) -> Iterator[Write]:
+    """What writes tables to the file, which is there once the block is through, and whole.
+
+    Raises InputError for a format that is not written, or where the disk is full.
+    """
+    name, compression = format_of(path)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    with room_at(path):
+        try:
+            with WRITERS[name](unfinished, compression, schema) as write:
+                yield write
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def printed(schema: pa.Schema) -> Iterator[Write]:
+    """What prints tables as CSV."""
+    with pa.PythonFile(sys.stdout.buffer, mode="w") as sink, CSVWriter(sink, schema) as writer:
+
+        def write(rows: pa.Table) -> None:
+            writer.write_table(rows)
+            sys.stdout.buffer.flush()
+
+        yield write
+
+
+@contextmanager
+def _parquet(path: Path, _compression: str, schema: pa.Schema) -> Iterator[Write]:
+    with RowGroups(path, schema) as groups:
+        yield groups.write
+
+
+@contextmanager
+def _csv(path: Path, compression: str, schema: pa.Schema) -> Iterator[Write]:
+    with _opened(path, compression) as sink, CSVWriter(sink, schema) as writer:
+        yield writer.write_table
+
+
+@contextmanager
+def _jsonl(path: Path, compression: str, _schema: pa.Schema) -> Iterator[Write]:
+    with _opened(path, compression) as sink:
+        yield lambda rows: sink.write(
+            rows.to_pandas().to_json(None, orient="records", lines=True, force_ascii=False).encode()
+        )
+
+
+def _opened(path: Path, compression: str) -> pa.NativeFile:
+    return pa.output_stream(path, compression=COMPRESSIONS[compression])
+
+
+WRITERS = {"parquet": _parquet, "csv": _csv, "jsonl": _jsonl}
