@@ -2,10 +2,10 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, TypeVar
+from typing import Self
 
 import numpy as np
 import torch
@@ -23,9 +23,6 @@ log = logging.getLogger(__name__)
 TOP = 5
 BATCH_SIZE = 1024
 
-Rows = NDArray[np.int64]
-Made = TypeVar("Made")
-
 
 @dataclass(frozen=True)
 class Predictions:
@@ -40,42 +37,51 @@ class Predictions:
     true_probability: NDArray[np.float32]
     in_top: NDArray[np.bool_]
 
+    @classmethod
+    def empty(cls, titles: int) -> Self:
+        """Room for so many, as arrays that every batch left would keep the memory between them from use."""
+        floats = np.empty((2, titles), np.float32)
+        return cls(np.empty(titles, np.int64), floats[0], floats[1], np.empty(titles, np.bool_))
+
 
 def predictions(
     networks: dict[str, Network], test: Labelled, spelling: Ragged, tempered: bool = True
 ) -> dict[str, Predictions]:
     """Of each network, and of the mean of their probabilities, which are never kept."""
+    found = {name: Predictions.empty(len(test)) for name in [*networks, "mean"]}
 
-    def of_batch(rows: Rows) -> dict[str, tuple[NDArray[Any], ...]]:
+    def of_batch(rows: slice) -> None:
         labels = torch.from_numpy(test.labels[rows].astype(np.int64))
-        said = probabilities(networks, test.titles.take(rows), spelling, tempered)
+        said = probabilities(networks, test.titles.slice(rows.start, rows.stop), spelling, tempered)
         said["mean"] = mean(said)
-        return {name: (*_best(of_network), *_of_true(of_network, labels)) for name, of_network in said.items()}
+        for name, of_network in said.items():
+            into = found[name]
+            into.best[rows], into.confidence[rows] = _best(of_network)
+            into.true_probability[rows], into.in_top[rows] = _of_true(of_network, labels)
 
-    batches = list(_each_batch(of_batch, len(test), networks))
-    return {
-        name: Predictions(*map(np.concatenate, zip(*(batch[name] for batch in batches), strict=True)))
-        for name in [*networks, "mean"]
-    }
+    _each_batch(of_batch, len(test), networks)
+    return found
 
 
 def best_by_mean(networks: dict[str, Network], titles: Ragged, spelling: Ragged) -> NDArray[np.int64]:
     """The label whose mean probability is the highest, [titles]."""
+    found = np.empty(len(titles), np.int64)
 
-    def of_batch(rows: Rows) -> NDArray[np.int64]:
-        return _best(mean(probabilities(networks, titles.take(rows), spelling)))[0]
+    def of_batch(rows: slice) -> None:
+        said = probabilities(networks, titles.slice(rows.start, rows.stop), spelling)
+        found[rows] = _best(mean(said))[0]
 
-    return np.concatenate(list(_each_batch(of_batch, len(titles), networks)))
+    _each_batch(of_batch, len(titles), networks)
+    return found
 
 
-def _each_batch(of_batch: Callable[[Rows], Made], titles: int, networks: dict[str, Network]) -> Iterator[Made]:
+def _each_batch(of_batch: Callable[[slice], None], titles: int, networks: dict[str, Network]) -> None:
     for network in networks.values():
         network.eval()
     started = time.monotonic()
+    batches = (slice(first, min(first + BATCH_SIZE, titles)) for first in range(0, titles, BATCH_SIZE))
     with Progress(titles, "titles", "predicting") as bar:
-        batches = (np.arange(first, min(first + BATCH_SIZE, titles)) for first in range(0, titles, BATCH_SIZE))
-        for made in map_threads(of_batch, batches):
-            yield made
+        for _ in map_threads(of_batch, batches):
             bar.update(BATCH_SIZE)
     rate = titles / (time.monotonic() - started)
     log.info("predicted with %s: %s titles, %s titles/s", " and ".join(networks), f"{titles:,}", f"{rate:,.0f}")

@@ -18,11 +18,11 @@ Write = Callable[[pa.Table], None]
 
 def format_of(path: Path) -> tuple[str, str]:
     """Of `predictions.csv.gz` csv and gz. Raises InputError for a format that is not written."""
-    *_, last = parts = path.name.split(".")
-    compression = last if last in COMPRESSIONS else ""
-    name = parts[-2] if compression and len(parts) > 1 else last
+    parts = path.name.split(".")[1:]
+    compression = parts.pop() if parts and parts[-1] in COMPRESSIONS else ""
+    name = parts[-1] if parts else ""
     if name not in WRITERS or (name == "parquet" and compression):
-        allowed = "csv and jsonl, with .gz, .bz2 or .zst after it or without, and parquet"
+        allowed = ".csv, .jsonl or .parquet, the first two also with .gz, .bz2 or .zst after it"
         raise InputError(f"{path}: names that can be written end in {allowed}")
     return name, compression
 

@@ -1,0 +1,98 @@
+import io
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from tests.numbered import write_numbered
+from titles.bulk import PIECE_ROWS, SHOWN_FAULTS, STREAM_ROWS, Answers, lines_of
+from titles.classifier import Classifier
+from titles.hyperparameters import MlpParams, ModelParams, TrainParams
+from titles.model import fit
+from titles.raw import titles_file
+
+TITLES = ["Palabra1 palabra2", "", "¿palabra7?", "otra, «palabra»"]
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    root = tmp_path_factory.mktemp("fitted")
+    write_numbered(root, train=60, validation=12)
+    model, params = ModelParams("relu", "trained", 0.0, 0.0, 1), TrainParams(0, 1, 2, 1, 2, 8, 0.05, 0.0, 0.0, "none")
+    fit("mlp", root / "embedded", root / "vectors.npy", root / "mlp", model, MlpParams((8,)), params)
+    return Classifier.load(root / "mlp")
+
+
+def written(path, titles=TITLES, **columns):
+    """The titles in the format and compression the path's name says."""
+    table = pd.DataFrame({"title": titles} | columns)
+    if ".csv" in path.name:
+        table.to_csv(path, index=False)
+    elif ".jsonl" in path.name:
+        table.to_json(path, orient="records", lines=True)
+    else:
+        table.to_parquet(path)
+    return titles_file(path)
+
+
+def answered(answers, batches):
+    tables = list(answers.of(batches))
+    return pa.concat_tables([answers.schema.empty_table(), *tables]).to_pandas()
+
+
+@pytest.mark.parametrize("top", [1, 2])
+@pytest.mark.parametrize("name", ["a.csv", "b.csv.gz", "csv.jsonl", "d.v2.jsonl.zst", "e.parquet"])
+def test_titles_get_the_categories_the_classifier_gives_them_whatever_file_they_come_in(
+    classifier, tmp_path, name, top
+):
+    file = written(tmp_path / name, brand=["x"] * len(TITLES))
+    found = answered(Answers(classifier, top), file.batches())
+    assert list(found.columns) == ["line", "title", "category", "score"]
+    pd.testing.assert_frame_equal(found.drop(columns="line"), classifier.predict(TITLES, top), check_dtype=False)
+
+
+def test_more_titles_than_a_piece_come_in_their_order_with_their_lines(classifier, tmp_path):
+    titles = [f"palabra{number % 50}" for number in range(2 * PIECE_ROWS + 3)]
+    found = answered(Answers(classifier), written(tmp_path / "many.csv", titles).batches())
+    assert found.title.tolist() == titles
+    assert found.line.tolist() == list(range(2, len(titles) + 2))
+
+
+def test_a_row_that_cannot_be_read_is_told_and_has_no_category_and_the_others_have_theirs(classifier, tmp_path, caplog):
+    (tmp_path / "broken.csv").write_text("title,brand\npalabra1,x\ntoo,many,fields\npalabra2,y\n")
+    found = answered(Answers(classifier, top=2), titles_file(tmp_path / "broken.csv").batches())
+    assert found.line.tolist() == [2, 2, 3, 4, 4]
+    assert found[["title", "category", "score"]].isna().all(axis=1).tolist() == [False, False, True, False, False]
+    assert "line 3 has no category: 3 fields where the header has 2" in caplog.messages
+
+
+def test_of_many_rows_that_cannot_be_read_some_are_told_and_the_others_counted(classifier, tmp_path, caplog):
+    (tmp_path / "broken.csv").write_text("title,brand\npalabra1,x\n" + "alone\n" * (SHOWN_FAULTS + 1234))
+    answered(Answers(classifier), titles_file(tmp_path / "broken.csv").batches())
+    told = [message for message in caplog.messages if "has no category" in message]
+    assert len(told) == SHOWN_FAULTS
+    assert "so have 1,234 more" in caplog.messages
+
+
+def test_a_category_below_the_least_score_is_left_out_and_a_title_with_none_keeps_a_row(classifier, tmp_path):
+    file = written(tmp_path / "a.csv")
+    everything = answered(Answers(classifier, top=3), file.batches())
+    least = float(everything.score.iloc[0])
+    found = answered(Answers(classifier, top=3, min_score=least), file.batches())
+    assert found.category.notna().sum() == (everything.score >= least).sum() > 0
+    assert found.line.unique().tolist() == everything.line.unique().tolist()
+    assert found[found.category.isna()].score.isna().all()
+    assert answered(Answers(classifier, min_score=1.1), file.batches()).category.isna().all()
+
+
+def test_ids_stand_beside_the_titles(classifier, tmp_path):
+    file = written(tmp_path / "a.csv", id=["7", "x", "007", "1"])
+    found = answered(Answers(classifier, with_ids=True), file.batches())
+    assert found.id.tolist() == ["7", "x", "007", "1"]
+
+
+def test_a_stream_has_a_title_a_line(classifier):
+    titles = [f"palabra{number}" for number in range(STREAM_ROWS + 1)]
+    found = answered(Answers(classifier), lines_of(io.StringIO("\r\n".join(titles))))
+    assert (found.title.tolist(), found.line.tolist()) == (titles, list(range(1, len(titles) + 1)))
+    assert len(answered(Answers(classifier), lines_of(io.StringIO("")))) == 0
