@@ -61,11 +61,14 @@ class Network(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """The logits of every member [members, titles, categories] while training, else of all [titles, categories]."""
-        logits: Tensor = self.output(self.features(batch))
+        features, output = self.features(batch), self.output
+        if not self.training and self.members == 1:
+            # There are far fewer features than logits to divide.
+            features, bias = features / self.temperature, output.bias / self.temperature
+            return torch.baddbmm(bias, features, output.weight)[0]
+        logits: Tensor = output(features)
         if self.training:
             return logits
-        if self.members == 1:
-            return logits[0].div_(self.temperature)
         # A probability of zero is one too small for a float.
         probabilities = logits.softmax(2).sum(0).clamp_(min=torch.finfo().tiny)
         return probabilities.log_().div_(self.temperature)

@@ -51,13 +51,13 @@ def predictions(
     found = {name: Predictions.empty(len(test)) for name in [*networks, "mean"]}
 
     def of_batch(rows: slice) -> None:
-        labels = torch.from_numpy(test.labels[rows].astype(np.int64))
+        labels = test.labels[rows].astype(np.int64)
         said = probabilities(networks, test.titles.slice(rows.start, rows.stop), spelling, tempered)
         said["mean"] = mean(said)
         for name, of_network in said.items():
             into = found[name]
             into.best[rows], into.confidence[rows] = _best(of_network)
-            into.true_probability[rows], into.in_top[rows] = _of_true(of_network, labels)
+            into.true_probability[rows], into.in_top[rows] = _of_true(of_network, into.best[rows], labels)
 
     _each_batch(of_batch, len(test), networks)
     return found
@@ -101,7 +101,7 @@ def probabilities(
 def mean(said: dict[str, Tensor]) -> Tensor:
     """What several networks say together, [titles, categories]."""
     first, *others = said.values()
-    return reduce(torch.add, others, first) / len(said) if others else first
+    return reduce(torch.add, others, first).div_(len(said)) if others else first
 
 
 def _best(probabilities: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -110,10 +110,14 @@ def _best(probabilities: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float32]
     return labels, probabilities.numpy()[np.arange(len(labels)), labels]
 
 
-def _of_true(probabilities: Tensor, labels: Tensor) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def _of_true(
+    probabilities: Tensor, best: NDArray[np.int64], labels: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """The probability of each title's true label, and whether it is one of the `TOP` highest."""
-    trained = labels < probabilities.shape[1]
-    of_true = probabilities.gather(1, labels.where(trained, 0)[:, None])
-    # Counted as floats, which torch compares and adds up many at a time.
-    higher = torch.gt(probabilities, of_true, out=torch.empty_like(probabilities)).sum(1)
-    return of_true[:, 0].where(trained, torch.nan).numpy(), (trained & (higher < TOP)).numpy()
+    said, trained = probabilities.numpy(), labels < probabilities.shape[1]
+    of_true = np.where(trained, said[np.arange(len(labels)), np.where(trained, labels, 0)], np.float32(np.nan))
+    in_top = best == labels
+    # Of most titles it is the highest.
+    doubtful = np.flatnonzero(trained & ~in_top)
+    in_top[doubtful] = (said[doubtful] > of_true[doubtful, None]).sum(1) < TOP
+    return of_true, in_top
