@@ -32,7 +32,7 @@ test: setup  ## run the tests
 	pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 test-services: setup spark  ## run the tests against real servers (MLflow on PostgreSQL) and a local Spark
-	pytest -m services --numprocesses auto --dist loadgroup
+	pytest -m services --numprocesses auto --dist loadfile
 
 check: setup  ## check format, lint, types and that dvc.yaml tells the truth, as pre-commit and CI do
 	ruff format --check .

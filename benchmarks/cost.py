@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,7 +30,7 @@ def run(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[
     """
     terminal, end = pty.openpty()
     printed: list[str] = []
-    phases: dict[str, tuple[float, float]] = {}
+    phases: dict[str, float] = defaultdict(float)
     listener = Thread(target=_listen, args=(terminal, printed, phases), daemon=True)
     before, started, peak = _cpu_seconds(), time.monotonic(), 0.0
     with _memory_group() as group:
@@ -48,12 +49,13 @@ def run(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command, text)
     cost = {"seconds": round(seconds, 1), "cpu_seconds": round(_cpu_seconds() - before, 1)}
-    spent = {what: round(last - first, 1) for what, (first, last) in phases.items()}
+    spent = {what: round(seconds, 1) for what, seconds in phases.items()}
     return cost | {"phases": spent, "anonymous_mb": round(peak), "memory_cgroup_mb": LIMIT_MB if group else None}, text
 
 
-def _listen(terminal: int, printed: list[str], phases: dict[str, tuple[float, float]]) -> None:
-    """Keeps all that is printed, and when each of its progress bars was first and last seen."""
+def _listen(terminal: int, printed: list[str], phases: dict[str, float]) -> None:
+    """Keeps all that is printed, and how long each of its progress bars was seen without another between."""
+    shown, last = "", 0.0
     # The terminal answers with an error once nobody has it open any more.
     with suppress(OSError), os.fdopen(terminal, encoding="utf-8", errors="replace", newline="") as lines:
         for line in lines:
@@ -61,7 +63,8 @@ def _listen(terminal: int, printed: list[str], phases: dict[str, tuple[float, fl
             sys.stderr.write(line)
             if bar := re.match(r"\x1b\[K(.+?): \d+%, ", line):
                 now = time.monotonic()
-                phases[bar[1]] = (phases.get(bar[1], (now, now))[0], now)
+                phases[bar[1]] += now - last if bar[1] == shown else 0
+                shown, last = bar[1], now
 
 
 def _cpu_seconds() -> float:

@@ -91,15 +91,17 @@ def peaks() -> tuple[float, float]:
 
 
 def operations(network: dict[str, Any], words: float) -> float:
-    """What a network, as its network.json describes it, must multiply and add for a title of so many words."""
+    """What a network, as its network.json describes it, multiplies and adds for a title.
+
+    `words` is how many distinct words there are in a batch for every title of it: only these are filtered.
+    """
     sizes, members, own = network["sizes"], network["model"]["members"], network["own"]
     inputs = sizes["dimension"] / members
     if network["network"] == "mlp":
         widths = [inputs, *own["hidden"], sizes["categories"]]
         return 2 * members * sum(map(mul, widths, widths[1:]))
-    gap = max(own["widths"]) - 1
-    windows = (words + gap) * sum(width * inputs * own["filters"] for width in own["widths"])
-    return 2 * members * (windows + len(own["widths"]) * own["filters"] * sizes["categories"])
+    filtered = words * sum(own["widths"]) * inputs * own["filters"]
+    return 2 * members * (filtered + len(own["widths"]) * own["filters"] * sizes["categories"])
 
 
 def _seconds(call: Callable[[], Any]) -> float:

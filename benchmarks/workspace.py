@@ -18,6 +18,8 @@ from benchmarks.contenders import Changes, joined
 from benchmarks.cost import Cost, run
 from benchmarks.limits import operations, peaks
 from benchmarks.report import say
+from titles.predictions import BATCH_SIZE as PREDICTED_TOGETHER
+from titles.ragged import Ragged
 
 CATEGORIES, SEED = 1588, 1
 WHOLE: Changes = {"reduce": {"fraction": 1}, "train": {"epochs": 1, "min_steps": 1}}
@@ -123,10 +125,13 @@ class Workspace:
         """The multiplications and additions the stage must do for a title."""
         if name not in ("train_mlp", "train_cnn", "evaluate"):
             return 0.0
-        offsets = np.load(self.folder / setup / "embedded" / "test.offsets.npy", mmap_mode="r")
+        params = yaml.safe_load((self.checkout / "params.yaml").read_text(encoding="utf-8"))
+        batch_size = PREDICTED_TOGETHER if name == "evaluate" else params["train"]["batch_size"]
+        batch = Ragged.load(self.folder / setup / "embedded", "test").slice(0, batch_size)
+        words = len(np.unique(batch.values)) / len(batch)
         models = paths[2:4] if name == "evaluate" else paths[-1:]
         networks = [json.loads((model / "network.json").read_text(encoding="utf-8")) for model in models]
-        forwards = sum(operations(network, offsets[-1] / (len(offsets) - 1)) for network in networks)
+        forwards = sum(operations(network, words) for network in networks)
         # Backwards it does as much for the inputs, and again for the weights.
         return forwards if name == "evaluate" else 3 * forwards
 
