@@ -93,6 +93,6 @@ def test_ids_stand_beside_the_titles(classifier, tmp_path):
 
 def test_a_stream_has_a_title_a_line(classifier):
     titles = [f"palabra{number}" for number in range(STREAM_ROWS + 1)]
-    found = answered(Answers(classifier), lines_of(io.StringIO("\r\n".join(titles))))
+    found = answered(Answers(classifier), lines_of(io.BytesIO("\r\n".join(titles).encode())))
     assert (found.title.tolist(), found.line.tolist()) == (titles, list(range(1, len(titles) + 1)))
-    assert len(answered(Answers(classifier), lines_of(io.StringIO("")))) == 0
+    assert len(answered(Answers(classifier), lines_of(io.BytesIO()))) == 0

@@ -36,11 +36,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
     database.stop()
 
 
-# Each store has a worker of its own, which keeps what one test leaves for the next.
-STORES = [pytest.param(store, marks=pytest.mark.xdist_group(store)) for store in ("embedded", "server")]
-
-
-@pytest.fixture(scope="module", params=STORES)
+@pytest.fixture(scope="module", params=["embedded", "server"])
 def repository(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """Committed but never run, and its store is not there yet."""
     store = request.getfixturevalue("server").uri if request.param == "server" else None
@@ -170,7 +166,6 @@ def test_a_stage_that_is_killed_leaves_its_run_and_the_parent_failed(repository:
     repository.run("dvc", "checkout", "--force")
 
 
-@pytest.mark.xdist_group("server")
 def test_a_server_that_dies_during_training_costs_a_warning_and_is_filled_afterwards(
     server: MlflowServer, tmp_path: Path
 ) -> None:

@@ -34,6 +34,11 @@ def test_a_name_that_says_no_format_is_refused_and_nothing_written(tmp_path, nam
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(InputError, match=r"there is no folder .*nowhere; make it first"):
+        written(tmp_path / "nowhere" / "a.csv", SCHEMA).__enter__()
+
+
 def test_a_file_is_replaced_only_by_a_whole_one(tmp_path):
     (tmp_path / "a.csv").write_text("what was there")
     with pytest.raises(KeyboardInterrupt), written(tmp_path / "a.csv", SCHEMA) as write:

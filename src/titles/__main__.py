@@ -17,13 +17,15 @@ def predict(options: argparse.Namespace) -> None:
     file = titles_file(options.titles) if options.titles else None
     if options.output:
         format_of(options.output)
+    if options.top < 1:
+        raise InputError(f"--top is {options.top}; a title gets 1 category or more")
     from titles.bulk import Answers, lines_of
     from titles.classifier import Classifier
 
     classifier = Classifier.load(options.model)
     answers = Answers(classifier, options.top, options.min_score, with_ids=file is not None and "id" in file.columns)
     with written(options.output, answers.schema) if options.output else printed(answers.schema) as write:
-        for table in answers.of(file.batches() if file else lines_of(sys.stdin)):
+        for table in answers.of(file.batches() if file else lines_of(sys.stdin.buffer)):
             write(table)
 
 

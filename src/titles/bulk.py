@@ -34,14 +34,13 @@ STREAM_ROWS = 1024
 SHOWN_FAULTS = 20
 
 
-def lines_of(stream: IO[str]) -> Iterator[pa.RecordBatch]:
+def lines_of(stream: IO[bytes]) -> Iterator[pa.RecordBatch]:
     """A title a line, as rows."""
     line = 1
-    while titles := list(islice(stream, STREAM_ROWS)):
-        yield batch_of(
-            [Row(line + place, (None, title.rstrip("\r\n"), None, None, None)) for place, title in enumerate(titles)]
-        )
-        line += len(titles)
+    while lines := list(islice(stream, STREAM_ROWS)):
+        titles = [text.rstrip(b"\r\n").decode(errors="surrogateescape") for text in lines]
+        yield batch_of([Row(line + place, (None, title, None, None, None)) for place, title in enumerate(titles)])
+        line += len(lines)
 
 
 @dataclass(frozen=True)

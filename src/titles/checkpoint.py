@@ -25,7 +25,8 @@ from titles.disk import complaint
 log = logging.getLogger(__name__)
 
 CHECKPOINTS = ".checkpoints"
-# At most so much work is lost; less often than every minute only where saving took more than this share of the time.
+# How long there is no checkpoint: a minute, or as long as keeps saving to this share of the time, but never longer than
+# the second.
 SECONDS, MOST_SECONDS = 60.0, 100.0
 SHARE = 0.02
 

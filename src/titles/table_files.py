@@ -17,13 +17,15 @@ Write = Callable[[pa.Table], None]
 
 
 def format_of(path: Path) -> tuple[str, str]:
-    """Of `predictions.csv.gz` csv and gz. Raises InputError for a format that is not written."""
+    """Of `predictions.csv.gz` csv and gz. Raises InputError for another format, or where its folder is not there."""
     parts = path.name.split(".")[1:]
     compression = parts.pop() if parts and parts[-1] in COMPRESSIONS else ""
     name = parts[-1] if parts else ""
     if name not in WRITERS or (name == "parquet" and compression):
         allowed = ".csv, .jsonl or .parquet, the first two also with .gz, .bz2 or .zst after it"
         raise InputError(f"{path}: names that can be written end in {allowed}")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: there is no folder {path.parent}; make it first")
     return name, compression
 
 
@@ -47,13 +49,13 @@ def written(path: Path, schema: pa.Schema) -> Iterator[Write]:
 @contextmanager
 def printed(schema: pa.Schema) -> Iterator[Write]:
     """What prints tables as CSV."""
-    with pa.PythonFile(sys.stdout.buffer, mode="w") as sink, CSVWriter(sink, schema) as writer:
-
-        def write(rows: pa.Table) -> None:
-            writer.write_table(rows)
-            sys.stdout.buffer.flush()
-
-        yield write
+    # Arrow closes what it writes to, and others may have something to print yet.
+    with (
+        open(sys.stdout.fileno(), "wb", buffering=0, closefd=False) as stdout,
+        pa.PythonFile(stdout, mode="w") as sink,
+        CSVWriter(sink, schema) as writer,
+    ):
+        yield writer.write_table
 
 
 @contextmanager

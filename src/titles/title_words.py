@@ -1,4 +1,4 @@
-"""The words of titles as they were written, many titles at once: `split_words` of `clean`, in a sixth of the time.
+"""The words of titles as they were written, many titles at once: what `split_words` makes of `clean`.
 
 The letters of all titles lie in one array of bytes, and each step is one look-up or comparison of that whole array.
 """
