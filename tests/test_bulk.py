@@ -41,7 +41,7 @@ def answered(answers, batches):
 
 
 @pytest.mark.parametrize("top", [1, 2])
-@pytest.mark.parametrize("name", ["a.csv", "b.csv.gz", "csv.jsonl", "d.v2.jsonl.zst", "e.parquet"])
+@pytest.mark.parametrize("name", ["a.csv", "b.csv.gz", "csv.jsonl", "d.v2.jsonl.bz2", "e.parquet"])
 def test_titles_get_the_categories_the_classifier_gives_them_whatever_file_they_come_in(
     classifier, tmp_path, name, top
 ):

@@ -19,7 +19,8 @@ def test_what_is_written_is_read_in_the_format_the_name_says(tmp_path, name):
         for part in PARTS:
             write(part)
     kind = next(part for part in reversed(name.split(".")) if part in READERS)
-    found = READERS[kind](tmp_path / name)
+    # Arrow decompresses: of zst, pandas reads nothing without another package.
+    found = READERS[kind](pa.input_stream(tmp_path / name))
     pd.testing.assert_frame_equal(found, pa.concat_tables(PARTS).to_pandas(), check_dtype=False)
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
