@@ -47,6 +47,7 @@ def trained(request, tmp_path_factory):
         folder.mkdir(exist_ok=True)
         table = pd.DataFrame(rows, columns=["title", "category"])
         table.assign(cleaned=table.title.map(clean)).to_parquet(folder / f"{split}.parquet")
+    (root / "prepared" / "sources.csv").write_text("file,split,bytes,md5\n")
     vectors = root / "vectors.npy"
     embed(root / "prepared", root / "reduced", root / "word_vectors", root / "embedded", vectors, EMBED)
     own = OWN[request.param]

@@ -31,6 +31,7 @@ def embedded_from(root, titles=TITLES, **params):
         # The titles of an unlabelled file come without a column for their category.
         columns = ["cleaned"] if split == "unlabelled" else ["cleaned", "category"]
         pd.DataFrame(rows, columns=columns, dtype="str").to_parquet(folder / f"{split}.parquet")
+    (root / "prepared" / "sources.csv").write_text("file,split,bytes,md5\ntrain.csv,train,9,0f\n")
     arguments = (root / "prepared", root / "reduced", root / "word_vectors", root / "embedded", root / "vectors.npy")
     counts = embed(*arguments, EmbedParams(**{**vars(PARAMS), **params}))
     return root / "embedded", counts
@@ -101,7 +102,7 @@ def test_the_folder_holds_what_its_owner_says_and_nothing_else(tmp_path):
     folder, _ = embedded_from(tmp_path)
     ragged = [f"{name}.{part}.npy" for name in ("spelling", *TITLES) for part in ("offsets", "values")]
     assert sorted(path.name for path in folder.iterdir()) == sorted(
-        ["lexicon.json", "pairs.npy", *ragged, *(f"{split}.labels.npy" for split in TITLES)]
+        ["lexicon.json", "pairs.npy", "sources.csv", *ragged, *(f"{split}.labels.npy" for split in TITLES)]
     )
 
 

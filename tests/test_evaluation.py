@@ -53,6 +53,7 @@ class Work:
         if unlabelled:
             table = pd.DataFrame(unlabelled, columns=["id", "title"])
             table.assign(cleaned=table.title, language="unknown").to_parquet(self.prepared / "unlabelled.parquet")
+        (self.prepared / "sources.csv").write_text("file,split,bytes,md5\n")
         vectors = root / "vectors.npy"
         embed(self.prepared, root / "reduced", root / "word_vectors", self.embedded, vectors, EMBED)
         for name, own in OWN.items():

@@ -18,6 +18,7 @@ from titles.networks import predict
 from titles.ragged import Ragged
 from titles.steps import set_determinism
 from titles.training import train
+from titles.validation import calibrate
 from titles.vectors import Sizes
 from titles.vocabulary import number_words, spell, split_words
 
@@ -49,6 +50,7 @@ def embedded(tmp_path):
         ragged(titles).save(folder, split)
         np.save(folder / f"{split}.labels.npy", np.array(labels, np.int32))
     np.save(folder / "pairs.npy", np.array([1 << 32 | 0]))
+    (folder / "sources.csv").write_text("file,split,bytes,md5\ntrain.csv.gz,train,1234,0f\n")
     np.save(tmp_path / "vectors.npy", np.empty((0, 6), np.float32))
     return folder
 
@@ -73,6 +75,7 @@ def test_a_loaded_network_gives_the_logits_of_the_trained_one(embedded, tmp_path
     spelling = Ragged.load(embedded, "spelling")
     checkpoint = Checkpoint(tmp_path / "checkpoints" / "this")
     train(trained, training, validation, spelling, PARAMS, checkpoint, lambda _: None)
+    calibrate(trained, validation, spelling)
     assert torch.equal(logits(loaded, training.titles, spelling), logits(trained, training.titles, spelling))
     assert lexicon == LEXICON
 
@@ -92,6 +95,7 @@ def test_a_model_folder_needs_no_other_file(embedded, tmp_path_factory, name):
     spelling = spell(words, lexicon.subword_lengths, lexicon.subword_buckets)
     assert torch.equal(logits(network, numbered, spelling), expected)
     assert sorted(path.name for path in alone.iterdir()) == [
+        "README.md",
         "history.csv",
         "lexicon.json",
         "network.json",
@@ -140,3 +144,13 @@ def test_a_dimension_that_the_members_cannot_share_is_refused(embedded, tmp_path
     np.save(tmp_path / "vectors.npy", np.empty((0, 7), np.float32))
     with pytest.raises(InputError, match=r"embed\.dimension is 7, which model\.members, 2, does not divide"):
         fitted(embedded, "mlp")
+
+
+@both_networks
+def test_a_network_that_wants_its_titles_cleaned_in_another_way_is_refused(embedded, name):
+    folder = fitted(embedded, name)
+    description = json.loads((folder / "network.json").read_text())
+    description["cleaning"]["most_words"] += 1
+    (folder / "network.json").write_text(json.dumps(description))
+    with pytest.raises(InputError, match="cleans titles in another way; train it again"):
+        load(folder)

@@ -75,9 +75,9 @@ def test_a_row_is_kept_as_written_beside_its_cleaned_title(tmp_path: Path):
     ]
 
 
-def test_nothing_but_the_tables_stays_in_the_folder(tmp_path: Path):
+def test_nothing_but_the_tables_and_their_sources_stays_in_the_folder(tmp_path: Path):
     names = {path.name for path in prepared(tmp_path, {"train.csv": table(STOCK)}).iterdir()}
-    assert names == {"train.parquet", "validation.parquet", "test.parquet", "rejected.parquet"}
+    assert names == {"train.parquet", "validation.parquet", "test.parquet", "rejected.parquet", "sources.csv"}
 
 
 def test_the_counts_are_those_of_the_tables(tmp_path: Path):
@@ -371,7 +371,7 @@ def test_a_killed_run_leaves_what_was_there_before_and_the_next_one_nothing_of_i
     (tmp_path / "raw" / "train.csv").write_text(table([*STOCK, ("sofa", "SOFAS", "", "")]))
     killed = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "raw", folder], check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert {path.name: path.read_bytes() for path in folder.glob("*.parquet")} == before
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
     prepare(tmp_path / "raw", folder, PARAMS)
     assert sorted(path.name for path in folder.iterdir()) == sorted(before)
     assert list(tmp_path.glob(".*")) == []

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from titles.cleaning import clean
+from titles.cleaning import MOST_WORDS, clean
 from titles.title_words import words_of
-from titles.vocabulary import MOST_WORDS, split_words
+from titles.vocabulary import split_words
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"])) | st.text("aÉzñ9 -\u0301\u00ad\x00ʼ日😀\n")
 

@@ -161,7 +161,7 @@ def test_the_kept_weights_are_those_of_the_best_epoch(tmp_path):
     error = (max(scores) * (1 - max(scores)) / len(TAUGHT_WRONG)) ** 0.5
     best, kept = max(at for at, score in enumerate(scores) if score >= max(scores) - error), load_file(weights)
     assert best < len(history) - 1
-    assert all(torch.equal(kept[name], weight) for name, weight in snapshots[best].items() if name != "temperature")
+    assert all(torch.equal(kept[name], weight) for name, weight in snapshots[best].items())
     assert not torch.equal(kept["output.weight"], snapshots[-1]["output.weight"])
 
 
@@ -203,8 +203,8 @@ def test_dropout_is_on_again_after_validation(tmp_path):
             network.word_vectors.register_forward_hook(lambda module, *_: modes.append(module.training))
 
     run(tmp_path, epochs=2, on_epoch=watch)
-    # The second epoch's batches, its validation, and the titles that set the temperature.
-    assert modes == [True] * 4 + [False] * 2
+    # The second epoch's batches, and its validation.
+    assert modes == [True] * 4 + [False]
 
 
 def test_every_epoch_takes_every_title_once_and_in_another_order(tmp_path):

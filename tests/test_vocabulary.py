@@ -5,7 +5,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from titles.vocabulary import MOST_WORDS, number_words, spell, split_words
+from titles.cleaning import MOST_WORDS
+from titles.vocabulary import number_words, spell, split_words
 
 WORDS = st.lists(st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=1, max_size=12), max_size=5)
 LENGTHS = st.lists(st.integers(2, 8), max_size=4)

@@ -35,6 +35,12 @@ ONTO = "".join(_LETTERS.values())
 USUAL = "áéíóúñçãõâêôàüÁÉÍÓÚÑÇÃÕÂÊÔÀÜºª"
 UNUSUAL = f"[^\\x00-\\x7F{USUAL}]"
 
+# A batch of titles is padded to its longest, so that one endless title would take the memory of all.
+MOST_WORDS = 64
+
+# All that decides what is read of a title, for a model to keep.
+RULES = {"folded": FOLDED, "onto": ONTO, "separators": SEPARATORS, "most_words": MOST_WORDS}
+
 _TABLE = {ord(letter): base for letter, base in _LETTERS.items()} | dict.fromkeys(map(ord, _DELETED))
 _SEPARATORS = re.compile(SEPARATORS)
 

@@ -5,6 +5,7 @@
     pairs.npy                      the keys of the pairs of words that have a vector of their own, int64, ascending
     SPLIT.{values,offsets}.npy     the numbers of each title's words
     SPLIT.labels.npy               the label of each title, int32; unlabelled has none
+    sources.csv                    the files that all titles come from
 
 Titles stand in the order of the Parquet file they come from.
 """

@@ -1,6 +1,7 @@
 """Where text ends: numbers words and categories, writes data/embedded and the vectors training starts from."""
 
 import logging
+import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,7 @@ def embed(
             tables = {split: engine.read_parquet(path) for split, path in files.items()}
             lexicon, other_words = _lexicon(engine, tables, params, scratch)
         lexicon.save(unfinished)
+        shutil.copyfile(finished(prepared / "sources.csv", "prepare"), unfinished / "sources.csv")
         words = pa.concat_arrays([pa.array(lexicon.vocabulary, pa.string()), other_words])
         _spell(words, unfinished, params)
         for split, path in files.items():

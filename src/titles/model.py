@@ -1,23 +1,29 @@
 """models/NAME: a network one can use without the data it came from.
 
-network.json         how it was built, and of which epoch it is
+network.json         how it was built and trained, of which epoch it is, how it wants titles cleaned, its thresholds
 lexicon.json         its words and categories
-weights.safetensors  its weights
+weights.safetensors  its weights, and its temperature
 history.csv          how it was trained, a row an epoch
+README.md            its card
 """
 
 import json
+import logging
+import platform
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from titles import processes
+from titles import __version__, processes
+from titles.card import write_card
 from titles.checkpoint import CHECKPOINTS, Checkpoint, fingerprint
+from titles.cleaning import RULES
 from titles.device import chosen_device
 from titles.embedded import Labelled, Lexicon
 from titles.errors import InputError
@@ -29,7 +35,10 @@ from titles.outputs import whole
 from titles.ragged import Ragged
 from titles.steps import set_determinism
 from titles.training import train
+from titles.validation import calibrate
 from titles.vectors import Sizes
+
+log = logging.getLogger(__name__)
 
 NETWORKS = {"mlp": (MLP, MlpParams), "cnn": (CNN, CnnParams)}
 
@@ -62,14 +71,19 @@ def fit(
     spelling = Ragged.load(embedded, "spelling")
     epochs, best = train(network.to(device), training, validation, spelling, params, checkpoint, report)
     if processes.rank() == 0:
-        built = {"sizes": asdict(sizes), "model": asdict(model), "own": asdict(own)}
-        description = {"network": name, "epoch": best, **built}
+        calibrated = calibrate(network, validation, spelling)
+        log.info("temperature %.3f", network.temperature)
+        built = {"sizes": asdict(sizes), "model": asdict(model), "own": asdict(own), "train": asdict(params)}
+        kept = {"cleaning": RULES, "thresholds": [asdict(one) for one in calibrated], "versions": _versions()}
+        description = {"network": name, "epoch": best, **built, **kept}
         network.word_vectors.finish(spelling)
         with whole(folder) as unfinished:
             shutil.copyfile(embedded / "lexicon.json", unfinished / "lexicon.json")
             save_file(network.state_dict(), unfinished / "weights.safetensors")
             write_history(epochs, unfinished / "history.csv")
-            (unfinished / "network.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+            content = json.dumps(description, indent=2, ensure_ascii=False)
+            (unfinished / "network.json").write_text(content + "\n", encoding="utf-8")
+            write_card(unfinished, embedded, epochs[best - 1])
         checkpoint.remove()
     return epochs
 
@@ -92,9 +106,25 @@ def _build(
     return network, sizes
 
 
+def _versions() -> dict[str, str]:
+    versions = {"titles": __version__, "torch": torch.__version__, "numpy": np.__version__}
+    return versions | {"python": platform.python_version()}
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """What network.json of a model folder says."""
+    described: dict[str, Any] = json.loads((folder / "network.json").read_text(encoding="utf-8"))
+    return described
+
+
 def load(folder: Path) -> tuple[Network, Lexicon]:
-    """The network of a model folder, with its weights, which are read when touched, and its lexicon."""
-    description = json.loads((folder / "network.json").read_text(encoding="utf-8"))
+    """The network of a model folder, with its weights, which are read when touched, and its lexicon.
+
+    Raises InputError where it needs titles cleaned in another way than this version does.
+    """
+    description = read_description(folder)
+    if description.get("cleaning") != RULES:
+        raise InputError(f"{folder} is of a version that cleans titles in another way; train it again")
     network, own = NETWORKS[description["network"]]
     with torch.device("meta"):
         built = network(Sizes(**description["sizes"]), ModelParams(**description["model"]), own(**description["own"]))

@@ -3,6 +3,7 @@
 train, validation, test.parquet   title, cleaned, category, language, label_quality
 unlabelled.parquet                id, title, cleaned, language; there only if a test file without categories was given
 rejected.parquet                  file, line, reason, title, category
+sources.csv                       file, split, bytes, md5: what all of these were read from
 """
 
 import logging
@@ -26,6 +27,7 @@ from titles.raw import find_files
 from titles.raw_table import write_raw_table
 from titles.row_groups import RowGroups
 from titles.rows import BROKEN_UTF8
+from titles.sources import write_sources
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,7 @@ def prepare(raw: Path, prepared: Path, params: PrepareParams) -> dict[str, int]:
             tables = _judged_parts(engine, scratch, parts, given, params, bar)
             counts = {"read": read} | _write_splits(tables, scratch, unfinished)
         counts |= _write_others(engine, scratch, unfinished)
+        write_sources({file.path: file.split for file in files}, unfinished / "sources.csv")
         _check_splits(raw, engine.read_parquet(unfinished / "train.parquet"), counts)
     log.info(", ".join(f"{count:,} {name}" for name, count in counts.items()))
     return counts

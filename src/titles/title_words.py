@@ -7,8 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from titles.cleaning import FOLDED, ONTO, clean
-from titles.vocabulary import MOST_WORDS
+from titles.cleaning import FOLDED, MOST_WORDS, ONTO, clean
 
 SEPARATOR, DELETED = ord(" "), 0
 # In UTF-8 code points below the first of these take one byte, below the second two; 110xxxxx begins two.

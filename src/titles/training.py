@@ -24,7 +24,7 @@ from titles.networks import Network
 from titles.progress import Progress, format_seconds
 from titles.ragged import Ragged
 from titles.steps import Step
-from titles.validation import find_temperature, sample, validate
+from titles.validation import sample, validate
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def train(
     standard error of it. On few titles the highest is a matter of luck, and the later epoch, of a lower learning rate,
     the better one. Ends early when no epoch was that good for `params.patience` epochs. Where `params.min_steps` takes
     more epochs than `params.epochs`, patience grows in proportion. The network of the first process ends with the
-    weights of the best epoch, its temperature set by the validation titles.
+    weights of the best epoch.
     """
     batches = -(-len(training) // params.batch_size)
     epochs = max(params.epochs, -(-params.min_steps // batches))
@@ -65,8 +65,6 @@ def train(
         loop.train_epoch()
     if processes.rank() == 0:
         network.load_state_dict(checkpoint.kept())
-        network.temperature.fill_(find_temperature(network, validation, spelling))
-        log.info("temperature %.3f", network.temperature)
     return loop.place.history, loop.place.best
 
 

@@ -1,4 +1,4 @@
-"""What a network in training is worth, measured by all processes together."""
+"""What a network in training is worth, measured by all processes together, and how sure to be of it."""
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from titles.networks import Network, predict
 from titles.progress import Progress
 from titles.ragged import Ragged
 from titles.temperature import best_temperature
+from titles.thresholds import Threshold, thresholds
 
 # Enough for one number; the logits of all would not fit in memory where there are millions.
 SAMPLE_TITLES = 20_000
@@ -43,8 +44,12 @@ def validate(network: Network, validation: Labelled, spelling: Ragged) -> tuple[
     return round(total / max(1, count), 6), round(accuracy, 6), round(balanced, 6)
 
 
-def find_temperature(network: Network, validation: Labelled, spelling: Ragged) -> float:
-    """The best for a sample of the validation titles."""
+def calibrate(network: Network, validation: Labelled, spelling: Ragged) -> list[Threshold]:
+    """Sets the temperature that is best for a sample of the validation titles; returns the thresholds it has by it."""
     titles = sample(validation)
     logits = torch.cat(list(predict(network, titles.titles, spelling)))
-    return best_temperature(logits, torch.from_numpy(titles.labels).long())
+    temperature = best_temperature(logits, torch.from_numpy(titles.labels).long())
+    network.temperature.fill_(temperature)
+    highest, best = logits.div_(temperature).max(1)
+    scores = (highest - logits.logsumexp(1)).exp()
+    return thresholds(best.numpy() == titles.labels, scores.numpy())

@@ -10,19 +10,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from titles.cleaning import MOST_WORDS
 from titles.ragged import Ragged
-
-MOST_WORDS = 64
 
 FNV_BASIS = np.uint32(2166136261)
 FNV_PRIME = np.uint32(16777619)
 
 
 def split_words(cleaned: pa.Array) -> pa.ListArray:
-    """The first `MOST_WORDS` words of each cleaned title; none for an empty title.
-
-    A batch of titles is padded to its longest, so that one endless title would take the memory of all.
-    """
+    """The first `MOST_WORDS` words of each cleaned title; none for an empty title."""
     words = pc.list_slice(pc.split_pattern(cleaned, " "), 0, MOST_WORDS)
     empty = pc.equal(cleaned, "")
     return pc.if_else(empty, pa.scalar([], words.type), words)

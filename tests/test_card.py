@@ -1,0 +1,67 @@
+import hashlib
+import json
+import re
+
+import pytest
+import yaml
+
+from tests.numbered import write_numbered
+from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
+from titles.model import fit
+
+MODEL = ModelParams("relu", "trained", dropout=0.0, word_dropout=0.0, members=2)
+TRAIN = TrainParams(0, 1, 30, 1, 30, 8, 0.05, 0.0, 0.0, "none")
+OWN = {"mlp": MlpParams((8,)), "cnn": CnnParams(4, (1, 2))}
+
+
+@pytest.fixture(scope="module", params=OWN)
+def model(request, tmp_path_factory):
+    """A model folder, of titles of a file with an unusual name."""
+    root = tmp_path_factory.mktemp(request.param)
+    write_numbered(root, train=300, validation=30)
+    (root / "embedded" / "sources.csv").write_text('file,split,bytes,md5\n"año ""1"" | train.csv",train,1234,0f\n')
+    own = OWN[request.param]
+    fit(request.param, root / "embedded", root / "vectors.npy", root / request.param, MODEL, own, TRAIN)
+    return root / request.param
+
+
+@pytest.fixture(scope="module")
+def card(model):
+    return (model / "README.md").read_text(encoding="utf-8")
+
+
+def test_its_front_matter_has_the_figures_of_the_epoch_whose_weights_are_there(model, card):
+    front_matter = yaml.safe_load(card.split("---\n")[1])
+    (index,) = front_matter["model-index"]
+    (result,) = index["results"]
+    epoch = json.loads((model / "network.json").read_text())["epoch"]
+    row = (model / "history.csv").read_text().splitlines()[epoch].split(",")
+    measured = {metric["type"]: metric["value"] for metric in result["metrics"]}
+    assert [measured["accuracy"], measured["balanced_accuracy"]] == [float(value) for value in row[-2:]]
+    assert index["name"] == model.name
+    assert result["dataset"]["name"] == 'año "1" | train.csv'
+
+
+def test_it_tells_what_the_network_learned_from(card):
+    assert '| año "1" &#124; train.csv | train | 1,234 | `0f` |' in card
+    assert "it saw 300 distinct titles, and was chosen and calibrated on 30 others" in card
+
+
+def test_it_has_every_parameter_of_the_training(card):
+    assert "| `train.learning_rate` | `0.05` |" in card
+    assert '| `model.activation` | `"relu"` |' in card
+
+
+def test_its_thresholds_are_those_of_the_model(model, card):
+    thresholds = json.loads((model / "network.json").read_text())["thresholds"]
+    assert thresholds
+    for threshold in thresholds:
+        assert f"| {threshold['accuracy']} | {threshold['score']} | {threshold['share']} |" in card
+
+
+def test_its_hashes_are_those_of_the_files(model, card):
+    hashes = dict(re.findall(r"^\| (\S+) \| `([0-9a-f]{64})` \|$", card, re.MULTILINE))
+    assert hashes == {
+        name: hashlib.sha256((model / name).read_bytes()).hexdigest()
+        for name in ("weights.safetensors", "lexicon.json", "network.json")
+    }
