@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.report import draw
+from benchmarks.rows import PIPELINE
 
 SIZES = {"k": 1_000, "m": 1_000_000}
 GROWING = ("data", "mlp", "cnn", "defaults-mlp", "defaults-cnn")
@@ -67,7 +68,7 @@ class Measured:
         text = sum(self.of("data-20m", stage, "seconds") for stage in ("prepare", "reduce"))
         embed = self.of("data-20m", "embed", "seconds")
         of_20m = self.lines[self.lines["size"] == "20m"]
-        memory, pipeline = of_20m.anonymous_mb.max(), self.of("pipeline-20m", "dvc repro", "seconds")
+        memory, pipeline = of_20m.anonymous_mb.max(), sum(self.of("pipeline-20m", part, "seconds") for part in PIPELINE)
         return [
             ("prepare + reduce", "at most 4 min", f"{text / 60:.1f} min", text <= 240),
             ("embed", "at most 4 min", f"{embed / 60:.1f} min", embed <= 240),
