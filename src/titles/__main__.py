@@ -1,11 +1,14 @@
-"""The command `titles`."""
+"""The command `titles`: a model put to use from the shell."""
 
 import argparse
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from titles.errors import InputError
+
+MODEL = "a model folder, or one with several, of which it takes the mean"
 
 
 def predict(options: argparse.Namespace) -> None:
@@ -29,18 +32,43 @@ def predict(options: argparse.Namespace) -> None:
             write(table)
 
 
+def submit(options: argparse.Namespace) -> None:
+    """The challenge's submission.csv, id and category, for an unlabelled test file, used whole."""
+    from titles.raw import titles_file
+    from titles.table_files import format_of
+
+    file = titles_file(options.test)
+    format_of(options.output)
+    if "id" not in file.columns:
+        raise InputError(
+            f"{file.path}: no column id, which a submission is made of; its columns are {', '.join(file.columns)}"
+        )
+    from titles.bulk import write_submission
+    from titles.classifier import Classifier
+
+    write_submission(Classifier.load(options.model), file, options.output)
+
+
+def serve(options: argparse.Namespace) -> None:
+    """An HTTP server with a page, on this machine alone unless --host says otherwise."""
+    try:
+        import uvicorn
+
+        from titles.serving.app import create_app
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{error.name} is not installed; pip install 'titles[serve]' adds what a server needs"
+        ) from None
+    from titles.classifier import Classifier
+
+    # Before the server listens, so that whoever is answered at all is answered by the model.
+    app = create_app(Classifier.load(options.model))
+    uvicorn.run(app, host=options.host, port=options.port, timeout_graceful_shutdown=30, access_log=False)
+
+
 def main() -> None:
     """Parses the command line; what a user can mend ends it with status 1 and one line that says how."""
-    parser = argparse.ArgumentParser(prog="titles", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    command = commands.add_parser("predict", help="categories for titles", description=predict.__doc__)
-    command.add_argument("model", type=Path, help="a model folder, or one with several, of which it takes the mean")
-    command.add_argument("titles", type=Path, nargs="?", help="CSV, JSON Lines or Parquet with a column title")
-    command.add_argument("-o", "--output", type=Path, help="CSV, JSON Lines or Parquet; by default CSV to stdout")
-    command.add_argument("--top", type=int, default=1, help="how many categories a title gets (1)")
-    command.add_argument("--min-score", type=float, default=0.0, help="no category scores lower than this (0)")
-    command.set_defaults(run=predict)
-    options = parser.parse_args()
+    options = _parser().parse_args()
     logging.basicConfig(level=logging.INFO, format="titles: %(message)s")
     try:
         options.run(options)
@@ -48,6 +76,30 @@ def main() -> None:
         sys.exit(f"titles: {error}")
     except (KeyboardInterrupt, BrokenPipeError):
         sys.exit(1)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="titles", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(run: Callable[[argparse.Namespace], None], about: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(run.__name__, help=about, description=run.__doc__)
+        added.set_defaults(run=run)
+        added.add_argument("model", type=Path, help=MODEL)
+        return added
+
+    added = command(predict, "categories for titles")
+    added.add_argument("titles", type=Path, nargs="?", help="CSV, JSON Lines or Parquet with a column title")
+    added.add_argument("-o", "--output", type=Path, help="CSV, JSON Lines or Parquet; by default CSV to stdout")
+    added.add_argument("--top", type=int, default=1, help="how many categories a title gets (1)")
+    added.add_argument("--min-score", type=float, default=0.0, help="no category scores lower than this (0)")
+    added = command(submit, "the challenge's submission.csv")
+    added.add_argument("test", type=Path, help="the unlabelled test file: columns id and title")
+    added.add_argument("-o", "--output", type=Path, default=Path("submission.csv"), help="submission.csv by default")
+    added = command(serve, "a server with a page")
+    added.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
+    added.add_argument("--port", type=int, default=8000, help="8000")
+    return parser
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -22,7 +23,10 @@ import pyarrow.compute as pc
 
 from titles.ahead import ahead
 from titles.classifier import Classifier
+from titles.errors import InputError
+from titles.raw import RawFile
 from titles.rows import Row, batch_of
+from titles.table_files import written
 from titles.threads import map_threads
 
 log = logging.getLogger(__name__)
@@ -88,6 +92,20 @@ class Answers:
         }
         columns = {name: rows[name].take(places) for name in self.schema.names if name not in answer}
         return rows, pa.table(columns | answer, self.schema)
+
+
+def write_submission(classifier: Classifier, test: RawFile, path: Path) -> None:
+    """A CSV file with the id and the category of every row of the file.
+
+    Raises InputError with the line of a row that has no id or cannot be read, as every row must have its category.
+    """
+    with written(path, pa.schema([("id", pa.string()), ("category", pa.string())])) as write:
+        for table in Answers(classifier, with_ids=True).of(test.batches()):
+            ids = pc.utf8_trim_whitespace(table["id"].fill_null(""))
+            unusable = pc.or_(pc.equal(ids, ""), pc.is_null(table["category"]))
+            for line in table["line"].filter(unusable).slice(0, 1).to_pylist():
+                raise InputError(f"{test.path}, line {line}: no id, or not to be read; mend the row")
+            write(pa.table({"id": ids, "category": table["category"]}))
 
 
 def _pieces(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

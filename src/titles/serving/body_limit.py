@@ -1,0 +1,47 @@
+"""A body no longer than allowed, whether or not its sender says how long it is."""
+
+import json
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class _TooLongError(Exception):
+    pass
+
+
+class BodyLimit:
+    """Answers 413 in place of `app` as soon as a body is longer than `most` bytes."""
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self.app, self.most = app, most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self.most:
+                raise _TooLongError
+            return message
+
+        told = dict(scope["headers"]).get(b"content-length", b"0")
+        try:
+            if told.isdigit() and int(told) > self.most:
+                raise _TooLongError
+            await self.app(scope, counted, send)
+        except _TooLongError:
+            await self._refuse(send)
+
+    async def _refuse(self, send: Send) -> None:
+        detail = f"the body is longer than {self.most:,} bytes; send fewer titles at a time"
+        body = json.dumps({"detail": detail}).encode()
+        length = str(len(body)).encode()
+        # What is left of the body is not read, so that nothing else can follow.
+        headers = [(b"content-type", b"application/json"), (b"content-length", length), (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": 413, "headers": headers})
+        await send({"type": "http.response.body", "body": body})

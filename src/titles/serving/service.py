@@ -1,0 +1,49 @@
+"""A classifier that many ask at once."""
+
+import pyarrow as pa
+
+from titles.classifier import Best, Classifier
+from titles.serving.batches import Batches
+from titles.serving.measures import Measures
+from titles.serving.messages import MOST_CATEGORIES
+from titles.serving.words import deciding_words
+
+BATCH_TITLES, WAITING_TITLES = 2048, 20_000
+
+# Of one title by each network the labels and the scores of its categories, the best first.
+Answer = dict[str, Best]
+
+
+class Service:
+    """Answers titles of several requests in one batch."""
+
+    def __init__(self, classifier: Classifier, measures: Measures) -> None:
+        self.classifier, self.measures = classifier, measures
+        self.batches = Batches(self._answer, BATCH_TITLES, WAITING_TITLES)
+        measures.waiting.set_function(lambda: self.batches.waiting)
+
+    async def predict(self, titles: list[str], top: int) -> list[dict[str, list[dict[str, object]]]]:
+        """Of each title by each network the best categories with their scores. Raises BusyError where too many wait."""
+        names = self.classifier.categories
+        return [
+            {
+                network: [
+                    {"category": category, "score": score}
+                    for category, score in zip(names[labels[:top]].tolist(), scores[:top].tolist(), strict=True)
+                ]
+                for network, (labels, scores) in answer.items()
+            }
+            for answer in await self.batches.ask(titles)
+        ]
+
+    def explain(self, title: str) -> tuple[list[str], dict[str, list[float]]]:
+        """What each word of the title weighs."""
+        return deciding_words(self.classifier, title)
+
+    def _answer(self, titles: list[str]) -> list[Answer]:
+        self.measures.batches.observe(len(titles))
+        said = self.classifier.compared(pa.array(titles, pa.string()), MOST_CATEGORIES)
+        return [
+            {network: (labels[row], scores[row]) for network, (labels, scores) in said.items()}
+            for row in range(len(titles))
+        ]

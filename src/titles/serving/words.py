@@ -1,0 +1,25 @@
+"""Which words of a title decided: what the score of its best category loses without each of them.
+
+Occlusion, as Zeiler and Fergus (2014), Visualizing and understanding convolutional networks.
+"""
+
+import numpy as np
+import pyarrow as pa
+
+from titles.classifier import Classifier
+from titles.title_words import words_of
+
+
+def deciding_words(classifier: Classifier, title: str) -> tuple[list[str], dict[str, list[float]]]:
+    """The words of the title, and what each of them weighs to each network.
+
+    A word that speaks for another category weighs less than nothing.
+    """
+    words = words_of(pa.array([title], pa.string()))[0].as_py()
+    without = [" ".join(words[:place] + words[place + 1 :]) for place in range(len(words))]
+    said = classifier.compared(pa.array([title, *without], pa.string()), len(classifier.categories))
+    weights = {}
+    for network, (labels, scores) in said.items():
+        of_best = scores[labels == labels[0, 0]]
+        weights[network] = np.round(of_best[0] - of_best[1:], 6).tolist()
+    return words, weights
