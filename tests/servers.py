@@ -1,4 +1,4 @@
-"""A real MLflow server, and a real PostgreSQL below it, which a test may kill."""
+"""Real servers: MLflow's, on a real PostgreSQL, which a test may kill, and those of a model."""
 
 import os
 import shutil
@@ -10,6 +10,8 @@ import tempfile
 import time
 import urllib.request
 from pathlib import Path
+
+SOURCE = Path(__file__).parents[1] / "src"
 
 
 def free_port() -> int:
@@ -66,15 +68,62 @@ class MlflowServer:
                 "MLFLOW_DISABLE_TELEMETRY": "true",
             }
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-        for _ in range(300):
-            try:
-                with urllib.request.urlopen(f"{self.uri}/health", timeout=1):
-                    return
-            except OSError:
-                time.sleep(0.2)
-        raise TimeoutError((self.folder / "log").read_text())
+        _wait_for(f"{self.uri}/health", self.folder / "log")
 
     def kill(self) -> None:
         """With its workers, as a crash of the machine would."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+
+class TitlesServer:
+    """`titles serve` for a model folder."""
+
+    def __init__(self, model: Path, log: Path) -> None:
+        self.model, self.log, self.port = model, log, free_port()
+        self.uri = f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "titles", "serve", str(self.model), "--port", str(self.port)]
+        environment = os.environ | {"PYTHONPATH": str(SOURCE)}
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        _wait_for(f"{self.uri}/ready", self.log)
+
+    def stop(self) -> int:
+        """Asks it to end, as a service manager does; gives its exit status, the signal's if all went well."""
+        self.process.terminate()
+        return self.process.wait(timeout=60)
+
+
+class ModelServer:
+    """MLflow's own server of a model."""
+
+    def __init__(self, model: str, store: str, log: Path) -> None:
+        self.model, self.store, self.log, self.port = model, store, log, free_port()
+        self.uri = f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", self.model]
+        command += ["--env-manager", "local", "--port", str(self.port)]
+        environment = os.environ | {"MLFLOW_TRACKING_URI": self.store, "MLFLOW_DISABLE_TELEMETRY": "true"}
+        # It starts `uvicorn`, which stands beside this Python.
+        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        _wait_for(f"{self.uri}/ping", self.log)
+
+    def kill(self) -> None:
+        """With its workers."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def _wait_for(address: str, log: Path) -> None:
+    for _ in range(300):
+        try:
+            with urllib.request.urlopen(address, timeout=1):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise TimeoutError(log.read_text())

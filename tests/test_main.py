@@ -4,19 +4,14 @@ import sys
 import pandas as pd
 import pytest
 
-from tests.numbered import write_numbered
+from tests.fitted import fit_both
 from titles.__main__ import main
-from titles.hyperparameters import MlpParams, ModelParams, TrainParams
-from titles.model import fit
+from titles.classifier import Classifier
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    root = tmp_path_factory.mktemp("fitted")
-    write_numbered(root, train=60, validation=12)
-    sizes, params = ModelParams("relu", "trained", 0.0, 0.0, 1), TrainParams(0, 1, 1, 1, 1, 8, 0.05, 0.0, 0.0, "none")
-    fit("mlp", root / "embedded", root / "vectors.npy", root / "mlp", sizes, MlpParams((8,)), params)
-    return str(root / "mlp")
+    return str(fit_both(tmp_path_factory.mktemp("fitted")))
 
 
 def titles(monkeypatch, *arguments):
@@ -43,13 +38,45 @@ def test_titles_of_a_file_get_categories_in_a_file(model, monkeypatch, tmp_path)
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["MODEL", "nowhere.csv"], "titles: nowhere.csv is not a file; give one with titles"),
-        (["MODEL", "--top", "0"], "titles: --top is 0; a title gets 1 category or more"),
-        (["MODEL", "-o", "a.txt"], "titles: a.txt: names that can be written end in"),
-        (["nowhere"], "titles: nowhere holds no network"),
+        (["predict", "MODEL", "nowhere.csv"], "titles: nowhere.csv is not a file; give one with titles"),
+        (["predict", "MODEL", "--top", "0"], "titles: --top is 0; a title gets 1 category or more"),
+        (["predict", "MODEL", "-o", "a.txt"], "titles: a.txt: names that can be written end in"),
+        (["predict", "nowhere"], "titles: nowhere holds no network"),
+        (["submit", "MODEL", "TITLES"], "titles: TITLES: no column id, which a submission is made of; it has title"),
+        (["submit", "MODEL", "TEST", "-o", "a.txt"], "titles: a.txt: names that can be written end in"),
+        (["serve", "nowhere"], "titles: nowhere holds no network"),
     ],
 )
-def test_what_a_user_can_mend_is_told_in_one_line(model, monkeypatch, arguments, told):
+def test_what_a_user_can_mend_is_told_in_one_line(model, monkeypatch, tmp_path, arguments, told):
+    given = {"MODEL": model, "TITLES": tmp_path / "titles.csv", "TEST": tmp_path / "test.csv"}
+    given["TITLES"].write_text("title\npalabra1\n")
+    given["TEST"].write_text("id,title\n1,palabra1\n")
     with pytest.raises(SystemExit) as stopped:
-        titles(monkeypatch, "predict", *(model if argument == "MODEL" else argument for argument in arguments))
-    assert str(stopped.value).startswith(told)
+        titles(monkeypatch, *(given.get(argument, argument) for argument in arguments))
+    assert str(stopped.value).startswith(told.replace("TITLES", str(given["TITLES"])))
+
+
+def test_a_submission_has_the_id_and_the_category_of_every_row(model, monkeypatch, tmp_path):
+    (tmp_path / "test.csv").write_text("id,title\n007,palabra1\n 8 ,\nb,palabra2 palabra5\n")
+    titles(monkeypatch, "submit", model, tmp_path / "test.csv", "-o", tmp_path / "submission.csv")
+    found = pd.read_csv(tmp_path / "submission.csv", dtype="str")
+    assert found.id.tolist() == ["007", "8", "b"]
+    expected = Classifier.load(model).predict(["palabra1", "", "palabra2 palabra5"])
+    assert found.category.tolist() == expected.category.tolist()
+
+
+@pytest.mark.parametrize("row", ["9,broken \udcff", ",palabra1"])
+def test_a_row_that_cannot_be_submitted_is_named_and_nothing_written(model, monkeypatch, tmp_path, row):
+    content = f"id,title\n1,palabra1\n{row}\n".encode(errors="surrogateescape")
+    (tmp_path / "test.csv").write_bytes(content)
+    with pytest.raises(SystemExit) as stopped:
+        titles(monkeypatch, "submit", model, tmp_path / "test.csv", "-o", tmp_path / "submission.csv")
+    assert "test.csv, line 3: no id, or not to be read; mend the row" in str(stopped.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["test.csv"]
+
+
+def test_without_what_a_server_needs_it_says_what_to_install(model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(SystemExit) as stopped:
+        titles(monkeypatch, "serve", model)
+    assert str(stopped.value).startswith("titles: uvicorn is not installed; pip install")

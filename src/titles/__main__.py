@@ -40,9 +40,7 @@ def submit(options: argparse.Namespace) -> None:
     file = titles_file(options.test)
     format_of(options.output)
     if "id" not in file.columns:
-        raise InputError(
-            f"{file.path}: no column id, which a submission is made of; its columns are {', '.join(file.columns)}"
-        )
+        raise InputError(f"{file.path}: no column id, which a submission is made of; it has {', '.join(file.columns)}")
     from titles.bulk import write_submission
     from titles.classifier import Classifier
 

@@ -1,5 +1,6 @@
 """The scores from which on a network is right as often as one asks of it."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,6 @@ def thresholds(is_right: NDArray[np.bool_], scores: NDArray[np.float32]) -> list
     for asked in ACCURACIES:
         if len(places := np.flatnonzero(is_last & (accuracy >= asked))):
             # Rounded down, so that the last of them still reaches it.
-            score = np.floor(scores[order[places[-1]]] * 10**DIGITS) / 10**DIGITS
-            found.append(Threshold(asked, float(score), round((places[-1] + 1) / len(order), DIGITS)))
+            score = math.floor(float(scores[order[places[-1]]]) * 10**DIGITS) / 10**DIGITS
+            found.append(Threshold(asked, score, round(int(places[-1] + 1) / len(order), DIGITS)))
     return found

@@ -12,7 +12,7 @@ GET  /docs       the page of the API
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from titles.serving.service import Service
 PAGE = Path(__file__).with_name("page")
 MOST_BYTES = 1 << 20
 
-REFUSED: dict[int | str, dict[str, Any]] = {413: {"model": Refusal}, 503: {"model": Refusal}}
+REFUSED: dict[int | str, dict[str, Any]] = {status: {"model": Refusal} for status in (400, 413, 503)}
 
 
 def create_app(classifier: Classifier) -> FastAPI:
@@ -44,12 +44,9 @@ def create_app(classifier: Classifier) -> FastAPI:
 
     @asynccontextmanager
     async def answering(_app: FastAPI) -> AsyncIterator[None]:
-        task = asyncio.create_task(service.batches.run())
-        yield
-        # Nobody waits any more: the server stops once all are answered.
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        # The server leaves it once all are answered.
+        async with service.batches.answering():
+            yield
 
     about = {"title": "Product titles to categories", "version": __version__, "lifespan": answering}
     app: FastAPI = FastAPIOffline(docs_url=API_PAGE, redoc_url=None, **about)

@@ -1,11 +1,14 @@
 """What many ask at once, answered together: while one batch is calculated, the next one gathers."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Generic, TypeVar
+
+import torch
 
 Answer = TypeVar("Answer")
 
@@ -21,13 +24,15 @@ class _Asked(Generic[Answer]):
 
 
 class Batches(Generic[Answer]):
-    """`answer` gives of many titles an answer each; it is called in a thread of its own, with `most` titles or so."""
+    """`answer` gives of many titles an answer each; so many threads call it, each with `most` titles or so."""
 
-    def __init__(self, answer: Callable[[list[str]], list[Answer]], most: int, most_waiting: int) -> None:
+    def __init__(self, answer: Callable[[list[str]], list[Answer]], threads: int, most: int, most_waiting: int) -> None:
         self.answer, self.most, self.most_waiting = answer, most, most_waiting
         self.waiting = 0
         self.queue: asyncio.Queue[_Asked[Answer]] = asyncio.Queue()
-        self.thread = ThreadPoolExecutor(1)
+        self.num_threads = threads
+        # A batch a thread: threads that share the work of a small batch would wait for one another most of the time.
+        self.threads = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
 
     async def ask(self, titles: list[str]) -> list[Answer]:
         """An answer for each title. Raises BusyError where too many wait already."""
@@ -46,8 +51,18 @@ class Batches(Generic[Answer]):
         """Whether not one title more may wait."""
         return self.waiting >= self.most_waiting
 
-    async def run(self) -> None:
-        """Answers until it is cancelled."""
+    @asynccontextmanager
+    async def answering(self) -> AsyncIterator[None]:
+        """Answers what is asked within the block."""
+        tasks = [asyncio.create_task(self._run()) for _ in range(self.num_threads)]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self) -> None:
         while True:
             batch = [await self.queue.get()]
             while not self.queue.empty() and sum(len(asked.titles) for asked in batch) < self.most:
@@ -57,7 +72,7 @@ class Batches(Generic[Answer]):
     async def _answer(self, batch: list[_Asked[Answer]]) -> None:
         titles = [title for asked in batch for title in asked.titles]
         try:
-            answers = await asyncio.get_running_loop().run_in_executor(self.thread, self.answer, titles)
+            answers = await asyncio.get_running_loop().run_in_executor(self.threads, self.answer, titles)
         except Exception as error:
             for asked in batch:
                 if not asked.answers.done():

@@ -1,12 +1,10 @@
 """A body no longer than allowed, whether or not its sender says how long it is."""
 
 import json
+from contextlib import suppress
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-
-class _TooLongError(Exception):
-    pass
 
 
 class BodyLimit:
@@ -19,22 +17,26 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        told = dict(scope["headers"]).get(b"content-length", b"0")
+        if told.isdigit() and int(told) > self.most:
+            await self._refuse(send)
+            return
         received = 0
 
         async def counted() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self.most:
-                raise _TooLongError
-            return message
+            # What reads the body gives up, whatever it makes of that.
+            return {"type": "http.disconnect"} if received > self.most else message
 
-        told = dict(scope["headers"]).get(b"content-length", b"0")
-        try:
-            if told.isdigit() and int(told) > self.most:
-                raise _TooLongError
-            await self.app(scope, counted, send)
-        except _TooLongError:
+        async def kept_back(message: Message) -> None:
+            if received <= self.most:
+                await send(message)
+
+        with suppress(ClientDisconnect):
+            await self.app(scope, counted, kept_back)
+        if received > self.most:
             await self._refuse(send)
 
     async def _refuse(self, send: Send) -> None:

@@ -1,6 +1,7 @@
 """A classifier that many ask at once."""
 
 import pyarrow as pa
+import torch
 
 from titles.classifier import Best, Classifier
 from titles.serving.batches import Batches
@@ -19,7 +20,7 @@ class Service:
 
     def __init__(self, classifier: Classifier, measures: Measures) -> None:
         self.classifier, self.measures = classifier, measures
-        self.batches = Batches(self._answer, BATCH_TITLES, WAITING_TITLES)
+        self.batches = Batches(self._answer, torch.get_num_threads(), BATCH_TITLES, WAITING_TITLES)
         measures.waiting.set_function(lambda: self.batches.waiting)
 
     async def predict(self, titles: list[str], top: int) -> list[dict[str, list[dict[str, object]]]]:

@@ -1,0 +1,19 @@
+"""Two tiny networks, fitted within seconds to a few numbered titles."""
+
+from pathlib import Path
+
+from tests.numbered import write_numbered
+from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
+from titles.model import fit
+
+MODEL = ModelParams("relu", "trained", dropout=0.0, word_dropout=0.0, members=2)
+TRAIN = TrainParams(0, 1, 8, 1, 8, 8, 0.05, 0.0, 0.0, "none")
+OWN = {"cnn": CnnParams(8, (1, 2)), "mlp": MlpParams((8,))}
+
+
+def fit_both(root: Path) -> Path:
+    """Writes to `root` what they are fitted to; gives the folder with both model folders."""
+    write_numbered(root, train=120, validation=30)
+    for name, own in OWN.items():
+        fit(name, root / "embedded", root / "vectors.npy", root / "models" / name, MODEL, own, TRAIN)
+    return root / "models"

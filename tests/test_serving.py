@@ -1,0 +1,230 @@
+"""`titles serve`, asked by programs and by a browser."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+import requests
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.fitted import fit_both
+from tests.servers import TitlesServer
+from titles.classifier import Classifier
+from titles.serving.app import MOST_BYTES
+from titles.serving.messages import MOST_CHARACTERS, MOST_TITLES
+
+pytestmark = pytest.mark.services
+
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+TITLES = ["Palabra1 palabra5", "palabra2", "", '=«"palabra3"», palabra4']
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fit_both(tmp_path_factory.mktemp("fitted"))
+
+
+@pytest.fixture(scope="module")
+def server(models: Path) -> Iterator[TitlesServer]:
+    started = TitlesServer(models, models / "log")
+    started.start()
+    yield started
+    assert started.stop() == -signal.SIGTERM
+
+
+def asked(server: TitlesServer, path: str, content: object) -> requests.Response:
+    return requests.post(f"{server.uri}/{path}", json=content, timeout=60)
+
+
+def test_titles_get_the_categories_of_every_network_and_of_their_mean(server: TitlesServer, models: Path) -> None:
+    answer = asked(server, "predict", {"titles": TITLES, "top": 2}).json()["predictions"]
+    assert [prediction["title"] for prediction in answer] == TITLES
+    for network, folder in {"cnn": models / "cnn", "mlp": models / "mlp", "mean": models}.items():
+        expected = Classifier.load(folder).predict(TITLES, top=2)
+        found = [scored for prediction in answer for scored in prediction["networks"][network]]
+        assert [scored["category"] for scored in found] == expected.category.tolist()
+        assert [scored["score"] for scored in found] == pytest.approx(expected.score.tolist(), abs=1e-5)
+
+
+def test_many_who_ask_at_once_get_each_their_own_answer(server: TitlesServer, models: Path) -> None:
+    titles = [f"palabra{number % 40} palabra{number % 7}" for number in range(200)]
+    with ThreadPoolExecutor(32) as threads:
+        answers = list(
+            threads.map(lambda title: asked(server, "predict", {"titles": [title], "top": 1}).json(), titles)
+        )
+    found = [answer["predictions"][0]["networks"]["mean"][0]["category"] for answer in answers]
+    assert found == Classifier.load(models).predict(titles).category.tolist()
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "told"),
+    [
+        ("predict", {"titles": []}, "at least 1 item"),
+        ("predict", {"titles": ["a"] * (MOST_TITLES + 1)}, f"at most {MOST_TITLES} items"),
+        ("predict", {"titles": ["a" * (MOST_CHARACTERS + 1)]}, f"at most {MOST_CHARACTERS} characters"),
+        ("predict", {"titles": ["a"], "top": 0}, "greater than or equal to 1"),
+        ("predict", {"titles": ["a"], "tops": 3}, "Extra inputs are not permitted"),
+        ("predict", {"titles": ["\ud800"]}, "unable to parse raw data as a unicode string"),
+        ("explain", {"title": 7}, "valid string"),
+    ],
+)
+def test_what_is_wrong_with_a_request_is_told(server: TitlesServer, path: str, content: object, told: str) -> None:
+    answer = asked(server, path, content)
+    assert answer.status_code == 422
+    assert told in answer.json()["detail"][0]["msg"]
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_body_that_is_too_long_is_refused(server: TitlesServer, is_told: bool) -> None:
+    body = b" " * (MOST_BYTES + 1)
+    headers = {"Content-Type": "application/json"}
+    data = body if is_told else iter([body[:1000], body[1000:]])
+    answer = requests.post(f"{server.uri}/predict", data=data, headers=headers, timeout=60)
+    assert answer.status_code == 413
+    assert "send fewer titles" in answer.json()["detail"]
+
+
+def test_it_says_what_answers_that_it_lives_and_what_it_did(server: TitlesServer) -> None:
+    asked(server, "predict", {"titles": ["palabra1"] * 3})
+    assert requests.get(f"{server.uri}/model", timeout=60).json() == {
+        "networks": ["cnn", "mlp"],
+        "categories": 3,
+        "words": 40,
+    }
+    for path, status in (("health", "alive"), ("ready", "ready")):
+        assert requests.get(f"{server.uri}/{path}", timeout=60).json() == {"status": status}
+    measures = requests.get(f"{server.uri}/metrics", timeout=60).text
+    assert re.search(r'titles_requests_total{path="/predict",status="200"} [1-9]', measures)
+    assert re.search(r'titles_request_seconds_bucket{le="[\d.]+",path="/predict"} [1-9]', measures)
+    assert "titles_waiting 0.0" in measures
+
+
+def test_nobody_on_another_machine_reaches_it(server: TitlesServer) -> None:
+    listening = [one for one in psutil.Process(server.process.pid).net_connections() if one.status == "LISTEN"]
+    assert [(one.laddr.ip, one.laddr.port) for one in listening] == [("127.0.0.1", server.port)]
+
+
+def test_asked_to_end_it_answers_first_who_is_waiting(models: Path, tmp_path: Path) -> None:
+    ending = TitlesServer(models, tmp_path / "log")
+    ending.start()
+    titles = [f"palabra{number % 40}" for number in range(MOST_TITLES)]
+    with ThreadPoolExecutor(8) as threads:
+        waiting = [threads.submit(asked, ending, "predict", {"titles": titles}) for _ in range(8)]
+        while "titles_waiting 0.0" in requests.get(f"{ending.uri}/metrics", timeout=60).text:
+            pass
+        assert ending.stop() == -signal.SIGTERM
+        answers = [request.result() for request in waiting]
+    assert {answer.status_code for answer in answers} == {200}
+    assert {len(answer.json()["predictions"]) for answer in answers} == {MOST_TITLES}
+
+
+def test_no_request_that_the_schema_allows_or_forbids_makes_it_fail(server: TitlesServer) -> None:
+    command = [Path(sys.executable).with_name("schemathesis"), "run", f"{server.uri}/openapi.json"]
+    checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+    done = subprocess.run(
+        [*command, "--checks", checks, "--max-examples", "50", "--seed", "2019", "--no-color"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"[1-9]\d* passed", done.stdout)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[object]:
+    if not Path(CHROMIUM).exists():
+        pytest.skip("Chromium is not installed: apt-get install chromium, or name it in CHROMIUM")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium, server: TitlesServer) -> Iterator[Page]:
+    """The page, in Portuguese; it must load nothing from elsewhere and complain of nothing."""
+    opened = chromium.new_page(locale="pt-BR")
+    asked_for, complaints = [], []
+    opened.on("request", lambda request: asked_for.append(request.url))
+    opened.on("console", lambda message: complaints.append(message.text))
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.goto(server.uri)
+    yield opened
+    opened.close()
+    assert complaints == []
+    assert [url for url in asked_for if not url.startswith((server.uri, f"blob:{server.uri}"))] == []
+
+
+def test_a_title_typed_shows_both_networks_side_by_side_and_which_words_decided(page: Page, models: Path) -> None:
+    page.get_by_label("Títulos, um por linha").fill("Palabra1 palabra5")
+    # By keys alone.
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_have_text("1 título respondido")
+    for name, folder in {"CNN": models / "cnn", "MLP": models / "mlp", "média das duas": models}.items():
+        shown = page.get_by_role("table", name=name).locator("tbody tr td.category").all_text_contents()
+        assert shown == Classifier.load(folder).predict(["Palabra1 palabra5"], top=3).category.tolist()
+    assert page.locator("table.even tbody th").all_text_contents() == ["palabra1", "palabra5"]
+
+
+def test_many_titles_pasted_can_be_downloaded(page: Page, models: Path, tmp_path: Path) -> None:
+    titles = [title for title in TITLES if title] + [f"palabra{number % 40}" for number in range(MOST_TITLES + 5)]
+    page.get_by_role("textbox").fill("\n".join(titles))
+    page.get_by_role("button").click()
+    expect(page.get_by_role("status")).to_have_text(f"{len(titles)} títulos respondidos")
+    with page.expect_download() as download:
+        page.get_by_text("Baixar como CSV").click()
+    download.value.save_as(tmp_path / "found.csv")
+    found = pd.read_csv(tmp_path / "found.csv")
+    assert found.title.tolist() == titles
+    assert found["mean"].tolist() == Classifier.load(models).predict(titles).category.tolist()
+    assert "os primeiros 200" in page.locator("caption").inner_text()
+
+
+def test_it_speaks_spanish_portuguese_and_english(page: Page) -> None:
+    for language, button in (("es", "Buscar categorías"), ("en", "Find categories"), ("pt", "Buscar categorias")):
+        page.get_by_role("combobox").select_option(language)
+        expect(page.get_by_role("button")).to_have_text(button)
+        assert page.locator("html").get_attribute("lang") == language
+    page.get_by_role("button").click()
+    expect(page.get_by_role("status")).to_have_text("Escreva primeiro um título.")
+
+
+def test_every_control_and_table_has_a_name_that_a_screen_reader_says(page: Page) -> None:
+    page.get_by_role("textbox").fill("<b>palabra1</b>\npalabra2")
+    page.get_by_role("button").click()
+    expect(page.get_by_role("status")).to_have_text("2 títulos respondidos")
+    assert page.locator("#answer b").count() == 0
+    spoken = page.locator("body").aria_snapshot()
+    assert 'combobox "Idioma"' in spoken
+    assert 'textbox "Títulos, um por linha"' in spoken
+    assert 'button "Buscar categorias"' in spoken
+    assert 'columnheader "Título"' in spoken
+    assert 'rowheader "<b>palabra1</b>"' in spoken
+
+
+def test_the_page_of_the_api_needs_no_other_host(chromium, server: TitlesServer) -> None:
+    opened = chromium.new_page()
+    asked_for: list[str] = []
+    opened.on("request", lambda request: asked_for.append(request.url))
+    opened.goto(f"{server.uri}/docs")
+    expect(opened.get_by_text("/predict", exact=True)).to_be_visible()
+    opened.close()
+    assert [url for url in asked_for if not url.startswith((server.uri, "data:"))] == []
+
+
+def test_the_schema_names_what_it_answers(server: TitlesServer) -> None:
+    schema = requests.get(f"{server.uri}/openapi.json", timeout=60).json()
+    assert set(schema["paths"]) == {"/predict", "/explain", "/model", "/health", "/ready"}
+    assert set(schema["paths"]["/predict"]["post"]["responses"]) == {"200", "400", "413", "422", "503"}
+    assert json.dumps(schema).count("Predictions") > 1
