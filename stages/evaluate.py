@@ -1,4 +1,4 @@
-"""Both networks and the test titles in; metrics, the tables of the plots, and predictions out."""
+"""Both networks and the test titles in; metrics, the tables of the plots, the report, and predictions out."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from titles.tracking.run import Run
 
 
 def evaluate(prepared: Path, embedded: Path, mlp: Path, cnn: Path, results: Path, predicted: Path, *, run: Run) -> None:
-    """Logs the metrics under the keys of metrics.json, the tables and the plots, as what the pipeline came to."""
+    """Logs the metrics under the keys of metrics.json, report, tables and plots, as what the pipeline came to."""
     # Imported here, so that a mistake in params.yaml is refused before torch costs its seconds.
     from titles.embedded import Labelled
     from titles.evaluation import evaluate

@@ -16,6 +16,7 @@ from titles.tracking.run import Run
 ROOT = Path(__file__).parents[1]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+CODE = ("src/", "stages/")
 
 # Checks, logs and shows progress; cannot change an output, so a change here re-runs nothing.
 NO_INFLUENCE = {
@@ -50,11 +51,13 @@ def imported_files(path: Path) -> set[Path]:
 
 
 def used_files(stage: str) -> set[str]:
+    """The modules, and the template of one that has one beside it."""
     found, waiting = set(), [ROOT / "stages" / f"{stage}.py"]
     while waiting:
         path = waiting.pop()
         if path.relative_to(ROOT).as_posix() not in found | NO_INFLUENCE:
-            found.add(path.relative_to(ROOT).as_posix())
+            own = [path, path.with_suffix(".html.jinja")]
+            found |= {file.relative_to(ROOT).as_posix() for file in own if file.exists()}
             waiting += imported_files(path)
     return found
 
@@ -77,7 +80,7 @@ def test_the_six_stages_are_there_in_the_order_they_run() -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_exactly_the_modules_it_imports(stage: str) -> None:
-    declared = [path for path in STAGES[stage]["deps"] if path.endswith(".py")]
+    declared = [path for path in STAGES[stage]["deps"] if path.startswith(CODE)]
     assert sorted(declared) == sorted(used_files(stage))
 
 
@@ -97,7 +100,7 @@ def test_a_stage_has_a_path_on_its_command_line_for_every_positional_argument(st
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_paths_on_a_command_line_are_those_declared(stage: str) -> None:
-    data = [path for path in STAGES[stage]["deps"] if not path.endswith(".py")]
+    data = [path for path in STAGES[stage]["deps"] if not path.startswith(CODE)]
     arguments = shlex.split(STAGES[stage]["cmd"])[3:]
     for path in [*data, *outputs(stage)]:
         assert any(path == given or path.startswith(f"{given}/") for given in arguments), path

@@ -6,12 +6,14 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
+from tests.page import Page
 from titles.classifier import Classifier
 from titles.encoding import EmbedParams, embed
 from titles.evaluation import evaluate
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
 from titles.metrics import expected_calibration_error
 from titles.model import fit, load
+from titles.prepared import REJECTED
 
 EMBED = EmbedParams(
     dimension=16, words=100_000, subword_lengths=(4,), subword_buckets=997, pairs=100, word_vectors=None
@@ -48,8 +50,11 @@ class Work:
         self.root = root
         self.prepared, self.embedded = root / "prepared", root / "embedded"
         self.write("reduced", "train", [(*row, "spanish", "reliable") for row in TRAINING])
+        self.write("prepared", "train", [(*row, "spanish", "reliable") for row in TRAINING])
         self.write("prepared", "validation", [(*row, "spanish", "reliable") for row in TRAINING[:8]])
         self.write("prepared", "test", test)
+        rejected = pd.DataFrame([("train.csv", 7, "duplicate title", "Bota", "SHOES")], columns=REJECTED)
+        rejected.to_parquet(self.prepared / "rejected.parquet")
         if unlabelled:
             table = pd.DataFrame(unlabelled, columns=["id", "title"])
             table.assign(cleaned=table.title, language="unknown").to_parquet(self.prepared / "unlabelled.parquet")
@@ -106,6 +111,7 @@ def test_the_folders_hold_what_the_module_says_and_nothing_else(work):
         "mlp_history.csv",
         "recall_by_category.csv",
         "recall_curve.csv",
+        "report.html",
     ]
     assert [path.name for path in (work.root / "predicted").iterdir()] == ["test.parquet"]
 
@@ -195,12 +201,12 @@ def test_the_confidence_is_the_probability_of_the_category_the_mean_gives(work):
 
 def test_the_recall_of_every_test_category_stands_worst_first(work):
     table = work.table("recall_by_category")
-    assert list(table.columns) == ["category", "test_titles", *NAMES]
-    assert table[["category", "test_titles"]].values.tolist() == [
-        ["ANIMALS", 1],
-        ["TOOLS", 2],
-        ["HOME", 5],
-        ["SHOES", 2],
+    assert list(table.columns) == ["category", "train_titles", "test_titles", *NAMES]
+    assert table[["category", "train_titles", "test_titles"]].values.tolist() == [
+        ["ANIMALS", 0, 1],
+        ["TOOLS", 80, 2],
+        ["HOME", 80, 5],
+        ["SHOES", 80, 2],
     ]
     for name in NAMES:
         assert table[name].tolist() == [RECALLS[category] for category in table.category]
@@ -317,3 +323,28 @@ def test_calibration_errors_tell_what_the_temperature_does(work, name):
     found = work.metrics[name]
     assert found["calibration_error"] == pytest.approx(expected_calibration_error(right, probabilities), abs=1e-4)
     assert found["calibration_error_without_temperature"] != found["calibration_error"]
+
+
+def test_the_report_shows_what_was_run_and_what_came_out(work):
+    page = Page((work.root / "results" / "report.html").read_text())
+    assert page.tables["Rows and categories of each split"][1:] == [
+        ["train", "320", "94.4 %", "4", "0"],
+        ["validation", "8", "2.4 %", "4", "0"],
+        ["test", "10", "2.9 %", "4", "1"],
+        ["rejected", "1", "0.3 %", "", ""],
+    ]
+    headline = page.tables["What each network, and their mean, is worth on test"]
+    balanced = [f"{work.metrics[name]['balanced_accuracy']:.4f}" for name in NAMES]
+    assert (headline[1][0].startswith("Balanced accuracy"), headline[1][1:]) == (True, balanced)
+    pairs = page.tables["Pairs with the most mistakes of the mean, and those it was surest of"]
+    assert [row[:3] for row in pairs[1:]] == [
+        ["HOME→ SHOES", "2", "40.0 %"],
+        ["ANIMALS→ TOOLS", "1", "100.0 %"],
+        ["TOOLS→ SHOES", "1", "50.0 %"],
+    ]
+    assert pairs[2][3].endswith(" sierra")
+    sizes = page.tables["By category size: how many titles of it the networks learned from"]
+    assert [row[:3] for row in sizes[2:]] == [["0", "1", "1"], ["10–99", "9", "3"]]
+    assert [row[:2] for row in page.tables["By title length"][2:]] == [["1–2", "10"]]
+    (rejected,) = page.tables["Rejected rows by reason, with the first of each"][1:]
+    assert rejected == ["duplicate title", "1", "0.3 %", "train.csv, line 7: Bota"]

@@ -101,6 +101,7 @@ def test_two_experiments_at_once_share_a_store_that_is_not_there_yet(repository:
         assert tree.statuses == dict.fromkeys(["pipeline", *ALL], "FINISHED")
         assert tree.parent.data.metrics == metrics
         assert tree.parent.data.params["model.activation"] == name.removeprefix("queued-")
+        assert artifacts(repository, tree, "report") == ["report.html"]
         assert len(artifacts(repository, tree, "tables")) == 7
         assert len(artifacts(repository, tree, "plots")) == 5
 
@@ -147,6 +148,7 @@ def test_an_experiment_that_logged_nothing_gets_its_run_once(repository: Reposit
     tree = named(repository, "silent")
     assert tree.parent.data.tags["titles.source"] == "dvc cache"
     assert tree.parent.data.metrics == experiments(repository)["silent"]
+    assert artifacts(repository, tree, "report") == ["report.html"]
     expected = named(repository, "aside").parent.data.params | {"model.activation": "gelu"}
     assert (tree.parent.data.params, tree.children, tree.parent.info.status) == (expected, {}, "FINISHED")
 

@@ -123,6 +123,21 @@ def test_a_stage_leaves_its_run_below_that_of_the_pipeline(root: Path):
     assert not list(journals(root).glob("*/*"))
 
 
+def test_report_and_tables_are_artifacts_of_the_pipeline(root: Path):
+    from mlflow import MlflowClient
+
+    (root / "results").mkdir()
+    for name in ("report.html", "confidence.csv", "metrics.json"):
+        (root / "results" / name).write_text(name)
+    with tracked("evaluate", []) as run:
+        run.log_results({"mlp": {"accuracy": 0.5}}, root / "results")
+    parent = only_tree(root).parent
+    assert parent.data.metrics == {"mlp.accuracy": 0.5}
+    client = MlflowClient(f"sqlite:///{root}/mlflow.db")
+    listed = [file.path for name in ("report", "tables") for file in client.list_artifacts(parent.info.run_id, name)]
+    assert listed == ["report/report.html", "tables/confidence.csv"]
+
+
 def test_a_stage_has_the_parameters_it_reads_and_no_others(root: Path):
     with tracked("reduce", ["reduce"]):
         pass

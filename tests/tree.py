@@ -62,7 +62,7 @@ def check_stage(repository: Repository, stage: str, run: Run) -> None:
     hashes |= {f"dvc.out.{out['path']}": out["md5"] for out in lock[stage]["outs"]}
     logged = {tag: value for tag, value in run.data.tags.items() if tag.startswith(("dvc.dep.", "dvc.out."))}
     assert logged == hashes
-    data = {dep["path"]: dep["md5"] for dep in lock[stage]["deps"] if not dep["path"].endswith(".py")}
+    data = {dep["path"]: dep["md5"] for dep in lock[stage]["deps"] if not dep["path"].startswith(("src/", "stages/"))}
     assert {given.dataset.name: given.dataset.digest for given in run.inputs.dataset_inputs} == data
     assert {"rows_in", "seconds", "peak_memory_mb"} <= run.data.metrics.keys()
 

@@ -7,6 +7,7 @@ confused_pairs.csv       which categories are most often taken for which
 calibration.csv          how often a network is right when it is that sure
 confidence.csv           how often it is right on the titles it is surest of, and how sure it is of all of these
 NAME_history.csv         how each network was trained, a row an epoch
+report.html              all of this, and examples, for who must decide whether to trust it
 """
 
 import json
@@ -29,6 +30,7 @@ from titles.networks import Network
 from titles.outputs import fresh
 from titles.predictions import Predictions, best_by_mean, predictions
 from titles.ragged import Ragged
+from titles.report import Report, histories, rejected, splits
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,8 @@ Metrics = dict[str, "float | dict[str, float]"]
 DIGITS = 6
 # Enough to tell what the temperature does; the order of test titles is random.
 SAMPLE_TITLES = 50_000
+# Where the classes begin of the training titles a category has, and of the words a title has.
+SIZES, LENGTHS = (1, 10, 100, 1_000, 10_000), (1, 3, 5, 7, 9, 11, 13)
 
 
 def evaluate(
@@ -52,28 +56,28 @@ def evaluate(
     # Of millions of titles the category's name takes less memory in Arrow than in NumPy.
     categories = pd.Index(Lexicon.load(embedded).categories, dtype="str")
     spelling = Ragged.load(embedded, "spelling")
-    test = Labelled.load(embedded, "test")
+    test, training = (Labelled.load(embedded, split) for split in ("test", "train"))
     said = predictions(networks, test, spelling)
     sample = np.arange(min(len(test), SAMPLE_TITLES))
     some = Labelled(test.titles.take(sample), test.labels[sample])
     untempered = predictions(networks, some, spelling, tempered=False)
+    sizes = np.bincount(training.labels, minlength=len(categories))
     titles = pd.read_parquet(prepared / "test.parquet")
-    metrics = {name: _metrics(test.labels, said[name], untempered[name], titles) for name in said}
+    by_group = _by_group(test, said, titles, sizes)
+    metrics = {name: _metrics(name, test.labels, said[name], untempered[name], by_group) for name in said}
     for name, of_network in metrics.items():
         log.info("%s: balanced accuracy %.4f", name, of_network["balanced_accuracy"])
-    results.mkdir(parents=True, exist_ok=True)
-    (results / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    written = {
-        "recall_by_category": tables.recall_by_category(test.labels, said, categories),
-        "recall_curve": tables.recall_curve(test.labels, said),
-        "confused_pairs": tables.confused_pairs(test.labels, said["mean"].best, categories),
-        "calibration": tables.calibration(test.labels, said),
-        "confidence": tables.confidence(test.labels, said),
-    }
-    for name, table in written.items():
-        table.round(DIGITS).to_csv(results / f"{name}.csv", index=False, lineterminator="\n")
-    for name, folder in models.items():
-        shutil.copyfile(folder / "history.csv", results / f"{name}_history.csv")
+    written = _tables(test.labels, said, categories, sizes)
+    _write(results, models, metrics, written)
+    Report(
+        splits=splits(prepared, embedded, sizes),
+        metrics=metrics,
+        histories=histories(models),
+        **written,
+        mistakes=tables.mistakes(written["confused_pairs"], test.labels, said["mean"], titles.title, categories),
+        groups=by_group,
+        rejected=rejected(prepared),
+    ).write(results / "report.html")
     for name in said:
         titles[name] = categories[said[name].best]
     titles.assign(confidence=said["mean"].confidence).to_parquet(fresh(predicted) / "test.parquet")
@@ -81,7 +85,26 @@ def evaluate(
     return metrics
 
 
-def _metrics(labels: NDArray[np.int32], said: Predictions, untempered: Predictions, titles: pd.DataFrame) -> Metrics:
+def _by_group(
+    test: Labelled, said: dict[str, Predictions], titles: pd.DataFrame, sizes: NDArray[np.int64]
+) -> dict[str, pd.DataFrame]:
+    """`tables.by_group` by all that may make a title easy or hard."""
+    groups = {
+        "language": titles.language,
+        "label_quality": titles.label_quality,
+        "category_size": tables.classes(sizes[test.labels], SIZES),
+        "title_length": tables.classes(np.diff(test.titles.offsets), LENGTHS),
+    }
+    return {name: tables.by_group(test.labels, said, of_titles) for name, of_titles in groups.items()}
+
+
+def _metrics(
+    name: str,
+    labels: NDArray[np.int32],
+    said: Predictions,
+    untempered: Predictions,
+    by_group: dict[str, pd.DataFrame],
+) -> Metrics:
     """The loss is over the titles whose category train has; all else is over all."""
     losses = -np.log(np.maximum(said.true_probability, np.finfo(np.float32).tiny), dtype=np.float64)
     metrics: Metrics = {
@@ -96,12 +119,33 @@ def _metrics(labels: NDArray[np.int32], said: Predictions, untempered: Predictio
         labels[: len(untempered.best)] == untempered.best, untempered.confidence
     )
     for column in ("language", "label_quality"):
-        groups = titles.groupby(column).indices
-        metrics[f"balanced_accuracy_by_{column}"] = {
-            str(group): round(balanced_accuracy(labels[rows], said.best[rows]), DIGITS)
-            for group, rows in groups.items()
-        }
-    return {name: round(value, DIGITS) if isinstance(value, float) else value for name, value in metrics.items()}
+        of_groups = by_group[column][f"{name}_balanced_accuracy"].round(DIGITS)
+        metrics[f"balanced_accuracy_by_{column}"] = {str(group): value for group, value in of_groups.items()}
+    return {key: round(value, DIGITS) if isinstance(value, float) else value for key, value in metrics.items()}
+
+
+def _tables(
+    labels: NDArray[np.int32], said: dict[str, Predictions], categories: "pd.Index[str]", sizes: NDArray[np.int64]
+) -> dict[str, pd.DataFrame]:
+    return {
+        "recall_by_category": tables.recall_by_category(labels, said, categories, sizes),
+        "recall_curve": tables.recall_curve(labels, said),
+        "confused_pairs": tables.confused_pairs(labels, said["mean"].best, categories),
+        "calibration": tables.calibration(labels, said),
+        "confidence": tables.confidence(labels, said),
+    }
+
+
+def _write(
+    results: Path, models: dict[str, Path], metrics: dict[str, Metrics], written: dict[str, pd.DataFrame]
+) -> None:
+    """Writes what of `results` is text to compare."""
+    results.mkdir(parents=True, exist_ok=True)
+    (results / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    for name, table in written.items():
+        table.round(DIGITS).to_csv(results / f"{name}.csv", index=False, lineterminator="\n")
+    for name, folder in models.items():
+        shutil.copyfile(folder / "history.csv", results / f"{name}_history.csv")
 
 
 def _submit(

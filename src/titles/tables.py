@@ -1,23 +1,27 @@
-"""What networks said of the test titles, as the tables that `results` shows."""
+"""What networks said of the test titles, as the tables that `results` shows and those of the report."""
+
+from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titles.metrics import recalls
+from titles.metrics import balanced_accuracy, recalls
 from titles.predictions import Predictions
 
 CONFUSED_PAIRS = 25
 CALIBRATION_BINS = 10
 SHARES = (0.5, 0.8, 0.9, 0.95, 1.0)
+EXAMPLES = 3
 
 
 def recall_by_category(
-    labels: NDArray[np.int32], said: dict[str, Predictions], categories: "pd.Index[str]"
+    labels: NDArray[np.int32], said: dict[str, Predictions], categories: "pd.Index[str]", sizes: NDArray[np.int64]
 ) -> pd.DataFrame:
-    """Every category that has test titles, the one with the lowest recall first."""
+    """Every category that has test titles, the one with the lowest recall first; `sizes` are its `train_titles`."""
     rows = np.bincount(labels, minlength=len(categories))
-    table = pd.DataFrame({"category": categories, "test_titles": rows})
+    table = pd.DataFrame({"category": categories, "train_titles": sizes, "test_titles": rows})
     for name, predictions in said.items():
         table[name] = recalls(labels, predictions.best, len(categories))
     return table[table.test_titles > 0].sort_values(["mean", "category"])
@@ -42,6 +46,46 @@ def confused_pairs(
     pairs["share"] = pairs.titles / pairs.category.map(sizes).astype(float)
     pairs["pair"] = pairs.category + " → " + pairs.taken_for
     return pairs.sort_values(["titles", "share", "pair"], ascending=[False, False, True]).head(CONFUSED_PAIRS)
+
+
+def mistakes(
+    pairs: pd.DataFrame,
+    labels: NDArray[np.int32],
+    said: Predictions,
+    titles: "pd.Series[str]",
+    categories: "pd.Index[str]",
+) -> pd.DataFrame:
+    """Of each confused pair up to `EXAMPLES` titles that were taken so, with the confidence, the surest first."""
+    wrong = np.flatnonzero(said.best != labels)
+    surest = wrong[np.argsort(-said.confidence[wrong], kind="stable")]
+    pair = ["category", "taken_for"]
+    table = pd.DataFrame({"category": categories[labels[surest]], "taken_for": categories[said.best[surest]]})
+    table["row"] = surest
+    table = table.merge(pairs[pair]).groupby(pair).head(EXAMPLES).reset_index(drop=True)
+    return table.assign(title=titles.iloc[table.row].array, confidence=said.confidence[table.row])
+
+
+def classes(numbers: NDArray[np.integer], firsts: Sequence[int]) -> "pd.Series[str]":
+    """Which class each number is in: with `firsts` 1, 3, 5 one of "0", "1–2", "3–4" and "5 or more", in that order."""
+    names = ["0", *(f"{first:,}–{after - 1:,}" for first, after in pairwise(firsts)), f"{firsts[-1]:,} or more"]
+    return pd.Series(pd.cut(numbers, [0, *firsts, np.inf], right=False, labels=names))
+
+
+def by_group(labels: NDArray[np.int32], said: dict[str, Predictions], groups: "pd.Series[str]") -> pd.DataFrame:
+    """Of each group of titles, by its name: how many they are, of how many categories, and both accuracies.
+
+    Balanced accuracy is over the categories that titles of the group have.
+    """
+    table = {}
+    for group, rows in groups.groupby(groups, observed=True).indices.items():
+        true = labels[rows]
+        worth: dict[str, float] = {"titles": len(rows), "categories": len(np.unique(true))}
+        for name, predictions in said.items():
+            best = predictions.best[rows]
+            worth[f"{name}_balanced_accuracy"] = balanced_accuracy(true, best)
+            worth[f"{name}_accuracy"] = float((best == true).mean())
+        table[str(group)] = worth
+    return pd.DataFrame.from_dict(table, orient="index")
 
 
 def calibration(labels: NDArray[np.int32], said: dict[str, Predictions]) -> pd.DataFrame:

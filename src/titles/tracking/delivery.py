@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 # It would tell of an outage a second time, and at every sample.
 logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)
 
+CODE = ("src/", "stages/")
 SAMPLING_SECONDS, RETRY_SECONDS = 5, 30
 
 
@@ -183,7 +184,7 @@ class Delivery:
         """As tags; those of the data among the dependencies also as data sets, without reading them."""
         hashes = event["hashes"]
         tags = [RunTag(f"dvc.{kind}.{path}", value) for kind, paths in hashes.items() for path, value in paths.items()]
-        data = [(path, value) for path, value in hashes.get("dep", {}).items() if not path.endswith(".py")]
+        data = [(path, value) for path, value in hashes.get("dep", {}).items() if not path.startswith(CODE)]
         if tags:
             self.store.client.log_batch(self.child, tags=tags)
         if data:

@@ -4,7 +4,8 @@ JOURNALS/PIPELINE/            there once the store has been reached in that run 
 JOURNALS/PIPELINE/STAGE/      there until the store has all of that stage
     journal.jsonl             which stage it is, then what is not in the store, a JSON object a line
     lock                      held by the process that delivers it
-    tables/ plots/ mlp/ cnn/  files to be logged, as the next run writes over the originals
+    report/ tables/ plots/ mlp/ cnn/
+                              files to be logged, as the next run writes over the originals
 """
 
 import json

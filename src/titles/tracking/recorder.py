@@ -94,9 +94,10 @@ def completed(event: Event, journal: Journal) -> Iterator[Event]:
 
     if "results" in event:
         yield event
+        folder = Path(event["folder"])
         with TemporaryDirectory() as drawn:
-            tables = journal.keep("tables", Path(event["folder"]).glob("*.csv"))
-            yield {"files": [tables, journal.keep("plots", _known(lambda: draw_plots(Path(drawn)), []))]}
+            written = [journal.keep("report", folder.glob("*.html")), journal.keep("tables", folder.glob("*.csv"))]
+            yield {"files": [*written, journal.keep("plots", _known(lambda: draw_plots(Path(drawn)), []))]}
     elif "network" in event:
         folder = Path(event["folder"])
         kept = journal.keep(event["network"], folder.iterdir(), link=True)

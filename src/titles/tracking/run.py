@@ -47,7 +47,7 @@ class Run:
         self.log_metrics(metrics, metrics.pop(next(iter(metrics))))
 
     def log_results(self, metrics: Mapping[str, object], folder: Path) -> None:
-        """Logs what the pipeline as a whole came to: its metrics, the tables of `folder`, and the plots of dvc.yaml."""
+        """Logs what the pipeline as a whole came to: metrics, report and tables, and the plots of dvc.yaml."""
         self._say(results=metrics, folder=str(folder), step=0, time=_now())
 
     def log_network(self, name: str, folder: Path) -> None:

@@ -1,7 +1,7 @@
 """Fills the store with what it lacks: `python -m titles.tracking.sync`, or `make sync`. Running it twice adds nothing.
 
 First what stages could not send; then, as a stage that DVC skips logs nothing, a run for each DVC experiment that has
-none with its parameters and metrics.
+none with its parameters, metrics and report.
 """
 
 import json
@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import dvc.api
+from dvc.exceptions import DvcException
+
 from titles.errors import InputError
 from titles.tracking.delivery import reach
 from titles.tracking.location import main_root
@@ -20,6 +23,8 @@ from titles.tracking.recorder import deliver_left_behind
 from titles.tracking.store import Store, flat
 
 log = logging.getLogger(__name__)
+
+REPORT = "report.html"
 
 
 @dataclass(frozen=True)
@@ -70,8 +75,18 @@ def add(store: Store, experiment: Experiment) -> None:
     }
     run_id = store.find_or_create(experiment.name, key, tags, experiment.time)
     store.log_params(run_id, experiment.params)
+    if report := report_of(experiment):
+        store.client.log_text(run_id, report, f"report/{REPORT}")
     store.log_metrics(run_id, experiment.metrics, experiment.time, 0)
     store.client.set_terminated(run_id, "FINISHED", experiment.time)
+
+
+def report_of(experiment: Experiment) -> str | None:
+    """None where DVC's cache has it no more, or the experiment is older than the report."""
+    try:
+        return str(dvc.api.read(f"results/{REPORT}", rev=experiment.commit, encoding="utf-8"))
+    except DvcException:
+        return None
 
 
 def is_there(store: Store, experiment: Experiment) -> bool:
