@@ -168,32 +168,12 @@ def fit_network(name: str, work: Path, folder: Path, seed: int, changes: Changes
         fit(name, embedded, vectors, folder, params["model"], params[name], params["train"])
 
 
-def load_networks(*folders: Path) -> Predict:
-    """The network of a model folder, or the mean of the probabilities of several."""
-    import torch
-
-    from titles.classifier import Classifier
-
-    class Mean(torch.nn.Module):
-        def __init__(self, *networks: torch.nn.Module) -> None:
-            super().__init__()
-            self.networks = torch.nn.ModuleList(networks)
-
-        def batch(self, titles: Any, spelling: Any) -> Any:
-            return tuple(network.batch(titles, spelling) for network in self.networks)
-
-        def forward(self, batches: Any) -> torch.Tensor:
-            logits = [network(batch) for network, batch in zip(self.networks, batches, strict=True)]
-            return torch.stack([of_network.softmax(1) for of_network in logits]).mean(0).log()
-
-    first, *others = [Classifier.load(folder) for folder in folders]
-    mean = Mean(first.network, *(other.network for other in others))
-    classifier = Classifier(mean, first.lexicon) if others else first
-    return lambda titles: classifier.predict(titles).category.tolist()
-
-
 def load(name: str, models: Path) -> Predict:
     """The model `name` of the folder its fit wrote to, as a function of raw titles."""
     if name in PEERS:
         return PEERS[name].load(models / name)
-    return load_networks(*(models / network for network in (NETWORKS if name == "mean" else [name])))
+    from titles.classifier import Classifier
+
+    # In the folder of all it finds the networks alone.
+    classifier = Classifier.load(models if name == "mean" else models / name)
+    return lambda titles: classifier.predict(titles).category.tolist()

@@ -6,8 +6,8 @@ import pandas as pd
 
 from benchmarks.report import draw
 from benchmarks.rows import PIPELINE
+from benchmarks.workspace import catalogue_rows
 
-SIZES = {"k": 1_000, "m": 1_000_000}
 GROWING = ("data", "mlp", "cnn", "defaults-mlp", "defaults-cnn")
 COLUMNS = {
     "titles": ",.0f",
@@ -29,11 +29,6 @@ PROFILE = {
     "share_of_peak": ".1%",
     "gigabytes_per_second": ",.1f",
 }
-
-
-def catalogue_rows(size: str) -> int:
-    """`20m` is 20,000,000."""
-    return int(size[:-1]) * SIZES[size[-1]]
 
 
 class Measured:

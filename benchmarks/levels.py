@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.contenders import NETWORKS, load_networks
+from benchmarks.contenders import NETWORKS
 from benchmarks.report import draw, say
 from benchmarks.trials import alone, examine, fit, fit_all, machine, prepare, read, score, splits_seen, trial
+from titles.classifier import Classifier
 
 PEER = "words and characters, linear SVM"
 SEED = 2019
@@ -51,13 +52,13 @@ def by_parameter(work: Path) -> Iterator[Point]:
 
 def by_networks(work: Path) -> Iterator[Point]:
     """The mean of the probabilities of one network and more, both kinds in turn, each of another seed."""
-    rows, folders = read(work, "test"), []
+    rows = read(work, "test")
     with tempfile.TemporaryDirectory() as models:
         for number in range(TOGETHER):
-            name, folder = NETWORKS[number % len(NETWORKS)], Path(models) / str(number)
-            alone(fit, name, work, folder, {"seed": SEED + number}, splits_seen(1))
-            folders.append(folder / name)
-            said = load_networks(*folders)(rows.title.tolist())
+            name = NETWORKS[number % len(NETWORKS)]
+            alone(fit, name, work, Path(models), {"seed": SEED + number}, splits_seen(1))
+            (Path(models) / name).rename(Path(models) / str(number))
+            said = Classifier.load(models).predict(rows.title.tolist()).category
             yield _point("networks averaged", number + 1, "mean", score(rows.category, said))
 
 

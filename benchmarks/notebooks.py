@@ -70,7 +70,8 @@ def with_dropout_on(folder: Path, work: Path) -> float:
     torch.manual_seed(0)
     rows = read(work, "test")
     classifier = Classifier.load(folder)
-    forgetful = Classifier(Forgetful(classifier.network), classifier.lexicon)
+    (network,) = classifier.networks.values()
+    forgetful = Classifier({"forgetful": Forgetful(network)}, classifier.lexicon)
     return score(rows.category, forgetful.predict(rows.title.tolist()).category.tolist())
 
 

@@ -5,17 +5,13 @@ import os
 import re
 import shutil
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
-from unittest import mock
 
-from benchmarks.trials import alone, examine, fit
-from benchmarks.workspace import SETUPS, Line, Workspace, clone
+from benchmarks.rivals import fasttext, prediction
+from benchmarks.workspace import SETUPS, Line, Parts, Workspace, clone
 
-FASTTEXT_EPOCHS, FASTTEXT_RATES = 3, (0.1, 0.5)
 # The parts of the whole pipeline: epochs, and what DVC reproduces.
 PIPELINE: dict[str, tuple[int, list[str]]] = {
     "dvc repro embed": (1, ["embed"]),
@@ -23,9 +19,6 @@ PIPELINE: dict[str, tuple[int, list[str]]] = {
     "dvc repro train_cnn": (2, ["-s", "train_cnn"]),
     "dvc repro evaluate": (2, ["-s", "evaluate"]),
 }
-
-# The parts of a row by name, each of which measures when it is called.
-Parts = Iterator[tuple[str, Callable[[], list[Line]]]]
 
 
 def data(space: Workspace) -> Parts:
@@ -54,55 +47,7 @@ def evaluation(setup: str, space: Workspace) -> Parts:
     space.need(setup, "prepare", "reduce", "embed", "train_mlp", "train_cnn")
     yield "evaluate", lambda: [space.stage("evaluate", setup)]
     for network in ("mlp", "cnn"):
-        yield f"evaluate_{network}", lambda network=network: [evaluated_twice(space, setup, network)]
-
-
-def evaluated_twice(space: Workspace, setup: str, network: str) -> Line:
-    """The network in both places of the stage, with its balanced accuracy."""
-    prepared, embedded, *_, results, predicted = space.paths("evaluate", setup)
-    model = space.paths(f"train_{network}", setup)[-1]
-    line = space.stage("evaluate", setup, paths=[prepared, embedded, model, model, results, predicted])
-    metrics = json.loads((results / "metrics.json").read_text(encoding="utf-8"))
-    # Of the networks in both places, which are one here.
-    line["titles_per_second"] *= 2
-    return line | {"balanced_accuracy": metrics["mlp"]["balanced_accuracy"]}
-
-
-def fasttext(space: Workspace) -> Parts:
-    """fastText's softmax and the plain MLP on the same titles, for as many epochs and on as many threads."""
-    space.need("plain", "prepare", "reduce", "embed")
-    for rate in FASTTEXT_RATES:
-        yield f"fasttext, rate {rate}", lambda rate=rate: [alone(fitted_fasttext, space, rate)]
-    yield "mlp", lambda: [compared_mlp(space)]
-
-
-def fitted_fasttext(space: Workspace, rate: float) -> Line:
-    """Its own time from the file of titles on, and its balanced accuracy. Called in a process of its own."""
-    import fasttext as library
-
-    seconds, train = [], library.train_supervised
-
-    def timed(*arguments: Any, **settings: Any) -> Any:
-        started = time.monotonic()
-        model = train(*arguments, **settings)
-        seconds.append(time.monotonic() - started)
-        return model
-
-    settings = {"epoch": FASTTEXT_EPOCHS, "lr": rate, "wordNgrams": 1, "subwords": (0, 0)}
-    titles = space.titles("train_mlp", "plain")
-    with tempfile.TemporaryDirectory() as models, mock.patch.object(library, "train_supervised", timed):
-        fit("fastText", space.folder, Path(models), settings, ["train"])
-        tested = examine("fastText", space.folder, Path(models), "test")
-    speed = {"seconds": round(seconds[0], 1), "titles_per_second": round(FASTTEXT_EPOCHS * titles / seconds[0])}
-    return {"titles": titles, "epochs": FASTTEXT_EPOCHS, **speed, "balanced_accuracy": tested["balanced_accuracy"]}
-
-
-def compared_mlp(space: Workspace) -> Line:
-    """The plain MLP after fastText's number of epochs; its titles a second are those of the whole stage."""
-    line = space.stage("train_mlp", "plain", {"train": {"epochs": FASTTEXT_EPOCHS, "patience": FASTTEXT_EPOCHS}})
-    line["titles_per_second"] = round(FASTTEXT_EPOCHS * line["titles"] / line["seconds"])
-    accuracy = evaluated_twice(space, "plain", "mlp")["balanced_accuracy"]
-    return line | {"epochs": FASTTEXT_EPOCHS, "balanced_accuracy": accuracy}
+        yield f"evaluate_{network}", lambda network=network: [space.evaluate_twice(setup, network)]
 
 
 def profile(setup: str, network: str, space: Workspace) -> Parts:
@@ -162,6 +107,7 @@ ROWS: dict[str, Callable[[Workspace], Parts]] = {
     "sigmoid": sigmoid,
     "fasttext": fasttext,
     "processes": processes,
+    "predict": prediction,
     "pipeline": pipeline,
     "evaluate": partial(evaluation, "plain"),
     "defaults-evaluate": partial(evaluation, "defaults"),

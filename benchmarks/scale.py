@@ -17,10 +17,10 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.growth import Measured, catalogue_rows
+from benchmarks.growth import Measured
 from benchmarks.report import say
 from benchmarks.rows import ROWS
-from benchmarks.workspace import Workspace, clone
+from benchmarks.workspace import Workspace, catalogue_rows, clone
 
 
 def machine() -> dict[str, str]:

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -34,6 +35,15 @@ PLAIN: Changes = {
 SETUPS: dict[str, Changes] = {"defaults": WHOLE, "plain": joined(WHOLE, PLAIN)}
 
 Line = dict[str, Any]
+# The parts of a row by name, each of which measures when it is called.
+Parts = Iterator[tuple[str, Callable[[], list[Line]]]]
+
+SIZES = {"k": 1_000, "m": 1_000_000}
+
+
+def catalogue_rows(size: str) -> int:
+    """`20m` is 20,000,000."""
+    return int(size[:-1]) * SIZES[size[-1]]
 
 
 def clone(checkout: Path) -> str:
@@ -120,6 +130,16 @@ class Workspace:
         limits = {"peak_gflops": multiplied, "copied_gb_per_second": copied}
         limits |= {"share_of_peak": used / multiplied} if used else {}
         return line | {limit: round(value, 4) for limit, value in limits.items()}
+
+    def evaluate_twice(self, setup: str, network: str) -> Line:
+        """The network in both places of the stage, with its balanced accuracy."""
+        prepared, embedded, *_, results, predicted = self.paths("evaluate", setup)
+        model = self.paths(f"train_{network}", setup)[-1]
+        line = self.stage("evaluate", setup, paths=[prepared, embedded, model, model, results, predicted])
+        metrics = json.loads((results / "metrics.json").read_text(encoding="utf-8"))
+        # Of the networks in both places, which are one here.
+        line["titles_per_second"] *= 2
+        return line | {"balanced_accuracy": metrics["mlp"]["balanced_accuracy"]}
 
     def _operations(self, name: str, setup: str, paths: list[Path]) -> float:
         """The multiplications and additions the stage must do for a title."""
