@@ -13,7 +13,7 @@ from benchmarks.trials import alone, examine, fit, read, trial
 from benchmarks.workspace import Line, Parts, Workspace, catalogue_rows
 
 FASTTEXT_EPOCHS, FASTTEXT_RATES = 3, (0.1, 0.5)
-PEERS_SIZE = "100k"
+PEERS_SIZE = "20k"
 
 
 def fasttext(space: Workspace) -> Parts:
