@@ -29,6 +29,13 @@ def predict(options: argparse.Namespace) -> None:
             write(table)
 
 
+def export(options: argparse.Namespace) -> None:
+    """One network as an ONNX file, which onnxruntime runs without torch."""
+    from titles.onnx_export import export
+
+    export(options.model, options.output)
+
+
 def main() -> None:
     """Parses the command line; what a user can mend ends it with status 1 and one line that says how."""
     parser = argparse.ArgumentParser(prog="titles", description=__doc__)
@@ -40,6 +47,10 @@ def main() -> None:
     command.add_argument("--top", type=int, default=1, help="how many categories a title gets (1)")
     command.add_argument("--min-score", type=float, default=0.0, help="no category scores lower than this (0)")
     command.set_defaults(run=predict)
+    command = commands.add_parser("export", help="a network as an ONNX file", description=export.__doc__)
+    command.add_argument("model", type=Path, help="a model folder, such as models/mlp")
+    command.add_argument("-o", "--output", type=Path, required=True, help="the file, such as mlp.onnx")
+    command.set_defaults(run=export)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="titles: %(message)s")
     try:
