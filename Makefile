@@ -12,9 +12,10 @@ help:  ## print this list
 
 setup: .venv/installed  ## create .venv with what requirements.lock pins
 
-.venv/installed: requirements.lock
+.venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	pip install --quiet --requirement requirements.lock
+	pip install --quiet --no-deps --editable .
 	touch $@
 
 spark: .venv/spark  ## add what TITLES_ENGINE=spark needs, but for Java (17 or later)
@@ -64,9 +65,9 @@ lock:  ## pin the newest versions pyproject.toml allows
 	rm -rf .venv/locking && $(PYTHON) -m venv .venv/locking
 	.venv/locking/bin/pip install --quiet --upgrade pip
 	.venv/locking/bin/pip install --quiet torch==2.13.0
-	.venv/locking/bin/pip install --quiet --group dev
-	(echo "# Tested on Linux x86-64 with Python 3.11; written by make lock."; .venv/locking/bin/pip freeze | sed 's/+cpu//') > requirements.lock
+	.venv/locking/bin/pip install --quiet --group dev --editable ".[serve,onnx]"
+	(echo "# Tested on Linux x86-64 with Python 3.11; written by make lock."; .venv/locking/bin/pip freeze --exclude-editable | sed 's/+cpu//') > requirements.lock
 	.venv/locking/bin/pip install --quiet --group spark
-	(echo "# What make spark adds; written by make lock."; .venv/locking/bin/pip freeze | sed 's/+cpu//' | grep -vxFf requirements.lock) \
+	(echo "# What make spark adds; written by make lock."; .venv/locking/bin/pip freeze --exclude-editable | sed 's/+cpu//' | grep -vxFf requirements.lock) \
 		> requirements-spark.lock
 	rm -rf .venv/locking

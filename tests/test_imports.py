@@ -23,6 +23,11 @@ def modules_loaded_by(module):
             {"titles", "torch", "numpy", "safetensors"},
             {"pyarrow", "pandas", "ibis", "duckdb", "mlflow", "yaml", "sklearn"},
         ),
+        (
+            "titles.onnx.classifier",
+            {"titles", "numpy", "pandas", "pyarrow"},
+            {"torch", "onnx", "safetensors", "ibis", "duckdb", "mlflow", "yaml", "sklearn"},
+        ),
         ("titles.hyperparameters", {"titles"}, {"torch", "numpy", "mlflow", "pandas", "ibis"}),
     ],
 )

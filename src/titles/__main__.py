@@ -64,6 +64,13 @@ def serve(options: argparse.Namespace) -> None:
     uvicorn.run(app, host=options.host, port=options.port, timeout_graceful_shutdown=30, access_log=False)
 
 
+def export(options: argparse.Namespace) -> None:
+    """One network as an ONNX file, which onnxruntime runs without torch."""
+    from titles.onnx.export import export
+
+    export(options.model, options.output)
+
+
 def main() -> None:
     """Parses the command line; what a user can mend ends it with status 1 and one line that says how."""
     options = _parser().parse_args()
@@ -94,6 +101,8 @@ def _parser() -> argparse.ArgumentParser:
     added = command(submit, "the challenge's submission.csv")
     added.add_argument("test", type=Path, help="the unlabelled test file: columns id and title")
     added.add_argument("-o", "--output", type=Path, default=Path("submission.csv"), help="submission.csv by default")
+    added = command(export, "a network as an ONNX file")
+    added.add_argument("-o", "--output", type=Path, required=True, help="the file, such as mlp.onnx")
     added = command(serve, "a server with a page")
     added.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
     added.add_argument("--port", type=int, default=8000, help="8000")

@@ -9,18 +9,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from torch import Tensor
 
+from titles.best_categories import Best, put, room, table_of, texts_of
 from titles.embedded import Lexicon
 from titles.errors import InputError
 from titles.model import load
 from titles.networks import Network
+from titles.numbering import Numbering
 from titles.predictions import mean, probabilities
-from titles.ragged import Ragged
-from titles.title_words import words_of
-from titles.vocabulary import spell
 
 BATCH_SIZE = 1024
-
-Best = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 
 class Classifier:
@@ -32,7 +29,7 @@ class Classifier:
     def __init__(self, networks: dict[str, Network], lexicon: Lexicon) -> None:
         self.networks, self.lexicon = networks, lexicon
         self.categories = np.array(lexicon.categories[: lexicon.trained_categories])
-        self.numbers = {word: number for number, word in enumerate(lexicon.vocabulary)}
+        self.numbering = Numbering(lexicon)
         for network in networks.values():
             network.eval()
 
@@ -51,58 +48,39 @@ class Classifier:
 
     def predict(self, titles: Sequence[str], top: int = 1) -> pd.DataFrame:
         """The `top` categories of each title, the best first: `top` rows a title of title, category and score."""
-        texts = pa.array([title.encode(errors="replace").decode() for title in titles], pa.string())
-        labels, scores = self.best(texts, top)
-        columns = {"category": self.categories[labels.ravel()], "score": scores.ravel()}
-        return pd.DataFrame({"title": np.repeat(np.array(titles, object), labels.shape[1])} | columns)
+        return table_of(titles, self.categories, self.best(texts_of(titles), top))
 
     def best(self, titles: pa.StringArray, top: int = 1) -> Best:
         """The labels of the `top` categories of each title and their scores, the best first, both [titles, top]."""
-        found = self._room(len(titles), top)
+        found = room(len(titles), top, self.categories)
         for rows, said in self._said(titles):
-            _put(found, rows, mean(said))
+            put(found, rows, mean(said).numpy())
         return found
 
     def compared(self, titles: pa.StringArray, top: int = 1) -> dict[str, Best]:
         """The same of each network, and of their mean, if there are several."""
-        found = {name: self._room(len(titles), top) for name in [*self.networks, "mean"]}
+        names = [*self.networks, "mean"] if len(self.networks) > 1 else self.networks
+        found = {name: room(len(titles), top, self.categories) for name in names}
         for rows, said in self._said(titles):
-            for name, of_network in (said | {"mean": mean(said)}).items():
-                _put(found[name], rows, of_network)
-        return found if len(self.networks) > 1 else {name: found[name] for name in self.networks}
+            for name, of_network in _with_mean(said).items():
+                put(found[name], rows, of_network.numpy())
+        return found
 
-    def _room(self, titles: int, top: int) -> Best:
-        shape = titles, min(top, len(self.categories))
-        return np.empty(shape, np.int64), np.empty(shape, np.float32)
+    def probabilities(self, titles: pa.StringArray) -> dict[str, NDArray[np.float32]]:
+        """By each network, and their mean, those of all categories, [titles, categories]: for few titles."""
+        parts = [_with_mean(said) for _, said in self._said(titles)]
+        return {name: np.concatenate([part[name].numpy() for part in parts]) for name in parts[0]}
 
     def _said(self, titles: pa.StringArray) -> Iterator[tuple[slice, dict[str, Tensor]]]:
         """Of each network the probabilities of `BATCH_SIZE` titles at a time."""
-        numbered, spelling = self._numbered(words_of(titles))
+        numbered, spelling = self.numbering.of(titles)
         for first in range(0, len(titles), BATCH_SIZE):
             rows = slice(first, min(first + BATCH_SIZE, len(titles)))
             yield rows, probabilities(self.networks, numbered.slice(rows.start, rows.stop), spelling)
 
-    def _numbered(self, words: pa.ListArray) -> tuple[Ragged, Ragged]:
-        """The titles by their words' numbers, and the spelling of the words that are not in the vocabulary."""
-        encoded = words.flatten().dictionary_encode()
-        distinct, vocabulary = encoded.dictionary.to_pylist(), len(self.numbers)
-        unknown = [word for word in distinct if word not in self.numbers]
-        numbers = np.array([self.numbers.get(word, -1) for word in distinct], np.int32)
-        numbers[numbers < 0] = vocabulary + np.arange(len(unknown))
-        titles = Ragged(numbers[encoded.indices.to_numpy()], words.offsets.to_numpy().astype(np.int64))
-        spelled = spell(unknown, self.lexicon.subword_lengths, self.lexicon.subword_buckets)
-        return titles, Ragged(spelled.values, np.concatenate([np.zeros(vocabulary, np.int64), spelled.offsets]))
 
-
-def _put(found: Best, rows: slice, said: Tensor) -> None:
-    labels, scores = found
-    if labels.shape[1] == 1:
-        # Several times as fast as torch.
-        labels[rows] = said.numpy().argmax(1)[:, None]
-        scores[rows] = np.take_along_axis(said.numpy(), labels[rows], 1)
-    else:
-        highest = said.topk(labels.shape[1])
-        labels[rows], scores[rows] = highest.indices.numpy(), highest.values.numpy()
+def _with_mean(said: dict[str, Tensor]) -> dict[str, Tensor]:
+    return said | {"mean": mean(said)} if len(said) > 1 else said
 
 
 def model_folders(folder: Path) -> list[Path]:

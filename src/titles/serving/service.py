@@ -3,7 +3,8 @@
 import pyarrow as pa
 import torch
 
-from titles.classifier import Best, Classifier
+from titles.best_categories import Best
+from titles.classifier import Classifier
 from titles.serving.batches import Batches
 from titles.serving.measures import Measures
 from titles.serving.messages import MOST_CATEGORIES

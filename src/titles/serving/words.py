@@ -17,9 +17,6 @@ def deciding_words(classifier: Classifier, title: str) -> tuple[list[str], dict[
     """
     words = words_of(pa.array([title], pa.string()))[0].as_py()
     without = [" ".join(words[:place] + words[place + 1 :]) for place in range(len(words))]
-    said = classifier.compared(pa.array([title, *without], pa.string()), len(classifier.categories))
-    weights = {}
-    for network, (labels, scores) in said.items():
-        of_best = scores[labels == labels[0, 0]]
-        weights[network] = np.round(of_best[0] - of_best[1:], 6).tolist()
-    return words, weights
+    said = classifier.probabilities(pa.array([title, *without], pa.string()))
+    of_best = {network: scores[:, scores[0].argmax()] for network, scores in said.items()}
+    return words, {network: np.round(scores[0] - scores[1:], 6).tolist() for network, scores in of_best.items()}

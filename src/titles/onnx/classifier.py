@@ -1,0 +1,61 @@
+"""An exported network put to use, as `titles.classifier` puts a model folder, but by onnxruntime and without torch."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from titles.best_categories import Best, put, room, table_of, texts_of
+from titles.embedded import Lexicon
+from titles.errors import InputError
+from titles.numbering import Numbering
+from titles.onnx.inputs import batches_of
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+
+class OnnxClassifier:
+    """`OnnxClassifier.load("mlp.onnx").predict(["Funda Galaxy J7 Prime"])`."""
+
+    def __init__(self, session: "InferenceSession", lexicon: Lexicon) -> None:
+        self.session, self.lexicon, self.numbering = session, lexicon, Numbering(lexicon)
+        self.categories = np.array(lexicon.categories[: lexicon.trained_categories])
+
+    @classmethod
+    def load(cls, path: str | Path, threads: int = 0) -> "OnnxClassifier":
+        """From a file that `titles export` wrote; 0 threads are one a core.
+
+        Raises InputError for any other file, or where onnxruntime is not installed.
+        """
+        try:
+            from onnxruntime import InferenceSession, SessionOptions
+        except ModuleNotFoundError:
+            raise InputError("onnxruntime is not installed; pip install 'titles[onnx]' adds it") from None
+        if not Path(path).is_file():
+            raise InputError(f"{path} is not a file; titles export writes one")
+        options = SessionOptions()
+        options.intra_op_num_threads = threads
+        try:
+            session = InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            lexicon = Lexicon(**json.loads(session.get_modelmeta().custom_metadata_map["lexicon"]))
+        # The errors of onnxruntime have no class of their own.
+        except Exception as error:
+            raise InputError(f"{path} is not as titles export writes it; write it anew ({error})") from error
+        return cls(session, lexicon)
+
+    def predict(self, titles: Sequence[str], top: int = 1) -> pd.DataFrame:
+        """The `top` categories of each title, the best first: `top` rows a title of title, category and score."""
+        return table_of(titles, self.categories, self.best(texts_of(titles), top))
+
+    def best(self, titles: pa.StringArray, top: int = 1) -> Best:
+        """The labels of the `top` categories of each title and their scores, the best first, both [titles, top]."""
+        found = room(len(titles), top, self.categories)
+        for rows, inputs in batches_of(*self.numbering.of(titles), len(self.lexicon.vocabulary)):
+            (probabilities,) = self.session.run(None, inputs)
+            put(found, rows, probabilities)
+        return found

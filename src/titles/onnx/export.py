@@ -1,0 +1,44 @@
+"""A model folder as an ONNX file."""
+
+import shutil
+from pathlib import Path
+
+from titles.classifier import model_folders
+from titles.disk import room_at
+from titles.errors import InputError
+from titles.model import load
+from titles.outputs import UNFINISHED, fresh
+
+# Protobuf takes no message of 2 GiB, and there is more in a file than weights.
+MOST_BYTES = 1_900_000_000
+
+
+def export(folder: Path, path: Path) -> None:
+    """Writes the network of a model folder to the file `path`; weights too large for one to `path` + `.data` beside it.
+
+    Raises InputError where the folder does not hold one network, there is no folder for the file or no room for it, or
+    a package is not installed.
+    """
+    try:
+        import onnx_ir
+
+        from titles.onnx.graph import model_of
+    except ModuleNotFoundError as error:
+        raise InputError(f"{error.name} is not installed; pip install 'titles[onnx]' adds what ONNX needs") from None
+    folders = model_folders(folder)
+    if len(folders) > 1:
+        raise InputError(f"{folder} holds several networks; give one of {', '.join(map(str, folders))}")
+    if path.is_dir() or not path.parent.is_dir():
+        raise InputError(f"{path} cannot be written; give a file in a folder that is there, such as mlp.onnx")
+    model = model_of(*load(folders[0]))
+    weights = [value.const_value for value in model.graph.initializers.values()]
+    is_large = sum(weight.nbytes for weight in weights if weight is not None) > MOST_BYTES
+    with room_at(path):
+        unfinished = fresh(path.with_name(f".{path.name}{UNFINISHED}"))
+        try:
+            onnx_ir.save(model, unfinished / path.name, external_data=f"{path.name}.data" if is_large else None)
+            # The weights beside it come first.
+            for file in sorted(unfinished.iterdir(), reverse=True):
+                file.replace(path.with_name(file.name))
+        finally:
+            shutil.rmtree(unfinished)

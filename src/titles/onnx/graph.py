@@ -1,0 +1,179 @@
+"""A network as an ONNX graph, from the arrays of `titles.onnx.inputs` to the probabilities of the categories.
+
+words            int64 [titles, longest]
+subwords         int64 [unknown words, most n-grams]
+probabilities    float32 [titles, categories]
+
+The metadata of the model has the name of the network and, as JSON, the lexicon that says what the numbers mean.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Protocol, cast
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from onnxscript import build_graph
+from torch import Tensor, nn
+
+from titles.embedded import Lexicon
+from titles.networks import CNN, LENGTH_POWER, MLP, Linears, Network
+from titles.onnx.inputs import PADDING
+
+IR_VERSION, OPSETS = 10, {"": 20, "ai.onnx.ml": 4}
+FLOAT, INT = ir.DataType.FLOAT, ir.DataType.INT64
+END = np.iinfo(np.int64).max
+
+
+class Operators(Protocol):
+    """The operators of ONNX by their names; each adds itself to the graph."""
+
+    def __getattr__(self, name: str) -> Callable[..., ir.Value]: ...
+
+
+ACTIVATIONS: dict[type[nn.Module], Callable[[Operators, ir.Value], ir.Value]] = {
+    nn.ReLU: lambda op, values: op.Relu(values),
+    nn.Sigmoid: lambda op, values: op.Sigmoid(values),
+    nn.Tanh: lambda op, values: op.Tanh(values),
+    nn.GELU: lambda op, values: op.Gelu(values),
+    nn.SiLU: lambda op, values: op.Mul(values, op.Sigmoid(values)),
+}
+
+
+def model_of(network: Network, lexicon: Lexicon) -> ir.Model:
+    """The model of a network whose word vectors are finished."""
+    inputs = [ir.val("words", INT, ["titles", "longest"]), ir.val("subwords", INT, ["unknown_words", "most_ngrams"])]
+    output = ir.val("probabilities", FLOAT, ["titles", lexicon.trained_categories])
+
+    def traced(op: Operators, words: ir.Value, subwords: ir.Value) -> ir.Value:
+        return _Graph(network, network.state_dict(), op, words, subwords).probabilities()
+
+    graph = build_graph(traced, inputs, [output], opset_imports=OPSETS, name="titles")
+    metadata = {"network": type(network).__name__, "lexicon": json.dumps(asdict(lexicon), ensure_ascii=False)}
+    return ir.Model(graph, ir_version=IR_VERSION, producer_name="titles", metadata_props=metadata)
+
+
+@dataclass(frozen=True)
+class _Graph:
+    """What `network` does, operator by operator: each method adds some to the graph and gives their result."""
+
+    network: Network
+    weights: dict[str, Tensor]
+    op: Operators
+    words: ir.Value
+    subwords: ir.Value
+
+    def probabilities(self) -> ir.Value:
+        op, network = self.op, self.network
+        features = self.mlp(network) if isinstance(network, MLP) else self.cnn(cast("CNN", network))
+        logits = [self.linear("output", member, of_member) for member, of_member in enumerate(features)]
+        if network.members == 1:
+            (together,) = logits
+        else:
+            # As in `Network`, a probability of zero is one too small for a float.
+            sums = op.Sum(*(op.Softmax(of_member, axis=1) for of_member in logits))
+            together = op.Log(op.Max(sums, torch.finfo().tiny))
+        return op.Softmax(op.Div(together, network.temperature.item()), axis=1)
+
+    def mlp(self, network: MLP) -> Iterator[ir.Value]:
+        """The features of each member, [titles, features]."""
+        op = self.op
+        sums = [op.ReduceSum(vectors, [1], keepdims=0) for vectors in (self.word_vectors(self.words), self.pairs())]
+        title = op.Div(op.Sum(*sums), op.Pow(op.Max(self.count(self.words), 1.0), LENGTH_POWER))
+        for member in range(network.members):
+            values = self.part(title, member)
+            for name, layer in network.hidden.named_children():
+                if isinstance(layer, Linears):
+                    values = self.linear(f"hidden.{name}", member, values)
+                elif not isinstance(layer, nn.Dropout):
+                    values = ACTIVATIONS[type(layer)](op, values)
+            yield values
+
+    def cnn(self, network: CNN) -> Iterator[ir.Value]:
+        """The same."""
+        op, around = self.op, max(network.widths) - 1
+        vectors = self.word_vectors(op.Pad(self.words, [0, around, 0, around], PADDING))
+        windows = [self.windows(width, around) for width in network.widths]
+        has_words = op.Greater(self.count(self.words), 0.0)
+        for member in range(network.members):
+            own, found = self.part(vectors, member), []
+            for number, (places, is_there, share) in enumerate(windows):
+                inputs = self.weights[f"filters.{number}.weight"].shape[1]
+                flat = op.Reshape(op.Gather(own, places, axis=1), [0, 0, inputs])
+                values = ACTIVATIONS[type(network.activation)](op, self.linear(f"filters.{number}", member, flat))
+                highest = op.ReduceMax(op.Where(is_there, values, -np.inf), [1], keepdims=0)
+                found.append(op.Add(highest, op.Squeeze(op.MatMul(share, values), [1])))
+            yield op.Where(has_words, op.Concat(*found, axis=1), 0.0)
+
+    def windows(self, width: int, around: int) -> tuple[ir.Value, ir.Value, ir.Value]:
+        """Of all windows of so many words, in titles with room for `around` more at either end:
+
+        the places in each, [windows, width]; which of them a title has, [titles, windows, 1]; and what share of their
+        mean each of these is, [titles, 1, windows].
+        """
+        op, longest = self.op, self.op.Squeeze(self.op.Shape(self.words, start=1, end=2))
+        numbers = op.Range(0, op.Add(longest, width - 1), 1)
+        places = op.Add(op.Unsqueeze(numbers, [1]), list(range(around + 1 - width, around + 1)))
+        counts = op.Add(self.count(self.words), width - 1.0)
+        is_there = op.Less(op.Cast(numbers, to=FLOAT), counts)
+        share = op.Div(op.Cast(is_there, to=FLOAT), counts)
+        return places, op.Unsqueeze(is_there, [2]), op.Unsqueeze(share, [1])
+
+    def word_vectors(self, words: ir.Value) -> ir.Value:
+        """The vector of every word, for `PADDING` one of zeros."""
+        op, vocabulary = self.op, len(self.weights["word_vectors.own.weight"])
+        is_known = op.Less(words, vocabulary)
+        own = op.Gather(self.table("word_vectors.own"), op.Where(is_known, words, PADDING))
+        others = op.Gather(self.spelled(), op.Where(is_known, PADDING, op.Sub(words, vocabulary)))
+        return op.Add(own, others)
+
+    def spelled(self) -> ir.Value:
+        """The vectors of the unknown words, and one of zeros."""
+        op, normalise = self.op, self.network.word_vectors.normalise
+        sums = op.ReduceSum(op.Gather(self.table("word_vectors.subwords"), self.subwords), [1], keepdims=0)
+        vectors = op.Div(sums, op.Sqrt(op.Max(self.count(self.subwords), 1.0)))
+        names = [f"word_vectors.normalise.{name}" for name in ("weight", "bias", "running_mean", "running_var")]
+        statistics = [self.constant(name, self.weights[name]) for name in names]
+        normalised = op.BatchNormalization(vectors, *statistics, epsilon=normalise.eps)
+        return op.Concat(normalised, self.constant("zeros", torch.zeros(1, normalise.num_features)), axis=0)
+
+    def pairs(self) -> ir.Value:
+        """The vector of every pair of words, for one that has none zeros."""
+        op, keys = self.op, self.weights["pair_vectors.keys"].numpy()
+        first, second = op.Slice(self.words, [0], [-1], [1]), op.Slice(self.words, [1], [END], [1])
+        # The keys of `pair_keys`; no pair with `PADDING` is among them.
+        numbers = op.LabelEncoder(
+            op.Add(op.Mul(first, 1 << 32), second),
+            keys_tensor=ir.tensor(keys),
+            values_tensor=ir.tensor(np.arange(len(keys))),
+            default_tensor=ir.tensor(np.array([PADDING])),
+            _domain="ai.onnx.ml",
+            _version=OPSETS["ai.onnx.ml"],
+        )
+        return op.Gather(self.table("pair_vectors.table"), numbers)
+
+    def linear(self, name: str, member: int, values: ir.Value) -> ir.Value:
+        weight, bias = (
+            self.constant(f"{name}.{kind}.{member}", self.weights[f"{name}.{kind}"][member])
+            for kind in ("weight", "bias")
+        )
+        return self.op.Add(self.op.MatMul(values, weight), bias)
+
+    def part(self, vectors: ir.Value, member: int) -> ir.Value:
+        """What the member has of each vector."""
+        size = self.weights["word_vectors.own.weight"].shape[1] // self.network.members
+        return self.op.Slice(vectors, [member * size], [(member + 1) * size], [-1])
+
+    def count(self, numbers: ir.Value) -> ir.Value:
+        """How many numbers each row has, without `PADDING`, float32 [rows, 1]."""
+        return self.op.ReduceSum(self.op.Cast(self.op.GreaterOrEqual(numbers, 0), to=FLOAT), [1])
+
+    def table(self, name: str) -> ir.Value:
+        """The rows and after them one of zeros, which is that of `PADDING`: numbers below 0 count from the end."""
+        rows = self.weights[f"{name}.weight"]
+        return self.constant(name, torch.cat([rows, rows.new_zeros(1, rows.shape[1])]))
+
+    def constant(self, name: str, values: Tensor) -> ir.Value:
+        return self.op.initializer(ir.tensor(values.numpy()), name)

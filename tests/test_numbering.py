@@ -1,0 +1,27 @@
+import pyarrow as pa
+
+from titles.embedded import Lexicon
+from titles.numbering import Numbering
+from titles.vocabulary import spell
+
+NUMBERING = Numbering(Lexicon(["casa"], 1, [3, 4], 50, ["mesa", "silla"]))
+
+
+def listed(rows):
+    return [rows.values[first:last].tolist() for first, last in zip(rows.offsets[:-1], rows.offsets[1:], strict=True)]
+
+
+def test_words_of_the_vocabulary_have_their_numbers_and_others_those_after_with_their_spelling():
+    titles, spelling = NUMBERING.of(pa.array(["Silla y MESA", "", "mesita y mesa"]))
+    assert listed(titles) == [[1, 2, 0], [], [3, 2, 0]]
+    assert listed(spelling) == [[], [], *listed(spell(["y", "mesita"], [3, 4], 50))]
+
+
+def test_titles_of_known_words_need_no_spelling():
+    titles, spelling = NUMBERING.of(pa.array(["mesa", "¡!"]))
+    assert (listed(titles), listed(spelling)) == ([[0], []], [[], []])
+
+
+def test_no_titles_have_no_words():
+    titles, spelling = NUMBERING.of(pa.array([], pa.string()))
+    assert (listed(titles), listed(spelling)) == ([], [[], []])
