@@ -123,6 +123,7 @@ def test_all_real_titles_get_the_category_the_classifier_gives_them(name, tmp_pa
     for split, part in splits.items():
         (tmp_path / split).parent.mkdir(exist_ok=True)
         part.to_parquet(tmp_path / f"{split}.parquet")
+    (tmp_path / "prepared" / "sources.csv").write_text("file,split,bytes,md5\n")
     folders = [tmp_path / folder for folder in ("prepared", "reduced", "word_vectors", "embedded", "vectors.npy")]
     embed(*folders, EmbedParams(16, 100_000, (3, 4), 10_000, 10_000, None))
     params = replace(TRAIN, epochs=1, batch_size=64, learning_rate=0.01)
