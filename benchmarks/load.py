@@ -15,6 +15,7 @@ import pandas as pd
 
 from benchmarks.report import markdown, say
 from tests.servers import TitlesServer
+from titles.classifier import Classifier
 
 CLIENTS, TOGETHER = (1, 8, 64), (1, 100)
 SECONDS, WARM_UP_SECONDS = 10.0, 2.0
@@ -61,6 +62,9 @@ def main() -> None:
     parser.add_argument("file", type=Path, help="CSV with a column title")
     options = parser.parse_args()
     titles = pd.read_csv(options.file, usecols=["title"], nrows=20_000, dtype="str").title.dropna().tolist()
+    started = time.perf_counter()
+    Classifier.load(options.model)
+    print(f"opened in {time.perf_counter() - started:.2f} s, torch being imported\n")
     with tempfile.TemporaryDirectory() as folder:
         server = TitlesServer(options.model, Path(folder) / "log")
         server.start()

@@ -91,6 +91,12 @@ def test_a_stage_declares_the_sections_that_are_keywords_of_its_function(stage: 
 
 
 @pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_imports_nothing_of_what_is_installed_as_wanted(stage: str) -> None:
+    optional = ("src/titles/serving/", "src/titles/onnx/")
+    assert not [file for file in used_files(stage) if file.startswith(optional)]
+
+
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_has_a_path_on_its_command_line_for_every_positional_argument(stage: str) -> None:
     positional = [p for p in signature(stage).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
     python, flag, module, *arguments = shlex.split(STAGES[stage]["cmd"])

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from tests.numbered import write_numbered
-from titles.onnx import export as onnx_export
 from titles.__main__ import main
 from titles.classifier import Classifier
 from titles.errors import InputError
 from titles.hyperparameters import MlpParams, ModelParams, TrainParams
 from titles.model import fit
+from titles.onnx import export as onnx_export
 from titles.onnx.classifier import OnnxClassifier
 from titles.onnx.export import export
 

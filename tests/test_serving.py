@@ -1,5 +1,6 @@
 """`titles serve`, asked by programs and by a browser."""
 
+import asyncio
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import pytest
 import requests
 from playwright.sync_api import Page, expect, sync_playwright
 
+from benchmarks.load import latencies
 from tests.fitted import fit_both
 from tests.servers import TitlesServer
 from titles.classifier import Classifier
@@ -63,6 +65,13 @@ def test_many_who_ask_at_once_get_each_their_own_answer(server: TitlesServer, mo
         )
     found = [answer["predictions"][0]["networks"]["mean"][0]["category"] for answer in answers]
     assert found == Classifier.load(models).predict(titles).category.tolist()
+
+
+@pytest.mark.parametrize("clients", [1, 8, 64])
+def test_under_load_every_request_is_answered(server: TitlesServer, clients: int) -> None:
+    # Raises where an answer is not 200.
+    took = asyncio.run(latencies(server.uri, TITLES, clients, together=3, seconds=2.0))
+    assert len(took) >= clients
 
 
 @pytest.mark.parametrize(
