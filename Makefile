@@ -29,11 +29,13 @@ repro: setup  ## run what is not up to date of the six stages, then print the ba
 	@python -c 'import json; [print(f"{name:5}balanced accuracy", metrics["balanced_accuracy"]) \
 		for name, metrics in json.load(open("results/metrics.json")).items()]'
 
+# One more than there are cores, as many tests wait for a process of their own.
+WORKERS = $(shell python -c "import os; print(os.cpu_count() + 1)")
 test: setup  ## run the tests
-	pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-services: setup spark  ## run the tests against real servers (MLflow on PostgreSQL) and a local Spark
-	pytest -m services --numprocesses auto --dist loadfile
+	pytest -m services --numprocesses $(WORKERS) --dist loadfile
 
 check: setup  ## check format, lint, types and that dvc.yaml tells the truth, as pre-commit and CI do
 	ruff format --check .

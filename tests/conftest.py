@@ -4,6 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers import MlflowServer, PostgreSQL, postgresql_programs
+
+pytest.register_assert_rewrite("tests.any_store")
+
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
@@ -14,6 +18,20 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("a small file system can be mounted by root alone")
     yield disk
     subprocess.run(["umount", disk], check=True)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    """MLflow's, on PostgreSQL; skips where that is not installed."""
+    programs = postgresql_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    database = PostgreSQL(programs)
+    started = MlflowServer(tmp_path_factory.mktemp("server"), database.uri)
+    started.start()
+    yield started
+    started.kill()
+    database.stop()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

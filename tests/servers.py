@@ -91,7 +91,7 @@ class TitlesServer:
         _wait_for(f"{self.uri}/ready", self.log)
 
     def stop(self) -> int:
-        """Asks it to end, as a service manager does; gives its exit status, the signal's if all went well."""
+        """Asks it to end, as a service manager does; gives its exit status."""
         self.process.terminate()
         return self.process.wait(timeout=60)
 

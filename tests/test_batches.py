@@ -91,3 +91,16 @@ def test_while_one_thread_is_at_a_large_batch_another_answers_a_small_one():
 
     batches = Batches(answered, 2, most=2, most_waiting=100)
     assert asked_together(batches, ["large", "batch"], ["small"]) == [["large", "batch"], ["small"]]
+
+
+def test_what_is_called_waits_its_turn_and_counts_as_a_title():
+    async def ask():
+        batches = Batches(lambda titles: titles, 1, most=2, most_waiting=2)
+        async with batches.answering():
+            return await asyncio.gather(
+                batches.ask(["a"]), batches.call(max, 1, 2), batches.call(max, 3, 4), return_exceptions=True
+            )
+
+    answered, called, refused = asyncio.run(ask())
+    assert (answered, called) == (["a"], 2)
+    assert isinstance(refused, BusyError)

@@ -33,7 +33,7 @@ def test_there_is_room_for_no_more_categories_than_there_are():
 def test_a_table_has_a_row_for_each_category_of_a_title():
     found = room(2, 2, CATEGORIES)
     put(found, slice(0, 2), SAID)
-    assert table_of(["x", "y"], CATEGORIES, found).round(3).values.tolist() == [
+    assert table_of(texts_of(["x", "y"]), CATEGORIES, found).round(3).values.tolist() == [
         ["x", "b", pytest.approx(0.5)],
         ["x", "c", pytest.approx(0.3)],
         ["y", "a", pytest.approx(0.4)],
@@ -43,3 +43,8 @@ def test_a_table_has_a_row_for_each_category_of_a_title():
 
 def test_half_a_surrogate_pair_becomes_a_question_mark():
     assert texts_of(["a\ud800", "é"]).to_pylist() == ["a?", "é"]
+
+
+def test_a_single_title_is_no_list_of_titles():
+    with pytest.raises(TypeError, match=r"a list of texts, not one: \['mesa'\]"):
+        texts_of("mesa")

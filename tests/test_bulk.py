@@ -1,11 +1,12 @@
 import io
+import os
 
 import pandas as pd
 import pyarrow as pa
 import pytest
 
 from tests.numbered import write_numbered
-from titles.bulk import PIECE_ROWS, SHOWN_FAULTS, STREAM_ROWS, Answers, lines_of
+from titles.bulk import MOST_BYTES, PIECE_ROWS, SHOWN_FAULTS, STREAM_BYTES, Answers, lines_of
 from titles.classifier import Classifier
 from titles.hyperparameters import MlpParams, ModelParams, TrainParams
 from titles.model import fit
@@ -92,7 +93,41 @@ def test_ids_stand_beside_the_titles(classifier, tmp_path):
 
 
 def test_a_stream_has_a_title_a_line(classifier):
-    titles = [f"palabra{number}" for number in range(STREAM_ROWS + 1)]
+    titles = [f"palabra{number}" for number in range(STREAM_BYTES // 8)]
     found = answered(Answers(classifier), lines_of(io.BytesIO("\r\n".join(titles).encode())))
     assert (found.title.tolist(), found.line.tolist()) == (titles, list(range(1, len(titles) + 1)))
     assert len(answered(Answers(classifier), lines_of(io.BytesIO()))) == 0
+
+
+def test_a_title_that_is_there_is_answered_before_the_next_comes(classifier):
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as stream, os.fdopen(writing, "wb", buffering=0) as titles:
+        answers = Answers(classifier).of(lines_of(stream), map)
+        for number in range(1, 4):
+            titles.write(f"palabra{number}\n".encode())
+            assert next(answers).to_pydict()["title"] == [f"palabra{number}"]
+
+
+def test_a_line_that_is_too_long_has_no_category_and_is_not_kept(classifier):
+    class Endless(io.BytesIO):
+        """Without an end of line for ten times as long as allowed."""
+
+        def __init__(self):
+            super().__init__()
+            self.parts = [b"palabra1\n", *[b"x" * STREAM_BYTES] * 20, b"y\npalabra2"]
+
+        def read1(self, _size):
+            return self.parts.pop(0) if self.parts else b""
+
+    found = answered(Answers(classifier), lines_of(Endless()))
+    assert found.line.tolist() == [1, 2, 3]
+    assert found.category.isna().tolist() == [False, True, False]
+    assert found.title.isna().tolist() == [False, True, False]
+    assert MOST_BYTES < 20 * STREAM_BYTES
+
+
+def test_pieces_are_smaller_where_a_title_has_more_rows(classifier, tmp_path):
+    titles = [f"palabra{number % 40}" for number in range(PIECE_ROWS)]
+    tables = list(Answers(classifier, top=3).of(written(tmp_path / "many.csv", titles).batches()))
+    assert max(map(len, tables)) <= PIECE_ROWS
+    assert sum(map(len, tables)) == 3 * len(titles)

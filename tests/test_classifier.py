@@ -100,6 +100,13 @@ def test_a_title_of_no_known_word_gets_a_prediction_alone_and_among_others(class
     assert alone.title.tolist() == [title]
 
 
+def test_a_network_called_mean_is_refused_beside_others(trained, tmp_path):
+    for name in ("mean", "other"):
+        shutil.copytree(trained[1], tmp_path / name)
+    with pytest.raises(InputError, match="a network called mean, which is what all together are"):
+        Classifier.load(tmp_path)
+
+
 def test_an_unknown_word_counts_by_its_spelling(classifier):
     spelled, other = classifier.predict(["mesita", "qwerty"]).score
     assert spelled != other

@@ -1,5 +1,9 @@
 import io
+import os
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -42,6 +46,10 @@ def test_titles_of_a_file_get_categories_in_a_file(model, monkeypatch, tmp_path)
         (["predict", "MODEL", "--top", "0"], "titles: --top is 0; a title gets 1 category or more"),
         (["predict", "MODEL", "-o", "a.txt"], "titles: a.txt: names that can be written end in"),
         (["predict", "nowhere"], "titles: nowhere holds no network"),
+        (["predict", "MODEL", "--min-score", "nan"], "titles: --min-score is nan; a score is from 0 to 1"),
+        (["predict", "MODEL", "TITLES", "-o", "TITLES"], "titles: TITLES is the file of titles; give another one"),
+        (["predict", "MODEL", "-o", "FOLDER"], "titles: FOLDER is a folder; give a file to write"),
+        (["serve", "MODEL", "--port", "99999"], "titles: --port is 99999; a port is from 1 to 65,535"),
         (["submit", "MODEL", "TITLES"], "titles: TITLES: no column id, which a submission is made of; it has title"),
         (["submit", "MODEL", "TEST", "-o", "a.txt"], "titles: a.txt: names that can be written end in"),
         (["serve", "nowhere"], "titles: nowhere holds no network"),
@@ -49,11 +57,15 @@ def test_titles_of_a_file_get_categories_in_a_file(model, monkeypatch, tmp_path)
 )
 def test_what_a_user_can_mend_is_told_in_one_line(model, monkeypatch, tmp_path, arguments, told):
     given = {"MODEL": model, "TITLES": tmp_path / "titles.csv", "TEST": tmp_path / "test.csv"}
+    given["FOLDER"] = tmp_path / "folder.csv"
+    given["FOLDER"].mkdir()
     given["TITLES"].write_text("title\npalabra1\n")
     given["TEST"].write_text("id,title\n1,palabra1\n")
     with pytest.raises(SystemExit) as stopped:
         titles(monkeypatch, *(given.get(argument, argument) for argument in arguments))
-    assert str(stopped.value).startswith(told.replace("TITLES", str(given["TITLES"])))
+    for name in ("TITLES", "FOLDER"):
+        told = told.replace(name, str(given[name]))
+    assert str(stopped.value).startswith(told)
 
 
 def test_a_submission_has_the_id_and_the_category_of_every_row(model, monkeypatch, tmp_path):
@@ -80,3 +92,15 @@ def test_without_what_a_server_needs_it_says_what_to_install(model, monkeypatch)
     with pytest.raises(SystemExit) as stopped:
         titles(monkeypatch, "serve", model)
     assert str(stopped.value).startswith("titles: uvicorn is not installed; pip install")
+
+
+def test_stopped_as_a_service_manager_does_it_leaves_nothing_unfinished(model, tmp_path):
+    command = [sys.executable, "-m", "titles", "predict", model, "-o", tmp_path / "a.csv"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "src")}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as process:
+        while not (tmp_path / ".a.csv.unfinished").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.terminate()
+        assert process.wait(20) == 1
+    assert [path.name for path in tmp_path.iterdir()] == []

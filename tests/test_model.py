@@ -1,6 +1,9 @@
 import csv
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from itertools import chain
 
@@ -154,3 +157,41 @@ def test_a_network_that_wants_its_titles_cleaned_in_another_way_is_refused(embed
     (folder / "network.json").write_text(json.dumps(description))
     with pytest.raises(InputError, match="cleans titles in another way; train it again"):
         load(folder)
+
+
+def shortened(folder):
+    lexicon = json.loads((folder / "lexicon.json").read_text())
+    (folder / "lexicon.json").write_text(json.dumps(lexicon | {"vocabulary": lexicon["vocabulary"][:2]}))
+
+
+def renamed(folder):
+    description = json.loads((folder / "network.json").read_text())
+    (folder / "network.json").write_text(json.dumps(description | {"network": "rnn"}))
+
+
+DAMAGES = {
+    "weights cut short": lambda folder: os.truncate(folder / "weights.safetensors", 100),
+    "no weights": lambda folder: (folder / "weights.safetensors").unlink(),
+    "no lexicon": lambda folder: (folder / "lexicon.json").unlink(),
+    "a lexicon cut short": lambda folder: os.truncate(folder / "lexicon.json", 20),
+    "the lexicon of another": shortened,
+    "a description cut short": lambda folder: os.truncate(folder / "network.json", 20),
+    "an unknown network": renamed,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_model_folder_is_named(embedded, damage):
+    folder = fitted(embedded, "mlp")
+    DAMAGES[damage](folder)
+    with pytest.raises(InputError, match=r"models/mlp is not a whole model folder .*; train it again or fetch it anew"):
+        load(folder)
+
+
+def test_whoever_may_read_one_file_of_a_model_may_read_all(embedded):
+    assert len({path.stat().st_mode for path in fitted(embedded, "mlp").iterdir()}) == 1
+
+
+def test_opening_a_model_loads_no_compiler(embedded):
+    script = f"import sys; from titles.classifier import Classifier; Classifier.load({str(fitted(embedded, 'cnn'))!r}); print(*sys.modules)"
+    assert "torch._dynamo" not in subprocess.check_output([sys.executable, "-c", script], text=True).split()

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -40,7 +39,7 @@ def server(models: Path) -> Iterator[TitlesServer]:
     started = TitlesServer(models, models / "log")
     started.start()
     yield started
-    assert started.stop() == -signal.SIGTERM
+    assert started.stop() == 0
 
 
 def asked(server: TitlesServer, path: str, content: object) -> requests.Response:
@@ -102,6 +101,21 @@ def test_a_body_that_is_too_long_is_refused(server: TitlesServer, is_told: bool)
     assert "send fewer titles" in answer.json()["detail"]
 
 
+def test_a_body_that_nobody_reads_does_not_spoil_the_answer(server: TitlesServer) -> None:
+    answer = requests.get(server.uri, data=iter([b"x" * 1000, b"x" * (MOST_BYTES + 1)]), timeout=60)
+    assert (answer.status_code, "<h1" in answer.text) in [(200, True), (413, False)]
+    assert requests.head(server.uri, timeout=60).status_code == 200
+
+
+def test_others_are_answered_while_large_answers_are_written(server: TitlesServer) -> None:
+    large = {"titles": ["palabra1"] * MOST_TITLES, "top": 20}
+    with ThreadPoolExecutor(20) as threads:
+        waiting = [threads.submit(asked, server, "predict", large) for _ in range(20)]
+        while not all(request.done() for request in waiting):
+            assert requests.get(f"{server.uri}/health", timeout=60).status_code == 200
+    assert {request.result().status_code for request in waiting} == {200}
+
+
 def test_it_says_what_answers_that_it_lives_and_what_it_did(server: TitlesServer) -> None:
     asked(server, "predict", {"titles": ["palabra1"] * 3})
     assert requests.get(f"{server.uri}/model", timeout=60).json() == {
@@ -130,17 +144,18 @@ def test_asked_to_end_it_answers_first_who_is_waiting(models: Path, tmp_path: Pa
         waiting = [threads.submit(asked, ending, "predict", {"titles": titles}) for _ in range(8)]
         while "titles_waiting 0.0" in requests.get(f"{ending.uri}/metrics", timeout=60).text:
             pass
-        assert ending.stop() == -signal.SIGTERM
+        assert ending.stop() == 0
         answers = [request.result() for request in waiting]
     assert {answer.status_code for answer in answers} == {200}
     assert {len(answer.json()["predictions"]) for answer in answers} == {MOST_TITLES}
 
 
-def test_no_request_that_the_schema_allows_or_forbids_makes_it_fail(server: TitlesServer) -> None:
+def test_no_request_that_the_schema_allows_or_forbids_makes_it_fail(server: TitlesServer, tmp_path: Path) -> None:
     command = [Path(sys.executable).with_name("schemathesis"), "run", f"{server.uri}/openapi.json"]
     checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
     done = subprocess.run(
         [*command, "--checks", checks, "--max-examples", "50", "--seed", "2019", "--no-color"],
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,
@@ -207,6 +222,18 @@ def test_it_speaks_spanish_portuguese_and_english(page: Page) -> None:
         assert page.locator("html").get_attribute("lang") == language
     page.get_by_role("button").click()
     expect(page.get_by_role("status")).to_have_text("Escreva primeiro um título.")
+    page.get_by_role("combobox").select_option("es")
+    expect(page.get_by_role("status")).to_have_text("Escriba primero un título.")
+
+
+def test_a_title_that_is_too_long_is_named_and_no_older_answer_stays(page: Page) -> None:
+    page.get_by_role("textbox").fill("palabra1")
+    page.get_by_role("button").click()
+    expect(page.get_by_role("table", name="MLP")).to_be_visible()
+    page.get_by_role("textbox").fill(f"palabra1\n\n{'a' * (MOST_CHARACTERS + 1)}")
+    page.get_by_role("button").click()
+    expect(page.get_by_role("status")).to_have_text("A linha 3 tem mais de 1.000 caracteres.")
+    assert page.locator("table").count() == 0
 
 
 def test_every_control_and_table_has_a_name_that_a_screen_reader_says(page: Page) -> None:

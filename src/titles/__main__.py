@@ -2,11 +2,16 @@
 
 import argparse
 import logging
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from titles.errors import InputError
+
+if TYPE_CHECKING:
+    from io import BufferedReader
 
 MODEL = "a model folder, or one with several, of which it takes the mean"
 
@@ -20,15 +25,21 @@ def predict(options: argparse.Namespace) -> None:
     file = titles_file(options.titles) if options.titles else None
     if options.output:
         format_of(options.output)
+        if file and options.output.exists() and options.output.samefile(file.path):
+            raise InputError(f"{options.output} is the file of titles; give another one to write")
     if options.top < 1:
         raise InputError(f"--top is {options.top}; a title gets 1 category or more")
+    if not 0 <= options.min_score <= 1:
+        raise InputError(f"--min-score is {options.min_score}; a score is from 0 to 1")
     from titles.bulk import Answers, lines_of
     from titles.classifier import Classifier
 
     classifier = Classifier.load(options.model)
     answers = Answers(classifier, options.top, options.min_score, with_ids=file is not None and "id" in file.columns)
     with written(options.output, answers.schema) if options.output else printed(answers.schema) as write:
-        for table in answers.of(file.batches() if file else lines_of(sys.stdin.buffer)):
+        for table in (
+            answers.of(file.batches()) if file else answers.of(lines_of(cast("BufferedReader", sys.stdin.buffer)), map)
+        ):
             write(table)
 
 
@@ -49,14 +60,14 @@ def submit(options: argparse.Namespace) -> None:
 
 def serve(options: argparse.Namespace) -> None:
     """An HTTP server with a page, on this machine alone unless --host says otherwise."""
+    if not 0 < options.port < 1 << 16:
+        raise InputError(f"--port is {options.port}; a port is from 1 to 65,535")
     try:
         import uvicorn
 
         from titles.serving.app import create_app
     except ModuleNotFoundError as error:
-        raise InputError(
-            f"{error.name} is not installed; pip install 'titles[serve]' adds what a server needs"
-        ) from None
+        raise InputError(f"{error.name} is not installed; pip install '.[serve]' in the checkout adds it") from None
     from titles.classifier import Classifier
 
     # Before the server listens, so that whoever is answered at all is answered by the model.
@@ -75,12 +86,16 @@ def main() -> None:
     """Parses the command line; what a user can mend ends it with status 1 and one line that says how."""
     options = _parser().parse_args()
     logging.basicConfig(level=logging.INFO, format="titles: %(message)s")
+    # As Ctrl-C does, so that what is unfinished is removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         options.run(options)
     except InputError as error:
         sys.exit(f"titles: {error}")
     except (KeyboardInterrupt, BrokenPipeError):
         sys.exit(1)
+    except OSError as error:
+        sys.exit(f"titles: {error}")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -31,12 +31,14 @@ def put(found: Best, rows: slice | NDArray[np.int64], probabilities: NDArray[np.
 
 
 def texts_of(titles: Sequence[str]) -> pa.StringArray:
-    """The titles for Arrow, which takes no half of a surrogate pair."""
+    """The titles as text, in which ? stands for half of a surrogate pair. Raises TypeError for a single title."""
+    if isinstance(titles, str):
+        raise TypeError(f"titles are a list of texts, not one: [{titles!r}]")
     return pa.array([title.encode(errors="replace").decode() for title in titles], pa.string())
 
 
-def table_of(titles: Sequence[str], categories: NDArray[np.str_], best: Best) -> pd.DataFrame:
+def table_of(titles: pa.StringArray, categories: NDArray[np.str_], best: Best) -> pd.DataFrame:
     """`top` rows a title of title, category and score."""
     labels, scores = best
     columns = {"category": categories[labels.ravel()], "score": scores.ravel()}
-    return pd.DataFrame({"title": np.repeat(np.array(titles, object), labels.shape[1])} | columns)
+    return pd.DataFrame({"title": titles.to_pandas().repeat(labels.shape[1]).array} | columns)

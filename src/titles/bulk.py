@@ -9,13 +9,12 @@ category    empty where the row could not be read, or no category has the least 
 score
 """
 
+import io
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import pyarrow as pa
@@ -25,26 +24,48 @@ from titles.ahead import ahead
 from titles.classifier import Classifier
 from titles.errors import InputError
 from titles.raw import RawFile
-from titles.rows import Row, batch_of
+from titles.rows import NO_VALUES, Row, batch_of
 from titles.table_files import written
 from titles.threads import map_threads
 
 log = logging.getLogger(__name__)
 
-# Small enough for a dozen to be under way at once.
+# A piece, and the table of its answers.
+Answered = tuple[pa.RecordBatch, pa.Table]
+Mapped = Callable[[Callable[[pa.RecordBatch], Answered], Iterator[pa.RecordBatch]], Iterator[Answered]]
+
+# Rows of a file of categories, a title's all together; small enough for a dozen pieces to be under way at once.
 PIECE_ROWS = 16_384
-# Lines of a stream that are answered together; a reader at the other end waits for no more of them.
-STREAM_ROWS = 1024
+# What is taken at once of a stream, and the longest title there, as in a file.
+STREAM_BYTES, MOST_BYTES = 1 << 16, 1 << 17
 SHOWN_FAULTS = 20
 
 
-def lines_of(stream: IO[bytes]) -> Iterator[pa.RecordBatch]:
-    """A title a line, as rows."""
-    line = 1
-    while lines := list(islice(stream, STREAM_ROWS)):
-        titles = [text.rstrip(b"\r\n").decode(errors="surrogateescape") for text in lines]
-        yield batch_of([Row(line + place, (None, title, None, None, None)) for place, title in enumerate(titles)])
-        line += len(lines)
+def lines_of(stream: io.BufferedReader) -> Iterator[pa.RecordBatch]:
+    """A title a line, as rows; those that are there already together, so that no reader of the answers need wait."""
+    first, rest = 1, b""
+    while part := stream.read1(STREAM_BYTES):
+        *lines, rest = (rest + part).split(b"\n")
+        # What is too long is not kept; one byte more tells it from what is not.
+        rest = rest[: MOST_BYTES + 1]
+        if lines:
+            yield batch_of([_row_of(first + place, text) for place, text in enumerate(lines)])
+        first += len(lines)
+    if rest:
+        yield batch_of([_row_of(first, rest)])
+
+
+def _row_of(line: int, text: bytes) -> Row:
+    if len(text) > MOST_BYTES:
+        return Row(line, NO_VALUES, f"longer than {MOST_BYTES:,} bytes")
+    return Row(line, (None, text.removesuffix(b"\r").decode(errors="surrogateescape"), None, None, None))
+
+
+def side_by_side(
+    function: Callable[[pa.RecordBatch], Answered], pieces: Iterator[pa.RecordBatch]
+) -> Iterator[Answered]:
+    """`map`, a piece a thread, while the next are read: for a file, of which nobody waits for the first rows."""
+    return map_threads(function, ahead(pieces))
 
 
 @dataclass(frozen=True)
@@ -62,10 +83,14 @@ class Answers:
         answer = [pa.field("title", pa.string()), pa.field("category", pa.string()), pa.field("score", pa.float32())]
         return pa.schema([pa.field("line", pa.int64()), *ids, *answer])
 
-    def of(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
-        """A table for some rows at a time, in their order; says which rows could not be read."""
+    def of(self, batches: Iterator[pa.RecordBatch], mapped: Mapped = side_by_side) -> Iterator[pa.Table]:
+        """A table for some rows at a time, in their order; says which rows could not be read.
+
+        Rows of a stream are to be `mapped` by `map`, each batch as it comes.
+        """
         started, titles, faults = time.monotonic(), 0, 0
-        for rows, answered in map_threads(self._of_piece, ahead(_pieces(batches))):
+        piece_rows = max(1, PIECE_ROWS // min(self.top, len(self.classifier.categories)))
+        for rows, answered in mapped(self._of_piece, _pieces(batches, piece_rows)):
             for fault in rows.filter(pc.is_valid(rows["fault"])).select(["line", "fault"]).to_pylist():
                 faults += 1
                 if faults <= SHOWN_FAULTS:
@@ -77,7 +102,7 @@ class Answers:
         seconds = time.monotonic() - started
         log.info("%s titles in %.1f s, %s a second", f"{titles:,}", seconds, f"{titles / seconds:,.0f}")
 
-    def _of_piece(self, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.Table]:
+    def _of_piece(self, rows: pa.RecordBatch) -> Answered:
         labels, scores = self.classifier.best(rows["title"].fill_null(""), self.top)
         named = scores >= self.min_score
         named &= np.array(pc.is_null(rows["fault"]), bool)[:, None]
@@ -108,7 +133,7 @@ def write_submission(classifier: Classifier, test: RawFile, path: Path) -> None:
             write(pa.table({"id": ids, "category": table["category"]}))
 
 
-def _pieces(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _pieces(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        for first in range(0, len(batch), PIECE_ROWS):
-            yield batch.slice(first, PIECE_ROWS)
+        for first in range(0, len(batch), rows):
+            yield batch.slice(first, rows)

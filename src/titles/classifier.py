@@ -37,18 +37,22 @@ class Classifier:
     def load(cls, folder: str | Path) -> "Classifier":
         """From a folder that train_mlp or train_cnn wrote, or from one that holds several such folders.
 
-        Raises InputError for a folder that holds neither, or networks that do not know the same words and categories.
+        Raises InputError where there is neither, one is damaged, or they do not know the same words and categories.
         """
         folders = model_folders(Path(folder))
         networks, lexicons = zip(*map(load, folders), strict=True)
         if any(lexicon != lexicons[0] for lexicon in lexicons):
-            names = " and ".join(map(str, folders))
-            raise InputError(f"{names} know different words or categories; train them on the same data")
-        return cls({folder.name: network for folder, network in zip(folders, networks, strict=True)}, lexicons[0])
+            together = " and ".join(map(str, folders))
+            raise InputError(f"{together} know different words or categories; train them on the same data")
+        names = [folder.resolve().name for folder in folders]
+        if "mean" in names:
+            raise InputError(f"{folder} holds a network called mean, which is what all together are; rename its folder")
+        return cls(dict(zip(names, networks, strict=True)), lexicons[0])
 
     def predict(self, titles: Sequence[str], top: int = 1) -> pd.DataFrame:
         """The `top` categories of each title, the best first: `top` rows a title of title, category and score."""
-        return table_of(titles, self.categories, self.best(texts_of(titles), top))
+        texts = texts_of(titles)
+        return table_of(texts, self.categories, self.best(texts, top))
 
     def best(self, titles: pa.StringArray, top: int = 1) -> Best:
         """The labels of the `top` categories of each title and their scores, the best first, both [titles, top]."""

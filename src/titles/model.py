@@ -14,10 +14,10 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from titles import __version__, processes
@@ -81,6 +81,8 @@ def fit(
             shutil.copyfile(embedded / "lexicon.json", unfinished / "lexicon.json")
             save_file(network.state_dict(), unfinished / "weights.safetensors")
             write_history(epochs, unfinished / "history.csv")
+            # safetensors lets nobody else read what it writes.
+            shutil.copymode(unfinished / "history.csv", unfinished / "weights.safetensors")
             content = json.dumps(description, indent=2, ensure_ascii=False)
             (unfinished / "network.json").write_text(content + "\n", encoding="utf-8")
             write_card(unfinished, embedded, epochs[best - 1])
@@ -111,23 +113,29 @@ def _versions() -> dict[str, str]:
     return versions | {"python": platform.python_version()}
 
 
-def read_description(folder: Path) -> dict[str, Any]:
-    """What network.json of a model folder says."""
-    described: dict[str, Any] = json.loads((folder / "network.json").read_text(encoding="utf-8"))
-    return described
-
-
 def load(folder: Path) -> tuple[Network, Lexicon]:
     """The network of a model folder, with its weights, which are read when touched, and its lexicon.
 
-    Raises InputError where it needs titles cleaned in another way than this version does.
+    Raises InputError where it is damaged, or needs titles cleaned in another way than this version does.
     """
-    description = read_description(folder)
+    try:
+        network, lexicon = _read(folder)
+    except (OSError, ValueError, LookupError, TypeError, RuntimeError, SafetensorError) as error:
+        what = str(error).partition("\n")[0]
+        raise InputError(f"{folder} is not a whole model folder ({what}); train it again or fetch it anew") from error
+    return network, lexicon
+
+
+def _read(folder: Path) -> tuple[Network, Lexicon]:
+    description = json.loads((folder / "network.json").read_text(encoding="utf-8"))
     if description.get("cleaning") != RULES:
         raise InputError(f"{folder} is of a version that cleans titles in another way; train it again")
+    lexicon, sizes = Lexicon.load(folder), Sizes(**description["sizes"])
+    if (len(lexicon.vocabulary), lexicon.trained_categories) != (sizes.vocabulary, sizes.categories):
+        raise ValueError("lexicon.json is of another network")
     network, own = NETWORKS[description["network"]]
     with torch.device("meta"):
-        built = network(Sizes(**description["sizes"]), ModelParams(**description["model"]), own(**description["own"]))
+        built = network(sizes, ModelParams(**description["model"]), own(**description["own"]))
     built.load_state_dict(load_file(folder / "weights.safetensors"), assign=True)
     built.word_vectors.finished = True
-    return built, Lexicon.load(folder)
+    return built, lexicon

@@ -26,7 +26,9 @@ class Linears(nn.Module):
 
     def __init__(self, members: int, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(members, inputs, outputs).uniform_(-1, 1) / inputs**0.5)
+        self.weight = nn.Parameter(torch.empty(members, inputs, outputs))
+        if not self.weight.is_meta:
+            nn.init.uniform_(self.weight, -1, 1).data.div_(inputs**0.5)
         self.bias = nn.Parameter(torch.zeros(members, 1, outputs))
 
     def forward(self, values: Tensor) -> Tensor:

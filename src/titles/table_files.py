@@ -24,6 +24,8 @@ def format_of(path: Path) -> tuple[str, str]:
     if name not in WRITERS or (name == "parquet" and compression):
         allowed = ".csv, .jsonl or .parquet, the first two also with .gz, .bz2 or .zst after it"
         raise InputError(f"{path}: names that can be written end in {allowed}")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give a file to write")
     if not path.parent.is_dir():
         raise InputError(f"{path}: there is no folder {path.parent}; make it first")
     return name, compression

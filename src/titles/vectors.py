@@ -48,8 +48,10 @@ class WordVectors(nn.Module):
         super().__init__()
         self.own = Table(sizes.vocabulary, sizes.dimension, model)
         self.subwords = Table(sizes.buckets, sizes.dimension, model)
-        nn.init.normal_(self.own.weight, std=VECTOR_SCALE)
-        nn.init.normal_(self.subwords.weight, std=VECTOR_SCALE)
+        # Without memory, for weights to come: torch would load its compiler for these.
+        if not self.own.weight.is_meta:
+            nn.init.normal_(self.own.weight, std=VECTOR_SCALE)
+            nn.init.normal_(self.subwords.weight, std=VECTOR_SCALE)
         self.normalise = WordNorm(sizes.dimension)
         self.word_dropout, self.members = model.word_dropout, model.members
         self.finished = False

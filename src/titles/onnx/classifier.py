@@ -35,7 +35,7 @@ class OnnxClassifier:
         try:
             from onnxruntime import InferenceSession, SessionOptions
         except ModuleNotFoundError:
-            raise InputError("onnxruntime is not installed; pip install 'titles[onnx]' adds it") from None
+            raise InputError("onnxruntime is not installed; pip install '.[onnx]' in the checkout adds it") from None
         if not Path(path).is_file():
             raise InputError(f"{path} is not a file; titles export writes one")
         options = SessionOptions()
@@ -50,7 +50,8 @@ class OnnxClassifier:
 
     def predict(self, titles: Sequence[str], top: int = 1) -> pd.DataFrame:
         """The `top` categories of each title, the best first: `top` rows a title of title, category and score."""
-        return table_of(titles, self.categories, self.best(texts_of(titles), top))
+        texts = texts_of(titles)
+        return table_of(texts, self.categories, self.best(texts, top))
 
     def best(self, titles: pa.StringArray, top: int = 1) -> Best:
         """The labels of the `top` categories of each title and their scores, the best first, both [titles, top]."""

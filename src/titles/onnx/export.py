@@ -24,7 +24,7 @@ def export(folder: Path, path: Path) -> None:
 
         from titles.onnx.graph import model_of
     except ModuleNotFoundError as error:
-        raise InputError(f"{error.name} is not installed; pip install 'titles[onnx]' adds what ONNX needs") from None
+        raise InputError(f"{error.name} is not installed; pip install '.[onnx]' in the checkout adds it") from None
     folders = model_folders(folder)
     if len(folders) > 1:
         raise InputError(f"{folder} holds several networks; give one of {', '.join(map(str, folders))}")

@@ -10,7 +10,6 @@ GET  /           the page
 GET  /docs       the page of the API
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -62,23 +61,24 @@ def create_app(classifier: Classifier) -> FastAPI:
 
 def _add_predictions(app: FastAPI, service: Service) -> None:
     @app.post("/predict", response_model=Predictions, responses=REFUSED)
-    async def predict(asked: Titles) -> JSONResponse:
+    async def predict(asked: Titles) -> Response:
         """The categories of titles, by every network and by the mean of all."""
         try:
-            predicted = await service.predict(asked.titles, asked.top)
+            # Of this form by what makes it, so that it needs no validation, which takes longer than the prediction.
+            return Response(await service.predict(asked.titles, asked.top), media_type="application/json")
         except BusyError:
             raise _too_busy() from None
-        rows = zip(asked.titles, predicted, strict=True)
-        # Of this form by what made it, so that it needs no validation, which takes longer than the prediction.
-        return JSONResponse({"predictions": [{"title": title, "networks": networks} for title, networks in rows]})
 
     @app.post("/explain", responses=REFUSED)
     async def explain(asked: OneTitle) -> Weights:
         """What each word of a title weighs."""
-        words, networks = await asyncio.to_thread(service.explain, asked.title)
+        try:
+            words, networks = await service.explain(asked.title)
+        except BusyError:
+            raise _too_busy() from None
         return Weights(words=words, networks=networks)
 
-    @app.get("/", include_in_schema=False)
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(PAGE / "index.html")
 

@@ -1,9 +1,9 @@
 """What many ask at once, answered together: while one batch is calculated, the next one gathers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Generic, TypeVar
@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 import torch
 
 Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 class BusyError(Exception):
@@ -36,15 +37,25 @@ class Batches(Generic[Answer]):
 
     async def ask(self, titles: list[str]) -> list[Answer]:
         """An answer for each title. Raises BusyError where too many wait already."""
-        if self.waiting + len(titles) > self.most_waiting:
-            raise BusyError
-        self.waiting += len(titles)
-        try:
+        with self._counted(len(titles)):
             asked = _Asked(titles, asyncio.get_running_loop().create_future())
             self.queue.put_nowait(asked)
             return await asked.answers
+
+    async def call(self, function: Callable[..., Result], *arguments: object) -> Result:
+        """Calls it in one of the threads, in its turn, as if it were a title. Raises BusyError likewise."""
+        with self._counted(1):
+            return await asyncio.get_running_loop().run_in_executor(self.threads, function, *arguments)
+
+    @contextmanager
+    def _counted(self, titles: int) -> Iterator[None]:
+        if self.waiting + titles > self.most_waiting:
+            raise BusyError
+        self.waiting += titles
+        try:
+            yield
         finally:
-            self.waiting -= len(titles)
+            self.waiting -= titles
 
     @property
     def is_full(self) -> bool:

@@ -21,22 +21,28 @@ class BodyLimit:
         if told.isdigit() and int(told) > self.most:
             await self._refuse(send)
             return
-        received = 0
+        received, is_answered = 0, False
+
+        def is_refused() -> bool:
+            # Who answers without having read the body is not to be interrupted.
+            return received > self.most and not is_answered
 
         async def counted() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
             # What reads the body gives up, whatever it makes of that.
-            return {"type": "http.disconnect"} if received > self.most else message
+            return {"type": "http.disconnect"} if is_refused() else message
 
         async def kept_back(message: Message) -> None:
-            if received <= self.most:
+            nonlocal is_answered
+            if not is_refused():
+                is_answered = True
                 await send(message)
 
         with suppress(ClientDisconnect):
             await self.app(scope, counted, kept_back)
-        if received > self.most:
+        if is_refused():
             await self._refuse(send)
 
     async def _refuse(self, send: Send) -> None:

@@ -1,5 +1,7 @@
 """A classifier that many ask at once."""
 
+import json
+
 import pyarrow as pa
 import torch
 
@@ -24,23 +26,32 @@ class Service:
         self.batches = Batches(self._answer, torch.get_num_threads(), BATCH_TITLES, WAITING_TITLES)
         measures.waiting.set_function(lambda: self.batches.waiting)
 
-    async def predict(self, titles: list[str], top: int) -> list[dict[str, list[dict[str, object]]]]:
-        """Of each title by each network the best categories with their scores. Raises BusyError where too many wait."""
-        names = self.classifier.categories
-        return [
-            {
-                network: [
-                    {"category": category, "score": score}
-                    for category, score in zip(names[labels[:top]].tolist(), scores[:top].tolist(), strict=True)
-                ]
-                for network, (labels, scores) in answer.items()
-            }
-            for answer in await self.batches.ask(titles)
-        ]
+    async def predict(self, titles: list[str], top: int) -> bytes:
+        """As `Predictions` in JSON, the best categories of each title. Raises BusyError where too many wait."""
+        answers = await self.batches.ask(titles)
+        # Where this thread did it, nobody else would be heard meanwhile.
+        return await self.batches.call(self._written, titles, answers, top)
 
-    def explain(self, title: str) -> tuple[list[str], dict[str, list[float]]]:
-        """What each word of the title weighs."""
-        return deciding_words(self.classifier, title)
+    async def explain(self, title: str) -> tuple[list[str], dict[str, list[float]]]:
+        """What each word of the title weighs. Raises BusyError likewise."""
+        return await self.batches.call(deciding_words, self.classifier, title)
+
+    def _written(self, titles: list[str], answers: list[Answer], top: int) -> bytes:
+        names = self.classifier.categories
+        predictions = [
+            {
+                "title": title,
+                "networks": {
+                    network: [
+                        {"category": category, "score": score}
+                        for category, score in zip(names[labels[:top]].tolist(), scores[:top].tolist(), strict=True)
+                    ]
+                    for network, (labels, scores) in answer.items()
+                },
+            }
+            for title, answer in zip(titles, answers, strict=True)
+        ]
+        return json.dumps({"predictions": predictions}, ensure_ascii=False, separators=(",", ":")).encode()
 
     def _answer(self, titles: list[str]) -> list[Answer]:
         self.measures.batches.observe(len(titles))

@@ -10,6 +10,7 @@ const TEXTS = {
     busy: (done, all) => `Looking … ${done} of ${all}`,
     done: (all) => (all === 1 ? "1 title answered" : `${all} titles answered`),
     shown: (count) => `The first ${count} are shown, all are in the download.`,
+    tooLong: (line, most) => `Line ${line} is longer than ${most} characters.`,
     model: (networks, categories, words) => `${networks}: ${categories} categories, ${words} words`,
   },
   es: {
@@ -22,6 +23,7 @@ const TEXTS = {
     busy: (done, all) => `Buscando … ${done} de ${all}`,
     done: (all) => (all === 1 ? "1 título respondido" : `${all} títulos respondidos`),
     shown: (count) => `Se muestran los primeros ${count}; la descarga los tiene todos.`,
+    tooLong: (line, most) => `La línea ${line} tiene más de ${most} caracteres.`,
     model: (networks, categories, words) => `${networks}: ${categories} categorías, ${words} palabras`,
   },
   pt: {
@@ -34,16 +36,22 @@ const TEXTS = {
     busy: (done, all) => `Buscando … ${done} de ${all}`,
     done: (all) => (all === 1 ? "1 título respondido" : `${all} títulos respondidos`),
     shown: (count) => `São mostrados os primeiros ${count}; o arquivo tem todos.`,
+    tooLong: (line, most) => `A linha ${line} tem mais de ${most} caracteres.`,
     model: (networks, categories, words) => `${networks}: ${categories} categorias, ${words} palavras`,
   },
 };
 // What the application takes at a time, and what a page shows without becoming slow.
 const MOST_TITLES = 1000;
+const MOST_CHARACTERS = 1000;
 const SHOWN_TITLES = 200;
 
 const get = (id) => document.getElementById(id);
 let texts = TEXTS.en;
+// What is shown and said, in whatever language the page speaks at the time.
 let shown = () => {};
+let said = () => "";
+// The number of the newest question: answers to older ones come too late.
+let newest = 0;
 
 /** An element with attributes and children; text is never read as HTML. */
 function make(name, attributes = {}, ...children) {
@@ -57,6 +65,10 @@ async function ask(path, body) {
   const response = await fetch(path, body && {
     method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
   });
+  if (response.status === 503) {
+    await new Promise((resolve) => setTimeout(resolve, 1000 * Number(response.headers.get("Retry-After"))));
+    return ask(path, body);
+  }
   const answer = await response.json();
   if (!response.ok) throw new Error(typeof answer.detail === "string" ? answer.detail : answer.detail[0].msg);
   return answer;
@@ -134,33 +146,53 @@ function csv(predictions) {
 }
 
 function download(predictions) {
-  const address = URL.createObjectURL(new Blob([csv(predictions)], { type: "text/csv" }));
-  const link = make("a", { href: address, download: "categories.csv" }, texts.download);
+  const link = make("a", { href: "#", download: "categories.csv" }, texts.download);
+  link.addEventListener("click", () => {
+    URL.revokeObjectURL(link.href);
+    // Excel takes a file without the mark at its beginning for another encoding.
+    link.href = URL.createObjectURL(new Blob(["\ufeff", csv(predictions)], { type: "text/csv" }));
+  });
   return make("p", {}, link);
 }
 
 async function answer(event) {
   event.preventDefault();
-  const titles = get("titles").value.split("\n").map((title) => title.trim()).filter(Boolean);
-  if (!titles.length) return say(texts.empty);
+  const lines = get("titles").value.split("\n").map((line) => line.trim());
+  const titles = lines.filter(Boolean);
+  // Characters as Python counts them.
+  const long = lines.findIndex((line) => [...line].length > MOST_CHARACTERS);
+  const question = ++newest;
+  show(() => []);
+  if (!titles.length) return say(() => texts.empty);
+  if (long >= 0) return say(() => texts.tooLong(long + 1, number(MOST_CHARACTERS)));
   try {
-    const predictions = [];
+    const alone = titles.length === 1, predictions = [];
     for (let first = 0; first < titles.length; first += MOST_TITLES) {
-      say(texts.busy(first, titles.length));
-      predictions.push(...(await ask("predict", { titles: titles.slice(first, first + MOST_TITLES) })).predictions);
+      say(() => texts.busy(first, titles.length));
+      const asked = { titles: titles.slice(first, first + MOST_TITLES), top: alone ? 5 : 1 };
+      predictions.push(...(await ask("predict", asked)).predictions);
+      if (question !== newest) return;
     }
-    const weights = titles.length === 1 ? await ask("explain", { title: titles[0] }) : null;
-    shown = () => get("answer").replaceChildren(...(weights
+    const weights = alone ? await ask("explain", { title: titles[0] }) : null;
+    if (question !== newest) return;
+    show(() => (alone
       ? [compared(predictions[0].networks), weighed(weights)]
       : [download(predictions), table(predictions)]));
-    shown();
-    say(texts.done(titles.length));
+    say(() => texts.done(titles.length));
   } catch (error) {
-    say(`${texts.failed} ${error.message}`);
+    if (question === newest) say(() => `${texts.failed} ${error.message}`);
   }
 }
 
-function say(line) { get("status").textContent = line; }
+function show(elements) {
+  shown = () => get("answer").replaceChildren(...elements());
+  shown();
+}
+
+function say(line) {
+  said = () => { get("status").textContent = line(); };
+  said();
+}
 
 let model = null;
 function speak(language) {
@@ -173,6 +205,7 @@ function speak(language) {
     get("model").textContent = texts.model(networks.join(", "), number(categories), number(words));
   }
   shown();
+  said();
 }
 
 get("language").addEventListener("change", (event) => speak(event.target.value));
@@ -182,5 +215,5 @@ try {
   model = await ask("model");
   speak(document.documentElement.lang);
 } catch (error) {
-  say(`${texts.failed} ${error.message}`);
+  say(() => `${texts.failed} ${error.message}`);
 }

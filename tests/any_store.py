@@ -1,46 +1,25 @@
-"""The pipeline and its store when much happens at once, or goes wrong; on the embedded store and on a real server."""
+"""What holds of the pipeline and its store, whichever it is, when much happens at once, or goes wrong.
+
+The tests of a store are those of the file that has its `repository` and takes these in.
+"""
 
 import json
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.repository import ALL, TRAINED, Repository, committed
-from tests.servers import MlflowServer, PostgreSQL, postgresql_programs
+from tests.repository import ALL, TRAINED, Repository
 from tests.tree import Tree, check_tree, predicted_by_champion, trees
 from titles.classifier import Classifier
 from titles.tracking.recorder import KILLED
 from titles.tracking.store import flat
 
-pytestmark = pytest.mark.services
-
 # Long enough to be interrupted.
 EPOCHS = 200
 LONG = ("-S", f"train.epochs={EPOCHS}", "-S", f"train.patience={EPOCHS}")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    programs = postgresql_programs()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
-    database = PostgreSQL(programs)
-    started = MlflowServer(tmp_path_factory.mktemp("server"), database.uri)
-    started.start()
-    yield started
-    started.kill()
-    database.stop()
-
-
-@pytest.fixture(scope="module", params=["embedded", "server"])
-def repository(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    """Committed but never run, and its store is not there yet."""
-    store = request.getfixturevalue("server").uri if request.param == "server" else None
-    return committed(tmp_path_factory.mktemp("repository"), store)
 
 
 def found(repository: Repository) -> list[Tree]:
@@ -166,29 +145,3 @@ def test_a_stage_that_is_killed_leaves_its_run_and_the_parent_failed(repository:
     assert tree.parent.data.tags["error"] == f"train_mlp: {KILLED}"
     repository.run("git", "checkout", "--quiet", ".")
     repository.run("dvc", "checkout", "--force")
-
-
-def test_a_server_that_dies_during_training_costs_a_warning_and_is_filled_afterwards(
-    server: MlflowServer, tmp_path: Path
-) -> None:
-    from mlflow import MlflowClient
-
-    repository = committed(tmp_path, server.uri)
-    running = repository.start("dvc", "exp", "run", "--name", "orphaned", *LONG, tracking="on")
-    under_training(repository, "orphaned")
-    server.kill()
-    printed = repository.finish(running)
-    assert "train_mlp: MLflow does not answer, the stage goes on" in printed
-    for stage in TRAINED:
-        assert re.search(rf"records of {stage} are not in MLflow yet; make sync sends them", printed)
-    assert (repository.folder / "results/metrics.json").exists()
-    server.start()
-    assert repository.python("titles.tracking.sync").startswith("0 of DVC's experiments")
-    tree = named(repository, "orphaned")
-    check_tree(repository, tree, ALL)
-    client = MlflowClient(server.uri)
-    for stage in ("train_mlp", "train_cnn"):
-        epochs = client.get_metric_history(tree.children[stage].info.run_id, "validation_balanced_accuracy")
-        assert sorted(epoch.step for epoch in epochs) == list(range(1, EPOCHS + 1))
-        assert tree.children[stage].outputs.model_outputs
-    assert len(artifacts(repository, tree, "plots")) == 5

@@ -1,0 +1,15 @@
+"""A real server, on a real database."""
+
+import pytest
+
+from tests.any_store import *  # noqa: F403 - its tests
+from tests.repository import Repository, committed
+from tests.servers import MlflowServer
+
+pytestmark = pytest.mark.services
+
+
+@pytest.fixture(scope="module")
+def repository(server: MlflowServer, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """Committed but never run, and nothing is in its store yet."""
+    return committed(tmp_path_factory.mktemp("repository"), server.uri)
