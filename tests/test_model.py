@@ -193,5 +193,6 @@ def test_whoever_may_read_one_file_of_a_model_may_read_all(embedded):
 
 
 def test_opening_a_model_loads_no_compiler(embedded):
-    script = f"import sys; from titles.classifier import Classifier; Classifier.load({str(fitted(embedded, 'cnn'))!r}); print(*sys.modules)"
+    opened = f"from titles.classifier import Classifier; Classifier.load({str(fitted(embedded, 'cnn'))!r})"
+    script = f"import sys; {opened}; print(*sys.modules)"
     assert "torch._dynamo" not in subprocess.check_output([sys.executable, "-c", script], text=True).split()
