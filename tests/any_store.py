@@ -18,7 +18,7 @@ from titles.tracking.recorder import KILLED
 from titles.tracking.store import flat
 
 # Long enough to be interrupted.
-EPOCHS = 200
+EPOCHS = 80
 LONG = ("-S", f"train.epochs={EPOCHS}", "-S", f"train.patience={EPOCHS}")
 
 
