@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from titles.ahead import ahead
 from titles.classifier import Classifier
 from titles.errors import InputError
+from titles.memory import keep_freed_memory
 from titles.raw import RawFile
 from titles.rows import NO_VALUES, Row, batch_of
 from titles.table_files import written
@@ -88,6 +89,7 @@ class Answers:
 
         Rows of a stream are to be `mapped` by `map`, each batch as it comes.
         """
+        keep_freed_memory()
         started, titles, faults = time.monotonic(), 0, 0
         piece_rows = max(1, PIECE_ROWS // min(self.top, len(self.classifier.categories)))
         for rows, answered in mapped(self._of_piece, _pieces(batches, piece_rows)):

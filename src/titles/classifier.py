@@ -15,9 +15,7 @@ from titles.errors import InputError
 from titles.model import load
 from titles.networks import Network
 from titles.numbering import Numbering
-from titles.predictions import mean, probabilities
-
-BATCH_SIZE = 1024
+from titles.predictions import BATCH_SIZE, mean, probabilities
 
 
 class Classifier:
@@ -76,11 +74,12 @@ class Classifier:
         return {name: np.concatenate([part[name].numpy() for part in parts]) for name in parts[0]}
 
     def _said(self, titles: pa.StringArray) -> Iterator[tuple[slice, dict[str, Tensor]]]:
-        """Of each network the probabilities of `BATCH_SIZE` titles at a time."""
+        """Of some titles at a time which they are, and of each network their probabilities."""
         numbered, spelling = self.numbering.of(titles)
         for first in range(0, len(titles), BATCH_SIZE):
-            rows = slice(first, min(first + BATCH_SIZE, len(titles)))
-            yield rows, probabilities(self.networks, numbered.slice(rows.start, rows.stop), spelling)
+            batch = numbered.slice(first, min(first + BATCH_SIZE, len(titles)))
+            for rows, said in probabilities(self.networks, batch, spelling):
+                yield slice(first + rows.start, first + rows.stop), said
 
 
 def _with_mean(said: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -63,16 +63,21 @@ class Network(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """The logits of every member [members, titles, categories] while training, else of all [titles, categories]."""
-        features, output = self.features(batch), self.output
-        if not self.training and self.members == 1:
+        features = self.features(batch)
+        if self.training:
+            logits: Tensor = self.output(features)
+            return logits
+        return self.logits(features)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Those of all members together, by what each has for features [members, titles, features]."""
+        output = self.output
+        if self.members == 1:
             # There are far fewer features than logits to divide.
             features, bias = features / self.temperature, output.bias / self.temperature
             return torch.baddbmm(bias, features, output.weight)[0]
-        logits: Tensor = output(features)
-        if self.training:
-            return logits
         # A probability of zero is one too small for a float.
-        probabilities = logits.softmax(2).sum(0).clamp_(min=torch.finfo().tiny)
+        probabilities: Tensor = output(features).softmax(2).sum(0).clamp_(min=torch.finfo().tiny)
         return probabilities.log_().div_(self.temperature)
 
     def batch(self, titles: Ragged, spelling: Ragged) -> Batch:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import reduce
 from typing import Self
@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from titles.batch import moved
 from titles.embedded import Labelled
-from titles.networks import Network, answer
+from titles.networks import Network
 from titles.progress import Progress
 from titles.ragged import Ragged
 from titles.threads import map_threads
@@ -21,7 +22,9 @@ from titles.threads import map_threads
 log = logging.getLogger(__name__)
 
 TOP = 5
-BATCH_SIZE = 1024
+BATCH_SIZE = 2048
+# So few that their probabilities of thousands of categories stay in a processor's cache until they are used.
+CACHED_TITLES = 128
 
 
 @dataclass(frozen=True)
@@ -50,14 +53,15 @@ def predictions(
     """Of each network, and of the mean of their probabilities, which are never kept."""
     found = {name: Predictions.empty(len(test)) for name in [*networks, "mean"]}
 
-    def of_batch(rows: slice) -> None:
-        labels = test.labels[rows].astype(np.int64)
-        said = probabilities(networks, test.titles.slice(rows.start, rows.stop), spelling, tempered)
-        said["mean"] = mean(said)
-        for name, of_network in said.items():
-            into = found[name]
-            into.best[rows], into.confidence[rows] = _best(of_network)
-            into.true_probability[rows], into.in_top[rows] = _of_true(of_network, into.best[rows], labels)
+    def of_batch(batch: slice) -> None:
+        labels = test.labels[batch].astype(np.int64)
+        titles = test.titles.slice(batch.start, batch.stop)
+        for some, said in probabilities(networks, titles, spelling, tempered):
+            rows = slice(batch.start + some.start, batch.start + some.stop)
+            for name, of_network in (said | {"mean": mean(said)}).items():
+                into = found[name]
+                into.best[rows], into.confidence[rows] = _best(of_network)
+                into.true_probability[rows], into.in_top[rows] = _of_true(of_network, into.best[rows], labels[some])
 
     _each_batch(of_batch, len(test), networks)
     return found
@@ -67,9 +71,9 @@ def best_by_mean(networks: dict[str, Network], titles: Ragged, spelling: Ragged)
     """The label whose mean probability is the highest, [titles]."""
     found = np.empty(len(titles), np.int64)
 
-    def of_batch(rows: slice) -> None:
-        said = probabilities(networks, titles.slice(rows.start, rows.stop), spelling)
-        found[rows] = _best(mean(said))[0]
+    def of_batch(batch: slice) -> None:
+        for some, said in probabilities(networks, titles.slice(batch.start, batch.stop), spelling):
+            found[batch.start + some.start : batch.start + some.stop] = _best(mean(said))[0]
 
     _each_batch(of_batch, len(titles), networks)
     return found
@@ -87,15 +91,25 @@ def _each_batch(of_batch: Callable[[slice], None], titles: int, networks: dict[s
     log.info("predicted with %s: %s titles, %s titles/s", " and ".join(networks), f"{titles:,}", f"{rate:,.0f}")
 
 
+@torch.inference_mode()
 def probabilities(
     networks: dict[str, Network], titles: Ragged, spelling: Ragged, tempered: bool = True
-) -> dict[str, Tensor]:
-    """Of each network, [titles, categories], for networks in `eval` mode."""
-    said = {}
-    for name, network in networks.items():
-        logits = answer(network, titles, spelling)
-        said[name] = (logits if tempered else logits * network.temperature.cpu()).softmax(1)
-    return said
+) -> Iterator[tuple[slice, dict[str, Tensor]]]:
+    """Of a batch of titles, some at a time, which they are, and by each network [titles, categories], on the CPU.
+
+    For networks in `eval` mode.
+    """
+    device = next(next(iter(networks.values())).parameters()).device
+    features = {
+        name: network.features(moved(network.batch(titles, spelling), device)) for name, network in networks.items()
+    }
+    size = CACHED_TITLES if device.type == "cpu" else max(1, len(titles))
+    for first in range(0, len(titles), size):
+        rows, said = slice(first, min(first + size, len(titles))), {}
+        for name, network in networks.items():
+            logits = network.logits(features[name][:, rows]).cpu()
+            said[name] = (logits if tempered else logits * network.temperature.cpu()).softmax(1)
+        yield rows, said
 
 
 def mean(said: dict[str, Tensor]) -> Tensor:

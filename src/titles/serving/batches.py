@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 import torch
 
+Title = TypeVar("Title")
 Answer = TypeVar("Answer")
 Result = TypeVar("Result")
 
@@ -19,23 +20,25 @@ class BusyError(Exception):
 
 
 @dataclass(frozen=True)
-class _Asked(Generic[Answer]):
-    titles: list[str]
+class _Asked(Generic[Title, Answer]):
+    titles: list[Title]
     answers: "asyncio.Future[list[Answer]]"
 
 
-class Batches(Generic[Answer]):
+class Batches(Generic[Title, Answer]):
     """`answer` gives of many titles an answer each; so many threads call it, each with `most` titles or so."""
 
-    def __init__(self, answer: Callable[[list[str]], list[Answer]], threads: int, most: int, most_waiting: int) -> None:
+    def __init__(
+        self, answer: Callable[[list[Title]], list[Answer]], threads: int, most: int, most_waiting: int
+    ) -> None:
         self.answer, self.most, self.most_waiting = answer, most, most_waiting
         self.waiting = 0
-        self.queue: asyncio.Queue[_Asked[Answer]] = asyncio.Queue()
+        self.queue: asyncio.Queue[_Asked[Title, Answer]] = asyncio.Queue()
         self.num_threads = threads
         # A batch a thread: threads that share the work of a small batch would wait for one another most of the time.
         self.threads = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
 
-    async def ask(self, titles: list[str]) -> list[Answer]:
+    async def ask(self, titles: list[Title]) -> list[Answer]:
         """An answer for each title. Raises BusyError where too many wait already."""
         with self._counted(len(titles)):
             asked = _Asked(titles, asyncio.get_running_loop().create_future())
@@ -80,7 +83,7 @@ class Batches(Generic[Answer]):
                 batch.append(self.queue.get_nowait())
             await self._answer(batch)
 
-    async def _answer(self, batch: list[_Asked[Answer]]) -> None:
+    async def _answer(self, batch: list[_Asked[Title, Answer]]) -> None:
         titles = [title for asked in batch for title in asked.titles]
         try:
             answers = await asyncio.get_running_loop().run_in_executor(self.threads, self.answer, titles)

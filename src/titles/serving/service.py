@@ -9,7 +9,6 @@ from titles.best_categories import Best
 from titles.classifier import Classifier
 from titles.serving.batches import Batches
 from titles.serving.measures import Measures
-from titles.serving.messages import MOST_CATEGORIES
 from titles.serving.words import deciding_words
 
 BATCH_TITLES, WAITING_TITLES = 2048, 20_000
@@ -28,7 +27,7 @@ class Service:
 
     async def predict(self, titles: list[str], top: int) -> bytes:
         """As `Predictions` in JSON, the best categories of each title. Raises BusyError where too many wait."""
-        answers = await self.batches.ask(titles)
+        answers = await self.batches.ask([(title, top) for title in titles])
         # Where this thread did it, nobody else would be heard meanwhile.
         return await self.batches.call(self._written, titles, answers, top)
 
@@ -53,10 +52,11 @@ class Service:
         ]
         return json.dumps({"predictions": predictions}, ensure_ascii=False, separators=(",", ":")).encode()
 
-    def _answer(self, titles: list[str]) -> list[Answer]:
-        self.measures.batches.observe(len(titles))
-        said = self.classifier.compared(pa.array(titles, pa.string()), MOST_CATEGORIES)
+    def _answer(self, asked: list[tuple[str, int]]) -> list[Answer]:
+        self.measures.batches.observe(len(asked))
+        titles = pa.array([title for title, _ in asked], pa.string())
+        said = self.classifier.compared(titles, max(top for _, top in asked))
         return [
             {network: (labels[row], scores[row]) for network, (labels, scores) in said.items()}
-            for row in range(len(titles))
+            for row in range(len(asked))
         ]
