@@ -6,8 +6,10 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pandas as pd
@@ -136,18 +138,25 @@ def test_nobody_on_another_machine_reaches_it(server: TitlesServer) -> None:
     assert [(one.laddr.ip, one.laddr.port) for one in listening] == [("127.0.0.1", server.port)]
 
 
-def test_asked_to_end_it_answers_first_who_is_waiting(models: Path, tmp_path: Path) -> None:
+def test_asked_to_end_it_answers_first_who_is_asking(models: Path, tmp_path: Path) -> None:
     ending = TitlesServer(models, tmp_path / "log")
     ending.start()
-    titles = [f"palabra{number % 40}" for number in range(MOST_TITLES)]
-    with ThreadPoolExecutor(8) as threads:
-        waiting = [threads.submit(asked, ending, "predict", {"titles": titles}) for _ in range(8)]
-        while "titles_waiting 0.0" in requests.get(f"{ending.uri}/metrics", timeout=60).text:
-            pass
-        assert ending.stop() == 0
-        answers = [request.result() for request in waiting]
-    assert {answer.status_code for answer in answers} == {200}
-    assert {len(answer.json()["predictions"]) for answer in answers} == {MOST_TITLES}
+    body = json.dumps({"titles": TITLES}).encode()
+    asking = HTTPConnection("127.0.0.1", ending.port, timeout=60)
+    asking.putrequest("POST", "/predict")
+    asking.putheader("Content-Type", "application/json")
+    asking.putheader("Content-Length", str(len(body)))
+    asking.endheaders(body[:10])
+    # Until the server has the request, of which the rest is to come.
+    time.sleep(1)
+    ending.process.terminate()
+    time.sleep(1)
+    with pytest.raises(requests.ConnectionError):
+        requests.get(f"{ending.uri}/health", timeout=60)
+    asking.send(body[10:])
+    answer = asking.getresponse()
+    assert (answer.status, len(json.load(answer)["predictions"])) == (200, len(TITLES))
+    assert ending.process.wait(60) == 0
 
 
 def test_no_request_that_the_schema_allows_or_forbids_makes_it_fail(server: TitlesServer, tmp_path: Path) -> None:
