@@ -111,13 +111,13 @@ class Answers:
         kept = named.copy()
         # A title without any category has a row all the same.
         kept[:, 0] = True
-        places = pa.array(np.repeat(np.arange(len(rows)), kept.sum(1)))
+        told = rows if self.top == 1 else rows.take(pa.array(np.repeat(np.arange(len(rows)), kept.sum(1))))
         is_absent = ~named[kept]
         answer = {
             "category": pa.array(self.classifier.categories).take(pa.array(labels[kept], mask=is_absent)),
             "score": pa.array(scores[kept], mask=is_absent),
         }
-        columns = {name: rows[name].take(places) for name in self.schema.names if name not in answer}
+        columns = {name: told[name] for name in self.schema.names if name not in answer}
         return rows, pa.table(columns | answer, self.schema)
 
 
