@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.contenders import PEERS
 from benchmarks.report import draw
 from benchmarks.rows import PIPELINE
 from benchmarks.workspace import catalogue_rows
@@ -62,7 +63,7 @@ class Measured:
     def _targets(self) -> list[tuple[str, str, str, bool]]:
         text = sum(self.of("data-20m", stage, "seconds") for stage in ("prepare", "reduce"))
         embed = self.of("data-20m", "embed", "seconds")
-        of_20m = self.lines[self.lines["size"] == "20m"]
+        of_20m = self.lines[(self.lines["size"] == "20m") & ~self.lines.part.isin(PEERS)]
         memory, pipeline = of_20m.anonymous_mb.max(), sum(self.of("pipeline-20m", part, "seconds") for part in PIPELINE)
         return [
             ("prepare + reduce", "at most 4 min", f"{text / 60:.1f} min", text <= 240),
@@ -74,6 +75,7 @@ class Measured:
             self._dense("cnn"),
             self._rate("evaluate, MLP", "evaluate-20m", "evaluate_mlp", 100_000),
             self._rate("evaluate, CNN", "evaluate-20m", "evaluate_cnn", 25_000),
+            self._rate("titles predict, MLP", "predict-20m", "titles predict, mlp", 100_000),
             ("memory of any stage", "at most 2,500 MB", f"{memory:,.0f} MB", memory <= 2500),
             ("the whole pipeline", "at most 2 h", f"{pipeline / 3600:.2f} h", pipeline <= 7200),
         ]
