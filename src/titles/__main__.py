@@ -36,10 +36,10 @@ def predict(options: argparse.Namespace) -> None:
 
     classifier = Classifier.load(options.model)
     answers = Answers(classifier, options.top, options.min_score, with_ids=file is not None and "id" in file.columns)
+    stream = cast("BufferedReader", sys.stdin.buffer)
+    tables = answers.of(file.batches()) if file else answers.of(lines_of(stream), map)
     with written(options.output, answers.schema) if options.output else printed(answers.schema) as write:
-        for table in (
-            answers.of(file.batches()) if file else answers.of(lines_of(cast("BufferedReader", sys.stdin.buffer)), map)
-        ):
+        for table in tables:
             write(table)
 
 

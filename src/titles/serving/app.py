@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
@@ -53,6 +53,7 @@ def create_app(classifier: Classifier) -> FastAPI:
     app.add_middleware(Headers)
     app.add_middleware(Measured, measures=measures)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(BusyError, _busy)
     app.mount("/page", StaticFiles(directory=PAGE))
     _add_predictions(app, service)
     _add_state(app, service, measures)
@@ -63,19 +64,13 @@ def _add_predictions(app: FastAPI, service: Service) -> None:
     @app.post("/predict", response_model=Predictions, responses=REFUSED)
     async def predict(asked: Titles) -> Response:
         """The categories of titles, by every network and by the mean of all."""
-        try:
-            # Of this form by what makes it, so that it needs no validation, which takes longer than the prediction.
-            return Response(await service.predict(asked.titles, asked.top), media_type="application/json")
-        except BusyError:
-            raise _too_busy() from None
+        # Of this form by what makes it, so that it needs no validation, which takes longer than the prediction.
+        return Response(await service.predict(asked.titles, asked.top), media_type="application/json")
 
     @app.post("/explain", responses=REFUSED)
     async def explain(asked: OneTitle) -> Weights:
         """What each word of a title weighs."""
-        try:
-            words, networks = await service.explain(asked.title)
-        except BusyError:
-            raise _too_busy() from None
+        words, networks = await service.explain(asked.title)
         return Weights(words=words, networks=networks)
 
     @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
@@ -100,7 +95,7 @@ def _add_state(app: FastAPI, service: Service, measures: Measures) -> None:
     async def ready() -> Status:
         """Answers 503 while too many titles wait."""
         if service.batches.is_full:
-            raise _too_busy()
+            raise BusyError
         return Status(status="ready")
 
     @app.get("/metrics", include_in_schema=False)
@@ -108,8 +103,8 @@ def _add_state(app: FastAPI, service: Service, measures: Measures) -> None:
         return measures.page()
 
 
-def _too_busy() -> HTTPException:
-    return HTTPException(503, "too many titles are waiting; try again in a second", {"Retry-After": "1"})
+async def _busy(_request: Request, _error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": "too many titles are waiting; try again in a second"}, 503, {"Retry-After": "1"})
 
 
 async def _invalid(_request: Request, error: Exception) -> JSONResponse:
