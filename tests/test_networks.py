@@ -59,7 +59,7 @@ def build(name, **params):
 
 
 class Unchanged(nn.Module):
-    def forward(self, vectors, _words):
+    def forward(self, vectors, *_):
         return vectors
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -38,3 +39,24 @@ class Bags:
         places[order] = np.repeat(np.arange(len(rows)), np.diff(starts))
         bags = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))[order]
         return cls(*map(torch.from_numpy, (numbers.astype(np.int64), offsets, rows, places, bags, starts)))
+
+    @property
+    def lengths(self) -> Tensor:
+        """Of each bag, int64 [bags]."""
+        return self.offsets.diff()
+
+    def sums(self, table: Tensor) -> Tensor:
+        """Of the rows of a table that each bag holds, [bags, dimension]."""
+        return _summed(table, self.numbers, self.offsets)
+
+    def sums_of_distinct(self, vectors: Tensor) -> Tensor:
+        """Of the vectors [distinct numbers, dimension] of what each bag holds, [bags, dimension]."""
+        return _summed(vectors, self.places, self.offsets)
+
+    def sums_by_row(self, of_bags: Tensor) -> Tensor:
+        """For each distinct number, of `of_bags` [bags, dimension] of the bags that hold it."""
+        return _summed(of_bags, self.bags, self.starts)
+
+
+def _summed(rows: Tensor, numbers: Tensor, offsets: Tensor) -> Tensor:
+    return F.embedding_bag(numbers, rows, offsets, mode="sum", include_last_offset=True)

@@ -9,21 +9,26 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from titles.bags import Bags
+from titles.filled import FilledBags, FilledWindows
 from titles.ragged import Ragged
 from titles.windows import Windows
+
+AnyBags = Bags | FilledBags
+AnyWindows = Windows | FilledWindows
 
 
 @dataclass(frozen=True)
 class Words:
     """Words in bags, and how each distinct word of theirs is put together, which is done once.
 
-    known       how many of the distinct words have a vector of their own; these are the first
+    known       how many of the distinct words have a vector of their own; these are the first. None where some may not
+                be words at all, as arrays are filled up
     subwords    a bag for each distinct word, or for those alone whose vectors are not finished
     """
 
-    bags: Bags
-    known: int
-    subwords: Bags
+    bags: AnyBags
+    known: int | None
+    subwords: AnyBags
 
     @classmethod
     def of(
@@ -53,8 +58,8 @@ class Batch:
 
     words: Words
     lengths: Tensor
-    pairs: Bags | None = None
-    windows: tuple[Windows, ...] = ()
+    pairs: AnyBags | None = None
+    windows: tuple[AnyWindows, ...] = ()
 
 
 def moved(numbers: Any, device: torch.device) -> Any:

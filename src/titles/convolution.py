@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from titles.windows import Windows
+from titles.batch import AnyWindows
 
 
 class _Filtered(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, vectors: Tensor, weight: Tensor, bias: Tensor, windows: Windows) -> Tensor:
+    def forward(ctx: Any, vectors: Tensor, weight: Tensor, bias: Tensor, windows: AnyWindows) -> Tensor:
         ctx.save_for_backward(vectors, weight)
         ctx.windows = windows
         (members, _, filters), (count, width) = weight.shape, (len(vectors), windows.words.shape[1])
@@ -37,9 +37,8 @@ class _Filtered(torch.autograd.Function):
         (vectors, weight), windows = ctx.saved_tensors, ctx.windows
         (members, _, filters), (count, width) = weight.shape, (len(vectors), windows.words.shape[1])
         added = vectors.new_empty(count, members, width, filters)
-        for place, of_words in enumerate(windows.of_words):
-            of_place = F.embedding_bag(of_words, gradient, windows.starts, mode="sum", include_last_offset=True)
-            added[:, :, place] = of_place.view(count, members, filters)
+        for place in range(width):
+            added[:, :, place] = windows.sums_by_word(gradient, place).view(count, members, filters)
         matrices, values = _side_by_side(weight, width), vectors.chunk(members, 1)
         of_matrices, of_vectors = torch.empty_like(matrices), torch.empty_like(vectors)
         of_values = of_vectors.chunk(members, 1)
@@ -56,7 +55,7 @@ def _side_by_side(weight: Tensor, width: int) -> Tensor:
     return weight.view(members, width, inputs // width, filters).transpose(1, 2).flatten(2)
 
 
-def filtered(vectors: Tensor, weight: Tensor, bias: Tensor, windows: Windows) -> Tensor:
+def filtered(vectors: Tensor, weight: Tensor, bias: Tensor, windows: AnyWindows) -> Tensor:
     """What each filter finds in each window, [windows, members * filters].
 
     vectors   [distinct words, members * inputs]
@@ -71,30 +70,32 @@ class _Pooled(torch.autograd.Function):
     """Remembers where each maximum stood; torch's own adds up the gradients of maxima number by number."""
 
     @staticmethod
-    def forward(ctx: Any, found: Tensor, offsets: Tensor) -> Tensor:
-        windows = torch.arange(len(found), device=found.device)
-        highest, *_, places = torch.embedding_bag(found, windows, offsets, mode=2, include_last_offset=True)
-        ctx.save_for_backward(offsets, places)
-        ctx.shape = found.shape
-        return highest.add_(F.embedding_bag(windows, found, offsets, mode="mean", include_last_offset=True))
+    def forward(ctx: Any, found: Tensor, windows: AnyWindows) -> Tensor:
+        rows, offsets = torch.arange(len(found), device=found.device), windows.offsets
+        highest, *_, places = torch.embedding_bag(found, rows, offsets, mode=2, include_last_offset=True)
+        ctx.save_for_backward(places[: windows.count])
+        ctx.windows, ctx.shape = windows, found.shape
+        mean = F.embedding_bag(rows, found, offsets, mode="mean", include_last_offset=True)
+        return highest.add_(mean)[: windows.count]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        offsets, places = ctx.saved_tensors
-        counts = offsets.diff()
-        of_mean = gradient / counts.clamp(min=1)[:, None]
-        of_found = torch.repeat_interleave(of_mean, counts, dim=0, output_size=ctx.shape[0])
-        if not len(of_found):
-            return of_found, None
+        (places,), windows = ctx.saved_tensors, ctx.windows
+        if not ctx.shape[0]:
+            return gradient.new_zeros(ctx.shape), None
+        counts = windows.offsets[: windows.count + 1].diff()[:, None]
+        # One more, of no title, for what fills arrays up.
+        of_mean = gradient.new_zeros(len(gradient) + 1, gradient.shape[1])
+        torch.div(gradient, counts.clamp(min=1), out=of_mean[:-1])
+        of_found = of_mean[windows.titles]
         # A title without windows has no maximum that stood anywhere.
-        return of_found.scatter_add_(0, places.clamp(min=0), gradient * (counts > 0)[:, None]), None
+        return of_found.scatter_add_(0, places.clamp(min=0), gradient * (counts > 0)), None
 
 
-def pooled(found: Tensor, offsets: Tensor) -> Tensor:
-    """The maximum plus the mean over each title's windows, [titles, filters]; zero for a title without any.
+def pooled(found: Tensor, windows: AnyWindows) -> Tensor:
+    """The maximum plus the mean of what was found, [windows, filters], in each title's windows, [titles, filters].
 
-    found      [windows, filters]
-    offsets    those of title i: `found[offsets[i]:offsets[i + 1]]`
+    Zero for a title without any.
     """
-    pooled: Tensor = _Pooled.apply(found, offsets)  # type: ignore[no-untyped-call]
+    pooled: Tensor = _Pooled.apply(found, windows)  # type: ignore[no-untyped-call]
     return pooled

@@ -3,32 +3,31 @@
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from titles import processes
-from titles.bags import Bags
+from titles.batch import AnyBags
 from titles.hyperparameters import ModelParams
 from titles.optimizer import sparse_rows
 
 
 class _Rows(torch.autograd.Function):
-    """Rows that are looked up once each."""
+    """Rows that are looked up once each; where the table may lack some, these are zeros."""
 
     @staticmethod
-    def forward(ctx: Any, table: Tensor, numbers: Tensor) -> Tensor:
+    def forward(ctx: Any, table: Tensor, numbers: Tensor, some_lack: bool) -> Tensor:
         ctx.save_for_backward(numbers)
-        ctx.shape = table.shape
-        return table[numbers]
+        ctx.shape, ctx.some_lack = table.shape, some_lack
+        if not some_lack:
+            return table[numbers]
+        return table[numbers.clamp(max=len(table) - 1)] * (numbers < len(table))[:, None]
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (numbers,) = ctx.saved_tensors
-        return sparse_rows(numbers, gradient, ctx.shape), None
-
-
-def _summed(rows: Tensor, numbers: Tensor, offsets: Tensor) -> Tensor:
-    return F.embedding_bag(numbers, rows, offsets, mode="sum", include_last_offset=True)
+        if ctx.some_lack:
+            gradient = gradient * (numbers < ctx.shape[0])[:, None]
+        return sparse_rows(numbers, gradient, ctx.shape), None, None
 
 
 class _Sums(torch.autograd.Function):
@@ -39,29 +38,29 @@ class _Sums(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, table: Tensor, bags: Bags) -> Tensor:
+    def forward(ctx: Any, table: Tensor, bags: AnyBags) -> Tensor:
         ctx.bags, ctx.shape = bags, table.shape
-        return _summed(table, bags.numbers, bags.offsets)
+        return bags.sums(table)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return sparse_rows(ctx.bags.rows, _summed(gradient, ctx.bags.bags, ctx.bags.starts), ctx.shape), None
+        return sparse_rows(ctx.bags.rows, ctx.bags.sums_by_row(gradient), ctx.shape), None
 
 
 class _VectorSums(torch.autograd.Function):
     """The same of vectors of which there is one for each distinct number."""
 
     @staticmethod
-    def forward(ctx: Any, vectors: Tensor, bags: Bags) -> Tensor:
+    def forward(ctx: Any, vectors: Tensor, bags: AnyBags) -> Tensor:
         ctx.bags = bags
-        return _summed(vectors, bags.places, bags.offsets)
+        return bags.sums_of_distinct(vectors)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return _summed(gradient, ctx.bags.bags, ctx.bags.starts), None
+        return ctx.bags.sums_by_row(gradient), None
 
 
-def sum_vectors(vectors: Tensor, bags: Bags) -> Tensor:
+def sum_vectors(vectors: Tensor, bags: AnyBags) -> Tensor:
     """The sums of the vectors [distinct numbers, dimension] of what each bag holds, [bags, dimension]."""
     sums: Tensor = _VectorSums.apply(vectors, bags)  # type: ignore[no-untyped-call]
     return sums
@@ -74,14 +73,14 @@ class Table(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(rows, dimension), requires_grad=model.embeddings == "trained")
 
-    def forward(self, bags: Bags) -> Tensor:
+    def forward(self, bags: AnyBags) -> Tensor:
         """The sums of the rows that each bag holds, [bags, dimension]."""
         sums: Tensor = _Sums.apply(self.weight, bags)  # type: ignore[no-untyped-call]
         return sums
 
-    def rows(self, numbers: Tensor) -> Tensor:
-        """The rows, which must differ, [numbers, dimension]."""
-        rows: Tensor = _Rows.apply(self.weight, numbers)  # type: ignore[no-untyped-call]
+    def rows(self, numbers: Tensor, some_lack: bool = False) -> Tensor:
+        """The rows, which must differ, [numbers, dimension]; where `some_lack`, zeros for numbers that have none."""
+        rows: Tensor = _Rows.apply(self.weight, numbers, some_lack)  # type: ignore[no-untyped-call]
         return rows
 
 

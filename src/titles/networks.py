@@ -1,18 +1,19 @@
 """The two networks: a batch of titles in, the logits of the categories out."""
 
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import pairwise, repeat
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from titles.batch import Batch, Words, moved
+from titles.batch import AnyWindows, Batch, Words, moved
 from titles.convolution import filtered, pooled
 from titles.hyperparameters import ACTIVATIONS, CnnParams, MlpParams, ModelParams
 from titles.lookup import sum_vectors
 from titles.ragged import Ragged
+from titles.stretch import Stretch
 from titles.vectors import PairVectors, Sizes, WordVectors
 from titles.windows import Windows
 
@@ -39,7 +40,7 @@ class Linears(nn.Module):
 class Filters(Linears):
     """The same for every window: the vectors of words [distinct words, dimension] to [windows, members * outputs]."""
 
-    def forward(self, vectors: Tensor, windows: Windows) -> Tensor:  # type: ignore[override]
+    def forward(self, vectors: Tensor, windows: AnyWindows) -> Tensor:  # type: ignore[override]
         """Multiplies and adds."""
         return filtered(vectors, self.weight, self.bias, windows)
 
@@ -84,6 +85,10 @@ class Network(nn.Module):
         """The titles as this network takes them, on the CPU."""
         raise NotImplementedError
 
+    def batches(self, titles: Stretch) -> list[Batch]:
+        """The same of many batches at once, on a GPU while training."""
+        raise NotImplementedError
+
     def features(self, batch: Batch) -> Tensor:
         """What the output layer sees, [members, titles, features]."""
         raise NotImplementedError
@@ -114,6 +119,10 @@ class MLP(Network):
         words = self.words(titles, spelling, titles.offsets)
         return Batch(words, torch.from_numpy(np.diff(titles.offsets)), pairs=self.pair_vectors.bags(titles))
 
+    def batches(self, titles: Stretch) -> list[Batch]:
+        """As `batch`."""
+        return list(map(Batch, titles.words(), titles.lengths.each(), titles.pairs(self.pair_vectors.keys)))
+
     def features(self, batch: Batch) -> Tensor:
         """The last hidden layer; the sum of a title without words is zero."""
         sums = sum_vectors(self.word_vectors(batch.words), batch.words.bags) + self.pair_vectors(batch.pairs)
@@ -136,14 +145,19 @@ class CNN(Network):
     def batch(self, titles: Ragged, spelling: Ragged) -> Batch:
         """Every word in a bag of its own, and the windows it stands in."""
         words = self.words(titles, spelling, np.arange(len(titles.values) + 1))
-        windows = tuple(Windows.of(width, words.bags, titles.offsets) for width in self.widths)
+        windows = tuple(Windows.of(width, words.bags, titles.offsets) for width in self.widths)  # type: ignore[arg-type]
         return Batch(words, torch.from_numpy(np.diff(titles.offsets)), windows=windows)
+
+    def batches(self, titles: Stretch) -> list[Batch]:
+        """As `batch`."""
+        windows = zip(*map(titles.windows, self.widths), strict=True)
+        return list(map(Batch, titles.words_alone(), titles.lengths.each(), repeat(None), windows))
 
     def features(self, batch: Batch) -> Tensor:
         """What was found in the windows in which a word stands; zero where a title has none."""
         vectors = self.word_vectors(batch.words)
         of_titles = [
-            pooled(self.activation(filters(vectors, windows)), windows.offsets)
+            pooled(self.activation(filters(vectors, windows)), windows)
             for windows, filters in zip(batch.windows, self.filters, strict=True)
         ]
         of_members = [_by_member(of_width, self.members) for of_width in of_titles]
@@ -157,18 +171,13 @@ def _by_member(vectors: Tensor, members: int) -> Tensor:
 
 
 @torch.inference_mode()
-def answer(network: Network, titles: Ragged, spelling: Ragged) -> Tensor:
-    """The logits of one batch of titles, on the CPU. For a network in `eval` mode."""
-    device = next(network.parameters()).device
-    logits: Tensor = network(moved(network.batch(titles, spelling), device)).cpu()
-    return logits
-
-
 def predict(network: Network, titles: Ragged, spelling: Ragged, batch_size: int = 1024) -> Iterator[Tensor]:
-    """The logits of all titles in their order, [batch_size, categories] at a time, with dropout off."""
+    """The logits of all titles in their order, [batch_size, categories] at a time, on the CPU, with dropout off."""
     network.eval()
+    device = next(network.parameters()).device
     for first in range(0, len(titles), batch_size):
-        yield answer(network, titles.take(np.arange(first, min(first + batch_size, len(titles)))), spelling)
+        rows = np.arange(first, min(first + batch_size, len(titles)))
+        yield network(moved(network.batch(titles.take(rows), spelling), device)).cpu()
 
 
 def _activation(model: ModelParams) -> nn.Module:

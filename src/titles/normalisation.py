@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from titles import processes
+from titles.filled import FILLING
 
 
 class _Total(torch.autograd.Function):
@@ -26,31 +27,41 @@ def _total(values: Tensor) -> Tensor:
     return total
 
 
+def _shares(words: Tensor) -> Tensor:
+    """Of each word the share that is this process's, in equal parts; none of what fills arrays up."""
+    is_word = words != FILLING
+    if processes.count() == 1:
+        return is_word.float()
+    everywhere = torch.cat(processes.gather(words)).sort().values
+    times = torch.searchsorted(everywhere, words, right=True) - torch.searchsorted(everywhere, words)
+    return is_word / times
+
+
 class WordNorm(nn.BatchNorm1d):
     """Ioffe and Szegedy (2015), where every distinct word counts once, in however many processes it stands."""
 
-    def forward(self, vectors: Tensor, words: Tensor) -> Tensor:  # type: ignore[override]
-        """The vectors [words, dimension] of the distinct `words`, normalised."""
+    def forward(self, vectors: Tensor, words: Tensor, filled: bool = False) -> Tensor:  # type: ignore[override]
+        """The vectors [words, dimension] of the distinct `words`, normalised; where `filled`, the last may be none."""
         if not self.training:
             return self._by_running(vectors)
-        if processes.count() > 1:
-            return self._by_all(vectors, words)
+        if filled or processes.count() > 1:
+            return self._by_share(vectors, words)
         # A single word has no variance to be normalised by.
         return super().forward(vectors) if len(vectors) > 1 else self._by_running(vectors)
 
     def _by_running(self, vectors: Tensor) -> Tensor:
+        """As all words of the training were on average."""
         return F.batch_norm(vectors, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
 
-    def _by_all(self, vectors: Tensor, words: Tensor) -> Tensor:
-        everywhere = torch.cat(processes.gather(words)).sort().values
-        times = torch.searchsorted(everywhere, words, right=True) - torch.searchsorted(everywhere, words)
-        share = (1 / times)[:, None]
-        count = len(torch.unique_consecutive(everywhere))
-        if count < 2:
-            return self._by_running(vectors)
-        mean = _total((vectors * share).sum(0)) / count
-        variance = _total(((vectors - mean).square() * share).sum(0)) / count
+    def _by_share(self, vectors: Tensor, words: Tensor) -> Tensor:
+        share = _shares(words)[:, None]
+        count = processes.add_up(share.sum()).round()
+        several, mean = count > 1, _total((vectors * share).sum(0)) / count.clamp(min=1)
+        mean = torch.where(several, mean, self.running_mean)  # type: ignore[arg-type]
+        variance = _total(((vectors - mean).square() * share).sum(0)) / count.clamp(min=1)
+        variance = torch.where(several, variance, self.running_var)  # type: ignore[arg-type]
         with torch.no_grad():
+            unbiased = torch.where(several, variance * count / (count - 1), variance)
             self.running_mean.lerp_(mean, self.momentum)  # type: ignore[union-attr, arg-type]
-            self.running_var.lerp_(variance * count / (count - 1), self.momentum)  # type: ignore[union-attr, arg-type]
+            self.running_var.lerp_(unbiased, self.momentum)  # type: ignore[union-attr, arg-type]
         return (vectors - mean) / (variance + self.eps).sqrt() * self.weight + self.bias

@@ -22,7 +22,7 @@ class RowAdam(torch.optim.Optimizer):
     of each number, as in the row-wise AdaGrad of recommenders (Mudigere et al., 2022).
     """
 
-    def __init__(self, tables: Iterable[nn.Parameter], lr: float) -> None:
+    def __init__(self, tables: Iterable[nn.Parameter], lr: float | Tensor) -> None:
         super().__init__(tables, {"lr": lr})
 
     @torch.no_grad()
@@ -33,16 +33,25 @@ class RowAdam(torch.optim.Optimizer):
                 if table.grad is not None:
                     self._step(table, group["lr"])
 
-    def _step(self, table: nn.Parameter, lr: float) -> None:
+    def _step(self, table: nn.Parameter, lr: float | Tensor) -> None:
         state = self.state[table]
         if not state:
-            state["steps"], state["squares"] = 0, table.new_zeros(len(table), 1)
+            # What a GPU does again and again it must count itself. One row more than the table has, for `FILLING`.
+            state["steps"] = table.new_zeros(()) if table.is_cuda else 0
+            state["squares"] = table.new_zeros(len(table) + 1, 1)
         state["steps"] += 1
         # Not coalesced, which would sort and copy what has every row once already.
         (rows,), values = table.grad._indices(), table.grad._values()  # type: ignore[union-attr]
+        if table.is_cuda:
+            rows = rows.clamp(max=len(table))
         lengths = torch.linalg.vector_norm(values, dim=1, keepdim=True)
         squares = state["squares"][rows].lerp_(lengths.square() / values.shape[1], 1 - DECAY)
         state["squares"][rows] = squares
         unbiased = squares / (1 - DECAY ** state["steps"])
-        # Of two ways to add to some rows, the one that torch spreads over its threads.
-        table.add_(sparse_rows(rows, values / (unbiased.sqrt() + EPSILON), table.shape), alpha=-lr)
+        moves = values / (unbiased.sqrt() + EPSILON)
+        if table.is_cuda:
+            # What fills arrays up moves nothing.
+            table.index_add_(0, rows.clamp(max=len(table) - 1), moves.mul_(-lr))
+        else:
+            # Of two ways to add to some rows, the one that torch spreads over its threads.
+            table.add_(sparse_rows(rows, moves, table.shape), alpha=-float(lr))

@@ -14,6 +14,7 @@ from titles.lookup import Table, add_up_rows
 from titles.loss import cross_entropy
 from titles.networks import Network
 from titles.optimizer import RowAdam
+from titles.recorded import Recorded
 
 
 def set_determinism(params: TrainParams, device: torch.device) -> None:
@@ -37,21 +38,36 @@ class Step:
     def __init__(self, network: Network, training: Labelled, params: TrainParams) -> None:
         tables = [module.weight for module in network.modules() if isinstance(module, Table)]
         of_tables = set(map(id, tables))
-        self.network, self.params = network, params
+        self.network, self.params, device = network, params, network.output.bias.device
+        on_gpu = device.type == "cuda"
+        # What a GPU does again and again, the learning rate among it, is where it was the first time.
+        self.learning_rate: float | Tensor = params.learning_rate
+        if on_gpu:
+            self.learning_rate = torch.tensor(params.learning_rate, device=device)
+        self.learn = Recorded(self._learn) if on_gpu and processes.count() == 1 else self._learn
         self.sparse = [weight for weight in tables if weight.requires_grad]
         self.dense = [weight for weight in network.parameters() if id(weight) not in of_tables]
         self.optimizers: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(self.dense, lr=params.learning_rate, weight_decay=params.weight_decay, fused=True)
+            torch.optim.AdamW(
+                self.dense, self.learning_rate, weight_decay=params.weight_decay, fused=True, capturable=on_gpu
+            )
         ]
         if self.sparse:
-            self.optimizers.append(RowAdam(self.sparse, lr=params.learning_rate))
+            self.optimizers.append(RowAdam(self.sparse, self.learning_rate))
         self.done, self.steps = 0, params.epochs * -(-len(training) // params.batch_size)
         adjustment = CLASS_BALANCES[params.class_balance] * _log_shares(training)
-        self.adjustment = adjustment.to(network.output.bias.device)
+        self.adjustment = adjustment.to(device)
 
     def __call__(self, batch: Batch, labels: Tensor, titles: int) -> Tensor:
         """The mean loss of the `titles` that all processes have in this step, of which the batch is this one's part."""
         self._begin()
+        loss = self.learn(batch, labels, titles)
+        self.done += 1
+        return loss
+
+    def _learn(self, batch: Batch, labels: Tensor, titles: int) -> Tensor:
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
         features, output = self.network.features(batch), self.network.output
         losses = cross_entropy(
             features, output.weight, output.bias + self.adjustment, labels, self.params.label_smoothing
@@ -62,16 +78,19 @@ class Step:
         loss = self._add_up(loss.detach())
         for optimizer in self.optimizers:
             optimizer.step()
-        self.done += 1
         return loss
 
     def _begin(self) -> None:
         seeds = np.random.SeedSequence([self.params.seed, self.done, processes.rank()])
         torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0]))
+        learning_rate = self.params.learning_rate * (1 - self.done / self.steps)
+        if isinstance(self.learning_rate, Tensor):
+            self.learning_rate.fill_(learning_rate)
+        else:
+            self.learning_rate = learning_rate
         for optimizer in self.optimizers:
-            optimizer.zero_grad()
             for group in optimizer.param_groups:
-                group["lr"] = self.params.learning_rate * (1 - self.done / self.steps)
+                group["lr"] = self.learning_rate
 
     def _add_up(self, loss: Tensor) -> Tensor:
         """Of loss and gradients the sums over all processes."""

@@ -5,7 +5,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from titles import processes
-from titles.ahead import map_ahead
-from titles.batch import Batch, moved
+from titles.batch import Batch
+from titles.batches import Batches
 from titles.checkpoint import Checkpoint
 from titles.embedded import Labelled
 from titles.history import Epoch, Point
@@ -24,14 +23,12 @@ from titles.networks import Network
 from titles.progress import Progress, format_seconds
 from titles.ragged import Ragged
 from titles.steps import Step
-from titles.validation import sample, validate
+from titles.validation import SAMPLE_TITLES, validate
 
 log = logging.getLogger(__name__)
 
 # So often within an epoch a sample of the validation titles tells how far training is.
 POINT_TITLES = 1_000_000
-# Threads that make batches for a GPU, each about a million titles a second.
-LOADERS = 4
 KEPT = {"history": Epoch, "points": Point}
 
 
@@ -56,7 +53,9 @@ def train(
     epochs = max(params.epochs, -(-params.min_steps // batches))
     # The learning rate falls with the steps, not the epochs, so shorter epochs must be waited for longer.
     params = replace(params, epochs=epochs, patience=-(-params.patience * epochs // params.epochs))
-    loop = _Loop(Step(network, training, params), training, validation, spelling, params, checkpoint, report)
+    device = network.output.bias.device
+    seen, unseen = (Batches(split, spelling, device) for split in (training, validation))
+    loop = _Loop(Step(network, training, params), seen, unseen, params, checkpoint, report)
     loop.resume()
     known: list[Epoch | Point] = [*loop.place.points, *loop.place.history]
     for one in known:
@@ -85,9 +84,8 @@ class _Loop:
     """What goes round: a step for every batch, and what is told and kept in between."""
 
     step: Step
-    training: Labelled
-    validation: Labelled
-    spelling: Ragged
+    training: Batches
+    validation: Batches
     params: TrainParams
     checkpoint: Checkpoint
     report: Callable[[Epoch | Point], None]
@@ -111,7 +109,7 @@ class _Loop:
         # As the schedule has it at the first step, which a resumed training no longer sees.
         learning_rate = params.learning_rate * (1 - number / params.epochs)
         train_loss = round(place.loss / len(self.training), 6)
-        epoch = Epoch(number + 1, learning_rate, train_loss, *validate(network, self.validation, self.spelling))
+        epoch = Epoch(number + 1, learning_rate, train_loss, *validate(network, self.validation))
         place.history.append(epoch)
         place.titles, place.loss, place.seconds = 0, 0.0, time.monotonic() - started
         self.report(epoch)
@@ -142,7 +140,8 @@ class _Loop:
 
         what = f"epoch {len(place.history) + 1}/{self.params.epochs}"
         with Progress(len(self.training), "titles", what, place.titles) as bar:
-            for titles, batch, labels in self._batches(device):
+            for batch, labels in self._batches():
+                titles = min(self.params.batch_size, len(self.training) - place.titles)
                 total += titles * self.step(batch, labels, titles)
                 place.titles += titles
                 bar.update(titles)
@@ -153,24 +152,17 @@ class _Loop:
 
     def _report_point(self) -> None:
         titles = len(self.place.history) * len(self.training) + self.place.titles
-        *_, balanced_accuracy = validate(self.step.network, sample(self.validation), self.spelling)
+        *_, balanced_accuracy = validate(self.step.network, self.validation, SAMPLE_TITLES)
         self.step.network.train()
         log.info("after %s titles: balanced accuracy about %.4f", f"{titles:,}", balanced_accuracy)
         self.place.points.append(Point(titles, balanced_accuracy))
         self.report(self.place.points[-1])
 
-    def _batches(self, device: torch.device) -> Iterator[tuple[int, Batch, Tensor]]:
-        """Of all batches left of the epoch how many titles they have, and the part of this process."""
+    def _batches(self) -> Iterator[tuple[Batch, Tensor]]:
+        """Of all batches left of the epoch the part of this process."""
         shuffled = _shuffled(len(self.training), self.params, len(self.place.history), self.place.titles)
-        make = partial(self._batch, device)
-        # The processor that trains has no time left over for the next batch.
-        return map(make, shuffled) if device.type == "cpu" else map_ahead(make, shuffled, LOADERS)
-
-    def _batch(self, device: torch.device, rows: NDArray[np.int64]) -> tuple[int, Batch, Tensor]:
-        own = rows[processes.rank() :: processes.count()]
-        labels = torch.from_numpy(self.training.labels[own]).long()
-        batch = self.step.network.batch(self.training.titles.take(own), self.spelling)
-        return len(rows), moved(batch, device), moved(labels, device)
+        own = (rows[processes.rank() :: processes.count()] for rows in shuffled)
+        return self.training.of(self.step.network, own)
 
 
 def _shuffled(rows: int, params: TrainParams, number: int, seen: int) -> Iterator[NDArray[np.int64]]:

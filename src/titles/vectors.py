@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from titles.bags import Bags
-from titles.batch import Words, moved
+from titles.batch import AnyBags, Words, moved
 from titles.hyperparameters import ModelParams
 from titles.lookup import Table
 from titles.normalisation import WordNorm
@@ -59,21 +59,22 @@ class WordVectors(nn.Module):
     def forward(self, words: Words) -> Tensor:
         """[distinct words, dimension]"""
         distinct = words.bags.rows
-        own = self.own.rows(distinct[: words.known])
-        others = len(distinct) - words.known
+        filled = words.known is None
+        own = self.own.rows(distinct[: words.known], some_lack=filled)
+        others = len(distinct) - len(own)
         if self.finished:
-            return torch.cat([own, self.normalise(self._spelled(words.subwords, others), distinct[words.known :])])
+            return torch.cat([own, self.normalise(self._spelled(words.subwords, others), distinct[len(own) :])])
         if self.training and self.word_dropout:
             kept = torch.rand(len(own), self.members, device=own.device) >= self.word_dropout
             own = own * kept.repeat_interleave(own.shape[1] // self.members, 1)
         vectors = F.pad(own, (0, 0, 0, others)) + self._spelled(words.subwords, len(distinct))
-        normalised: Tensor = self.normalise(vectors, distinct)
+        normalised: Tensor = self.normalise(vectors, distinct, filled)
         return normalised
 
-    def _spelled(self, subwords: Bags, words: int) -> Tensor:
+    def _spelled(self, subwords: AnyBags, words: int) -> Tensor:
         if not len(self.subwords.weight):
             return self.subwords.weight.new_zeros(words, self.subwords.weight.shape[1])
-        counts = subwords.offsets.diff().clamp(min=1)
+        counts = subwords.lengths.clamp(min=1)
         spelled: Tensor = self.subwords(subwords) / counts.sqrt()[:, None]
         return spelled
 
@@ -119,10 +120,10 @@ class PairVectors(nn.Module):
         known = keys[numbers] == pairs
         return Bags.of(numbers[known], np.concatenate([[0], known.cumsum()])[titles.offsets])
 
-    def forward(self, bags: Bags) -> Tensor:
+    def forward(self, bags: AnyBags) -> Tensor:
         """The sums of the vectors of each title's pairs, [titles, dimension]."""
         if not len(self.table.weight):
-            return self.table.weight.new_zeros(len(bags.offsets) - 1, self.table.weight.shape[1])
+            return self.table.weight.new_zeros(len(bags.lengths), self.table.weight.shape[1])
         sums: Tensor = self.table(bags)
         return sums
 

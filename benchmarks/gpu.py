@@ -1,0 +1,191 @@
+"""An epoch of the plain networks on this machine's GPU: titles a second, and what share of its limit that is.
+
+    python -m benchmarks.gpu EMBEDDED VECTORS --titles 20000000
+
+Where EMBEDDED, which the stage `embed` wrote for the plain networks of docs/scale.md, has fewer training titles, they
+come several times. Needs torch, NumPy and safetensors alone, as the training itself. Prints a line of JSON a network.
+"""
+
+import argparse
+import json
+import re
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.limits import operations
+from titles import batches
+from titles.batches import Batches
+from titles.checkpoint import Checkpoint
+from titles.device import chosen_device
+from titles.embedded import Labelled, Lexicon
+from titles.history import Epoch, Point
+from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
+from titles.networks import CNN, MLP, Network
+from titles.ragged import Ragged
+from titles.steps import Step, set_determinism
+from titles.training import POINT_TITLES, train
+from titles.vectors import Sizes
+
+MODEL = ModelParams("relu", "trained", dropout=0.0, word_dropout=0.0, members=1)
+NETWORKS = {"mlp": (MLP, MlpParams((128,))), "cnn": (CNN, CnnParams(128, (1, 2, 3)))}
+PARAMS = TrainParams(
+    seed=2019,
+    threads=2,
+    epochs=1,
+    min_steps=1,
+    patience=1,
+    batch_size=2048,
+    learning_rate=0.008,
+    weight_decay=0.01,
+    label_smoothing=0.1,
+    class_balance="logit_adjustment",
+)
+PROFILED_STEPS = 100
+# What a GPU's operation is called; the first that fits.
+KINDS = {
+    "dense layers": "gemm|cutlass|cublas",
+    "look-ups and sums by row": "gather|scatter|index|EmbeddingBag|sort",
+    "sums": "reduce",
+    "updates of dense layers": "multi_tensor.*adam",
+    "copies": "memcpy|memset|foreach|multi_tensor",
+}
+SIZE = 8192
+
+
+def repeated(titles: Labelled, count: int) -> Labelled:
+    """So many titles, the given ones again and again."""
+    rows = np.arange(count) % len(titles)
+    return Labelled(titles.titles.take(rows), titles.labels[rows])
+
+
+def built(name: str, embedded: Path, vectors: Path) -> Network:
+    """The network as training finds it."""
+    lexicon, dimension = Lexicon.load(embedded), np.load(vectors).shape[1]
+    pairs = torch.from_numpy(np.load(embedded / "pairs.npy"))
+    buckets = lexicon.subword_buckets if lexicon.subword_lengths else 0
+    sizes = Sizes(len(lexicon.vocabulary), buckets, len(pairs), dimension, lexicon.trained_categories)
+    kind, own = NETWORKS[name]
+    network: Network = kind(sizes, MODEL, own).to(chosen_device())  # type: ignore[arg-type, operator]
+    return network
+
+
+def epoch(network: Network, training: Labelled, validation: Labelled, spelling: Ragged) -> dict[str, Any]:
+    """What an epoch takes, with all that training does meanwhile: points within it, checkpoints, progress."""
+    told: list[tuple[float, Epoch | Point]] = []
+    torch.cuda.reset_peak_memory_stats()
+    started = time.monotonic()
+    with TemporaryDirectory() as folder:
+        checkpoint = Checkpoint(Path(folder) / "this")
+        train(
+            network,
+            training,
+            validation,
+            spelling,
+            PARAMS,
+            checkpoint,
+            lambda one: told.append((time.monotonic() - started, one)),
+        )
+    (last_point, _), (end, of_epoch) = told[-2:]
+    assert isinstance(of_epoch, Epoch)
+    titles = len(training) // POINT_TITLES * POINT_TITLES
+    return {
+        "titles": titles,
+        "seconds": last_point,
+        "titles_per_second": titles / last_point,
+        "validation_titles": len(validation),
+        "validation_seconds": end - last_point,
+        "validation_balanced_accuracy": of_epoch.validation_balanced_accuracy,
+        "gpu_memory_mb": torch.cuda.max_memory_allocated() / 1e6,
+    }
+
+
+def profiled(network: Network, training: Labelled, spelling: Ragged) -> dict[str, float]:
+    """Milliseconds of a step in which the GPU is at work, in all and by the kind of work."""
+    step, titles = Step(network, training, PARAMS), PARAMS.batch_size
+    rows = np.random.default_rng(0).permutation(len(training))
+    groups = [rows[first : first + titles] for first in range(0, titles * PROFILED_STEPS, titles)]
+    made = list(Batches(training, spelling, chosen_device()).of(network, groups))
+    network.train()
+    # The first steps record what the others repeat.
+    for batch, labels in made[:10]:
+        step(batch, labels, titles)
+    torch.cuda.synchronize()
+    with profile(activities=[ProfilerActivity.CUDA]) as found:
+        for batch, labels in made:
+            step(batch, labels, titles)
+        torch.cuda.synchronize()
+    spent: dict[str, float] = defaultdict(float)
+    for event in found.events():
+        kind = next((kind for kind, word in KINDS.items() if re.search(word, event.name, re.IGNORECASE)), "all else")
+        spent[kind] += event.self_device_time_total / 1000 / PROFILED_STEPS
+    return {"all": sum(spent.values())} | dict(sorted(spent.items(), key=lambda one: -one[1]))
+
+
+def multiplied(name: str, network: Network, training: Labelled) -> float:
+    """What a training multiplies and adds for a title, forwards and backwards."""
+    titles = training.titles.take(np.random.default_rng(0).permutation(len(training))[: PARAMS.batch_size])
+    words = len(np.unique(titles.values)) / PARAMS.batch_size
+    dimension, categories = network.word_vectors.own.weight.shape[1], network.output.weight.shape[2]
+    sizes = {"dimension": dimension, "categories": categories}
+    described = {"network": name, "sizes": sizes, "model": asdict(MODEL), "own": asdict(NETWORKS[name][1])}
+    return 3 * operations(described, words)
+
+
+def limits() -> dict[str, float]:
+    """What the GPU does at most: multiplications of 8,192² in TF32 and bf16, and a copy, read and written."""
+    a, b = torch.rand(2, SIZE, SIZE, device="cuda")
+    found = {}
+    for name, left, right in (("tf32", a, b), ("bf16", a.bfloat16(), b.bfloat16())):
+        found[f"{name}_tflops"] = 2 * SIZE**3 / _seconds(lambda left=left, right=right: left @ right) / 1e12  # type: ignore[misc]
+    source, target = torch.rand(1 << 30, device="cuda"), torch.empty(1 << 30, device="cuda")
+    return found | {"copied_gb_per_second": 2 * source.nbytes / _seconds(lambda: target.copy_(source)) / 1e9}
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    """The median of twenty calls."""
+    found = []
+    for _ in range(20):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        call()
+        end.record()
+        torch.cuda.synchronize()
+        found.append(start.elapsed_time(end) / 1000)
+    return median(found)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("embedded", type=Path)
+    parser.add_argument("vectors", type=Path)
+    parser.add_argument("--titles", type=int, default=20_000_000)
+    parser.add_argument("--network", choices=NETWORKS, action="append")
+    parser.add_argument("--stream", action="store_true", help="as if the titles did not fit on the GPU")
+    arguments = parser.parse_args()
+    set_determinism(PARAMS, chosen_device())
+    if arguments.stream:
+        batches.TITLES_SHARE = 0.0
+    own, validation = (Labelled.load(arguments.embedded, split) for split in ("train", "validation"))
+    training, spelling = repeated(own, arguments.titles), Ragged.load(arguments.embedded, "spelling")
+    machine = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__, **limits()}
+    for name in arguments.network or NETWORKS:
+        network = built(name, arguments.embedded, arguments.vectors)
+        line = {"network": name, "stream": arguments.stream, "distinct_titles": len(own)}
+        line |= epoch(network, training, validation, spelling)
+        line["tflops"] = line["titles_per_second"] * multiplied(name, network, training) / 1e12
+        line["milliseconds_of_a_step"] = profiled(network, training, spelling)
+        print(json.dumps(line | machine), flush=True)
+
+
+if __name__ == "__main__":
+    main()
