@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.repository import ALL, TRAINED, Repository
+from tests.repository import TRAINED, Repository, committed
 from tests.tree import Tree, check_tree, predicted_by_champion, trees
 from titles.classifier import Classifier
 from titles.tracking.recorder import KILLED
@@ -20,6 +20,14 @@ from titles.tracking.store import flat
 # Long enough to be interrupted.
 EPOCHS = 80
 LONG = ("-S", f"train.epochs={EPOCHS}", "-S", f"train.patience={EPOCHS}")
+
+
+def numbered(folder: Path, store: str | None) -> Repository:
+    """Its titles are numbered and it is committed; nothing of it is in its store, which need not be there."""
+    made = committed(folder, store)
+    made.run("dvc", "repro", "embed")
+    made.commit("numbered titles")
+    return made
 
 
 def found(repository: Repository) -> list[Tree]:
@@ -77,7 +85,7 @@ def test_two_experiments_at_once_share_a_store_that_is_not_there_yet(repository:
     assert {tree.parent.info.run_name for tree in found(repository)} == set(kept) == {"queued-sigmoid", "queued-tanh"}
     for name, metrics in kept.items():
         tree = named(repository, name)
-        assert tree.statuses == dict.fromkeys(["pipeline", *ALL], "FINISHED")
+        assert tree.statuses == dict.fromkeys(["pipeline", *TRAINED], "FINISHED")
         assert tree.parent.data.metrics == metrics
         assert tree.parent.data.params["model.activation"] == name.removeprefix("queued-")
         assert artifacts(repository, tree, "report") == ["report.html"]
@@ -86,7 +94,6 @@ def test_two_experiments_at_once_share_a_store_that_is_not_there_yet(repository:
 
 
 def test_a_run_in_the_workspace_has_all_that_dvc_has(repository: Repository) -> None:
-    # The queue left the data stages in the run cache, from which DVC takes them.
     assert repository.stages_run_by("dvc", "repro", tracking="on") == TRAINED
     tree = named(repository, "repro")
     check_tree(repository, tree, TRAINED)

@@ -1,10 +1,13 @@
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
+from tests.repository import Repository, committed
 from tests.servers import MlflowServer, PostgreSQL, postgresql_programs
 
 pytest.register_assert_rewrite("tests.any_store")
@@ -23,6 +26,32 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", disk], check=True)
 
 
+@pytest.fixture(scope="session")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small pipeline, run and committed, without a server; run once for all of pytest's processes."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder, is_done = shared / "first_run", shared / "first_run.done"
+    with FileLock(shared / "first_run.lock"):
+        if not is_done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            repository = committed(folder)
+            repository.run("dvc", "repro", tracking="on")
+            repository.commit("first run")
+            is_done.touch()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def repository(first_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """A copy of it."""
+    folder = tmp_path_factory.mktemp("repository") / "copy"
+    shutil.copytree(first_run, folder, symlinks=True)
+    return Repository(folder)
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
     """MLflow's, on PostgreSQL; skips where that is not installed."""
@@ -39,4 +68,5 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Runs of the whole pipeline come first, so that all else goes on beside them."""
-    items.sort(key=lambda item: item.path.name != "test_pipeline.py")
+    longest = ["test_experiments.py", "test_reproduction.py", "test_pipeline.py", "test_checkpoint.py"]
+    items.sort(key=lambda item: longest.index(item.path.name) if item.path.name in longest else len(longest))

@@ -8,6 +8,7 @@ import sys
 import zlib
 from pathlib import Path
 
+import psutil
 import yaml
 from ruamel.yaml import YAML
 
@@ -22,6 +23,8 @@ SMALL = {
     "cnn": {"filters": 8},
     "train": {"epochs": 2, "min_steps": 1, "batch_size": 32, "learning_rate": 0.02, "threads": 1},
 }
+# What no command takes, on however busy a machine.
+SECONDS = 900
 TRAINED = ["train_mlp", "train_cnn", "evaluate"]
 ALL = ["prepare", "reduce", "embed", *TRAINED]
 
@@ -54,7 +57,12 @@ class Repository:
         return self.finish(self.start(*command, tracking=tracking), status)
 
     def finish(self, process: subprocess.Popen[bytes], status: int | None = 0) -> str:
-        process.wait(timeout=300)
+        try:
+            process.wait(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            # What it started would hold DVC's locks, and fail all tests that follow.
+            for started in [*psutil.Process(process.pid).children(recursive=True), process]:
+                started.kill()
         printed = self._printed(process.args).read_text()
         assert status is None or process.returncode == status, printed
         return printed

@@ -3,7 +3,8 @@
 import pytest
 
 from tests.any_store import *  # noqa: F403 - its tests
-from tests.repository import Repository, committed
+from tests.any_store import numbered
+from tests.repository import Repository
 from tests.servers import MlflowServer
 
 pytestmark = pytest.mark.services
@@ -11,5 +12,5 @@ pytestmark = pytest.mark.services
 
 @pytest.fixture(scope="module")
 def repository(server: MlflowServer, tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    """Committed but never run, and nothing is in its store yet."""
-    return committed(tmp_path_factory.mktemp("repository"), server.uri)
+    """Nothing is in its store yet."""
+    return numbered(tmp_path_factory.mktemp("repository"), server.uri)
