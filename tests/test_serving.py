@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import re
 import subprocess
 import sys
@@ -16,7 +15,7 @@ import pandas as pd
 import psutil
 import pytest
 import requests
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from benchmarks.load import latencies
 from tests.fitted import fit_both
@@ -27,7 +26,6 @@ from titles.serving.messages import MOST_CHARACTERS, MOST_TITLES
 
 pytestmark = pytest.mark.services
 
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 TITLES = ["Palabra1 palabra5", "palabra2", "", '=«"palabra3"», palabra4']
 
 
@@ -171,16 +169,6 @@ def test_no_request_that_the_schema_allows_or_forbids_makes_it_fail(server: Titl
     )
     assert done.returncode == 0, done.stdout
     assert re.search(r"[1-9]\d* passed", done.stdout)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[object]:
-    if not Path(CHROMIUM).exists():
-        pytest.skip("Chromium is not installed: apt-get install chromium, or name it in CHROMIUM")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
