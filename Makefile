@@ -69,7 +69,7 @@ lock:  ## pin the newest versions pyproject.toml allows
 	.venv/locking/bin/pip install --quiet torch==2.13.0
 	.venv/locking/bin/pip install --quiet --group dev --editable ".[serve,onnx]"
 	(echo "# Tested on Linux x86-64 with Python 3.11; written by make lock."; .venv/locking/bin/pip freeze --exclude-editable | sed 's/+cpu//') > requirements.lock
-	.venv/locking/bin/pip install --quiet --group spark
+	.venv/locking/bin/pip install --quiet --editable ".[spark]"
 	(echo "# What make spark adds; written by make lock."; .venv/locking/bin/pip freeze --exclude-editable | sed 's/+cpu//' | grep -vxFf requirements.lock) \
 		> requirements-spark.lock
 	rm -rf .venv/locking
