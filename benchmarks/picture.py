@@ -1,7 +1,10 @@
-"""Takes the README's picture of the MLflow UI: `python -m benchmarks.picture docs/mlflow.png`.
+"""Takes pictures of the MLflow UI in Chromium (Debian's package, or the one CHROMIUM names).
 
-Runs the six stages in a clone of the last commit, with a store of its own, and opens it in Chromium (Debian's package,
-or the one CHROMIUM names).
+    python -m benchmarks.picture docs/mlflow.png
+    python -m benchmarks.picture docs/sigmoid.png --store WORK/mlflow.db
+
+The first runs the six stages in a clone of the last commit, with a store of its own. The second shows what trainings in
+a store said within their epochs, as `benchmarks.scale WORK cnn-20m sigmoid-20m` leaves them.
 """
 
 import argparse
@@ -9,6 +12,7 @@ import os
 import subprocess
 import tempfile
 from pathlib import Path
+from urllib.parse import quote
 
 from playwright.sync_api import Page, sync_playwright
 
@@ -18,28 +22,36 @@ CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 # Root may only run Chromium without its sandbox; a machine without a network waits for what it looks up by itself.
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 CHARTS = "validation_balanced_accuracy|validation_loss|train_loss"
+POINTS, TRAININGS = (
+    "sampled_balanced_accuracy",
+    "attributes.run_name LIKE 'train_cnn%' AND attributes.status = 'FINISHED'",
+)
 MILLISECONDS = 60_000
 
 
-def show_the_learning_curves(page: Page, address: str) -> None:
-    """The runs of the newest pipeline, unfolded, beside the curves of what it trained."""
+def show_charts(page: Page, address: str, charts: str, search: str = "") -> None:
+    """Of all runs, or of those searched for, the charts of these metrics."""
     page.set_default_timeout(MILLISECONDS)
     page.goto(address)
     page.get_by_text("Model training", exact=True).click()
     page.get_by_text("Model registry").first.wait_for()
-    page.goto(f"{address}/#/experiments/1/runs?compareRunsMode=CHART")
+    page.goto(f"{address}/#/experiments/1/runs?compareRunsMode=CHART&searchFilter={quote(search)}")
     page.get_by_role("button", name="Close").last.click()
-    page.get_by_placeholder("Search metric charts").fill(CHARTS)
+    page.get_by_placeholder("Search metric charts").fill(charts)
+    page.get_by_text("train_cnn" if search else "repro").first.wait_for()
+
+
+def unfold_the_newest_pipeline(page: Page) -> None:
+    """So that the runs of its stages stand beside the curves of what it trained."""
     page.locator(".ag-row button").first.click()
     page.get_by_text("train_cnn").first.wait_for()
-    page.wait_for_timeout(5_000)
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="benchmarks.picture", description=__doc__)
     parser.add_argument("picture", type=Path)
-    parser.add_argument("--store", type=Path, help="a store to show instead of one of a new run")
+    parser.add_argument("--store", type=Path, help="the store of trainings to show instead of that of a new run")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         clone = Path(folder) / "titles"
@@ -52,7 +64,12 @@ def main() -> None:
         server = MlflowServer(Path(folder), f"sqlite:///{(options.store or clone / 'mlflow.db').resolve()}")
         server.start()
         try:
-            show_the_learning_curves(page, server.uri)
+            if options.store:
+                show_charts(page, server.uri, POINTS, TRAININGS)
+            else:
+                show_charts(page, server.uri, CHARTS)
+                unfold_the_newest_pipeline(page)
+            page.wait_for_timeout(5_000)
             page.screenshot(path=options.picture)
         finally:
             server.kill()

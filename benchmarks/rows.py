@@ -9,8 +9,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.rivals import fasttext, prediction
 from benchmarks.workspace import SETUPS, Line, Parts, Workspace, clone
+from titles.embedded import Lexicon
 
 # The parts of the whole pipeline: epochs, and what DVC reproduces.
 PIPELINE: dict[str, tuple[int, list[str]]] = {
@@ -20,12 +23,42 @@ PIPELINE: dict[str, tuple[int, list[str]]] = {
     "dvc repro evaluate": (2, ["-s", "evaluate"]),
 }
 
+# The words of the Spanish Billion Words' vectors, and the numbers in each.
+VECTORS = (1_000_653, 300)
+
 
 def data(space: Workspace) -> Parts:
     """The stages of text, as params.yaml has them, but of all titles."""
     space.catalogue()
     for stage in ("prepare", "reduce", "embed"):
         yield stage, lambda stage=stage: [space.stage(stage, "defaults")]
+
+
+def vectors(space: Workspace) -> Parts:
+    """embed with a file of vectors to start from, as large as that of the Spanish Billion Words."""
+    space.need("defaults", "prepare", "reduce", "embed")
+    prepared, reduced, folder, *written = space.paths("embed", "defaults")
+    changes = {"embed": {"word_vectors": write_vectors(space, folder).name, "dimension": VECTORS[1]}}
+    own = [space.folder / "vectors" / path.name for path in written]
+    yield "embed, with vectors", lambda: [space.stage("embed", "defaults", changes, [prepared, reduced, folder, *own])]
+
+
+def write_vectors(space: Workspace, folder: Path) -> Path:
+    """The file, whose words are the catalogue's and as many others as it takes; a vector has many of them."""
+    (count, dimension), file = VECTORS, folder / "vectors.txt"
+    if not file.exists():
+        folder.mkdir(exist_ok=True)
+        words = Lexicon.load(space.paths("embed", "defaults")[3]).vocabulary
+        numbers = np.random.default_rng(0).normal(size=(100, dimension))
+        texts = [" ".join(f"{number:.6f}" for number in vector) for vector in numbers]
+        with (part := folder / "unfinished.txt").open("w", encoding="utf-8") as lines:
+            lines.write(f"{count} {dimension}\n")
+            lines.writelines(
+                f"{words[number] if number < len(words) else f'otra{number}'} {texts[number % len(texts)]}\n"
+                for number in range(count)
+            )
+        part.rename(file)
+    return file
 
 
 def epoch(setup: str, network: str, space: Workspace) -> Parts:
@@ -104,6 +137,7 @@ def reproduced(inner: Workspace, catalogue: Path, epochs: int, command: list[str
 
 ROWS: dict[str, Callable[[Workspace], Parts]] = {
     "data": data,
+    "vectors": vectors,
     "sigmoid": sigmoid,
     "fasttext": fasttext,
     "processes": processes,
