@@ -180,6 +180,27 @@ def test_where_the_disk_is_full_the_last_checkpoint_stays_and_training_goes_on(t
     assert [path.name for path in kept.folder.iterdir()] == ["checkpoint.pt"]
 
 
+def test_the_weights_that_a_checkpoint_speaks_of_stay_until_there_is_another(tmp_path):
+    def opened():
+        checkpoint = Checkpoint(tmp_path / "checkpoints" / "this")
+        checkpoint.load()
+        return checkpoint
+
+    first = opened()
+    first.keep({"epoch": torch.tensor(1)})
+    first.save({})
+    for epoch in (2, 3):
+        first.keep({"epoch": torch.tensor(epoch)})
+    assert first.kept()["epoch"] == 3
+    # Killed here, a GPU need not find the second epoch the best again.
+    second = opened()
+    assert second.kept()["epoch"] == 1
+    second.keep({"epoch": torch.tensor(4)})
+    assert opened().kept()["epoch"] == 1
+    second.save({})
+    assert opened().kept()["epoch"] == 4
+
+
 @pytest.mark.parametrize(
     ("seconds", "first_due", "second_due"),
     [(0.1, 60, 120.1), (1.6, 60, 141.6), (10, 60, 170)],

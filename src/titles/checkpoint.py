@@ -60,28 +60,31 @@ class Checkpoint:
             for other in folder.parent.iterdir():
                 if other != folder:
                     shutil.rmtree(other)
-        self.saved, self.interval, self.synced = time.monotonic(), SECONDS, True
-
-    @property
-    def weights(self) -> Path:
-        """Of the best epoch."""
-        return self.folder / "best.safetensors"
+        self.saved, self.interval = time.monotonic(), SECONDS
+        # The weights of the best epoch, and those that the last checkpoint speaks of, which must stay as they are.
+        self.weights: Path | None = None
+        self.saved_weights: Path | None = None
 
     def keep(self, weights: dict[str, Tensor]) -> None:
-        """As those of the best epoch so far. A kill in between does no harm: what comes before it is not done yet."""
+        """As those of the best epoch so far, in the one of two files that the last checkpoint knows nothing of."""
         if processes.rank() == 0:
+            files = (self.folder / f"best.{number}.safetensors" for number in range(2))
+            self.weights = next(file for file in files if file != self.saved_weights)
             save_file(weights, self.weights)
-            self.synced = False
 
     def kept(self) -> dict[str, Tensor]:
         """The weights of the best epoch."""
+        assert self.weights
         return load_file(self.weights)
 
     def load(self) -> dict[str, Any] | None:
         """What was saved last, if anything was."""
         if not self.file.exists():
             return None
-        state: dict[str, Any] = torch.load(self.file, map_location="cpu", weights_only=True)
+        saved = torch.load(self.file, map_location="cpu", weights_only=True)
+        if saved["weights"]:
+            self.weights = self.saved_weights = self.folder / saved["weights"]
+        state: dict[str, Any] = saved["state"]
         return state
 
     def save_when_due(self, state: Callable[[], dict[str, Any]]) -> None:
@@ -94,11 +97,14 @@ class Checkpoint:
         started = time.monotonic()
         written = self.folder / "checkpoint.new"
         try:
-            self._sync_weights()
+            if self.weights and self.weights != self.saved_weights:
+                _sync(self.weights)
             with written.open("wb") as file:
-                torch.save(state, file)
+                torch.save({"state": state, "weights": self.weights and self.weights.name}, file)
                 os.fsync(file.fileno())
             written.replace(self.file)
+            _sync(self.folder)
+            self.saved_weights = self.weights
         # Of a full disk torch says that a position in the file is unexpected.
         except (OSError, RuntimeError) as error:
             written.unlink(missing_ok=True)
@@ -106,12 +112,15 @@ class Checkpoint:
         self.saved = time.monotonic()
         self.interval = min(max(SECONDS, (self.saved - started) / SHARE), MOST_SECONDS)
 
-    def _sync_weights(self) -> None:
-        if not self.synced:
-            with self.weights.open("rb") as file:
-                os.fsync(file.fileno())
-            self.synced = True
-
     def remove(self) -> None:
         """The training is done."""
         shutil.rmtree(self.folder)
+
+
+def _sync(path: Path) -> None:
+    """Waits until the file, or the names in the folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
