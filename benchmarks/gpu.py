@@ -7,6 +7,7 @@ come several times. Needs torch, NumPy and safetensors alone, as the training it
 """
 
 import argparse
+import gc
 import json
 import re
 import time
@@ -179,12 +180,16 @@ def main() -> None:
     training, spelling = repeated(own, arguments.titles), Ragged.load(arguments.embedded, "spelling")
     machine = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__, **limits()}
     for name in arguments.network or NETWORKS:
+        # What the network before it left on the GPU is not its own.
+        gc.collect()
+        torch.cuda.empty_cache()
         network = built(name, arguments.embedded, arguments.vectors)
         line = {"network": name, "stream": arguments.stream, "distinct_titles": len(own)}
         line |= epoch(network, training, validation, spelling)
         line["tflops"] = line["titles_per_second"] * multiplied(name, network, training) / 1e12
         line["milliseconds_of_a_step"] = profiled(network, training, spelling)
         print(json.dumps(line | machine), flush=True)
+        del network
 
 
 if __name__ == "__main__":

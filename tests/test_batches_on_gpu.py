@@ -33,7 +33,9 @@ SPELLING = ragged([[0, 1], [2], [1, 1], [], [3, 0, 2], [0, 1], [4], [2, 4, 4]])
 
 
 def network(kind, own, pairs, buckets):
-    made = kind(Sizes(VOCABULARY, buckets, len(pairs), 4, 3), MODEL, own)
+    torch.manual_seed(0)
+    # Of two words alone the normalisation makes much of what floats are off.
+    made = kind(Sizes(VOCABULARY, buckets, len(pairs), 4, 3), MODEL, own).double()
     if kind is MLP:
         made.pair_vectors.keys.copy_(torch.tensor(pairs, dtype=torch.int64))
         torch.nn.init.normal_(made.pair_vectors.table.weight)
@@ -73,7 +75,7 @@ def test_batches_made_many_at_a_time_teach_what_batches_made_one_by_one_do(
     groups = [order[first : first + size] for first in range(0, len(order), size)] + [order[:0]]
     labelled = Labelled(ragged(titles), np.arange(len(titles), dtype=np.int32) % 3)
     spelling, buckets = (SPELLING, 5) if are_spelled else (ragged([[]] * WORDS), 0)
-    with mock.patch.object(batches, "TITLES_SHARE", 1 if live_there else 0):
+    with mock.patch.object(torch.cuda, "mem_get_info", lambda _: (1 << 30 if live_there else 0, 1 << 30)):
         many = OnGpu(labelled, spelling, DEVICE)
     assert bool(many.living) == live_there
     one_by_one = Batches(labelled, spelling, torch.device("cpu"))
@@ -83,7 +85,7 @@ def test_batches_made_many_at_a_time_teach_what_batches_made_one_by_one_do(
         for (batch, labels), (expected_batch, expected_labels) in made:
             assert labels.tolist() == expected_labels.tolist()
             expected = learnt(taught, expected_batch, expected_labels)
-            torch.testing.assert_close(learnt(taught, batch, labels), expected, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(learnt(taught, batch, labels), expected, rtol=1e-6, atol=1e-9)
 
 
 def test_batches_have_the_same_shapes_though_their_titles_have_not_as_many_words():
@@ -91,7 +93,8 @@ def test_batches_have_the_same_shapes_though_their_titles_have_not_as_many_words
     labelled = Labelled(ragged(titles), np.zeros(len(titles), np.int32))
     groups = [np.arange(first, first + 40) for first in (0, 40, 80)]
     for kind, own in (MLP, MlpParams((8,))), (CNN, CnnParams(4, (1, 2, 3))):
-        made = OnGpu(labelled, SPELLING, DEVICE).of(network(kind, own, PAIRS, 5), groups)
+        with mock.patch.object(torch.cuda, "mem_get_info", lambda _: (1 << 30, 1 << 30)):
+            made = OnGpu(labelled, SPELLING, DEVICE).of(network(kind, own, PAIRS, 5), groups)
         assert len({batch.words.bags.numbers.shape for batch, _ in made}) == 1
 
 

@@ -27,7 +27,7 @@ def test_each_process_of_a_host_has_a_gpu_of_its_own(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
     monkeypatch.setattr(torch, "set_float32_matmul_precision", chosen.append)
-    chosen_device()
+    assert chosen_device() == torch.device("cuda", 3)
     assert chosen == [3, "high"]
 
 

@@ -1,5 +1,6 @@
 """A batch of titles as numbers: all that a network must look up, so that it has nothing left but to calculate."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
@@ -66,11 +67,16 @@ def moved(numbers: Any, device: torch.device) -> Any:
     """A tensor, or what holds tensors, on that device; to a GPU they go while this process does other things."""
     if device.type == "cpu":
         return numbers
+    pinned = Tensor.pin_memory if device.type == "cuda" else Tensor.contiguous
+    return mapped(lambda tensor: pinned(tensor).to(device, non_blocking=True), numbers)
+
+
+def mapped(function: Callable[[Tensor], Tensor], numbers: Any) -> Any:
+    """A tensor, or a tuple or dataclass that holds tensors, with what the function makes of each."""
     if isinstance(numbers, Tensor):
-        pinned = numbers.pin_memory() if device.type == "cuda" else numbers
-        return pinned.to(device, non_blocking=True)
+        return function(numbers)
     if isinstance(numbers, tuple):
-        return tuple(moved(one, device) for one in numbers)
+        return tuple(mapped(function, one) for one in numbers)
     if is_dataclass(numbers) and not isinstance(numbers, type):
-        return type(numbers)(*(moved(getattr(numbers, field.name), device) for field in fields(numbers)))
+        return type(numbers)(*(mapped(function, getattr(numbers, field.name)) for field in fields(numbers)))
     return numbers

@@ -1,6 +1,5 @@
 """Batches of titles where the network is: on the CPU one after another, on a GPU many at a time."""
 
-import sys
 from collections.abc import Iterable, Iterator
 from itertools import groupby, islice
 
@@ -17,7 +16,7 @@ from titles.parts import Parts, Rooms
 from titles.ragged import Ragged
 from titles.stretch import GpuRagged, Stretch
 
-# Made at a time on a GPU, whose memory they take up to a few hundred bytes each.
+# Made at a time on a GPU, whose memory they take some kilobytes each.
 STRETCH_TITLES = 131_072
 # The share of a GPU's free memory that titles may have; the rest is for training.
 TITLES_SHARE = 0.5
@@ -53,7 +52,7 @@ class OnGpu:
         self.titles, self.device = titles, device
         self.spelling, self.rooms = GpuRagged.of(spelling, device), Rooms()
         self.living: tuple[GpuRagged, Tensor] | None = None
-        if _bytes(titles) < TITLES_SHARE * _free_bytes(device):
+        if _bytes(titles) < TITLES_SHARE * torch.cuda.mem_get_info(device)[0]:
             self.living = GpuRagged.of(titles.titles, device), torch.tensor(titles.labels, device=device)
 
     def of(self, network: Network, groups: Iterable[Group]) -> Iterator[tuple[Batch, Tensor]]:
@@ -88,7 +87,3 @@ def stretches(groups: Iterable[Group]) -> Iterator[list[Group]]:
 
 def _bytes(titles: Labelled) -> int:
     return int(titles.titles.values.nbytes + titles.titles.offsets.nbytes + titles.labels.nbytes)
-
-
-def _free_bytes(device: torch.device) -> int:
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else sys.maxsize

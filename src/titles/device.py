@@ -23,8 +23,10 @@ def chosen_device() -> torch.device:
     if not found[name]:
         raise InputError(f"TITLES_DEVICE is {name}, and torch {torch.__version__} finds none; unset it or change torch")
     if name == "cuda":
-        # What torchrun calls the number of a process on its host.
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        # What torchrun calls the number of a process on its host. Named, as a thread that is started has the first.
+        number = int(os.environ.get("LOCAL_RANK", "0"))
+        torch.cuda.set_device(number)
         # Multiplications in TF32, whose 10 bits are more than those of bf16.
         torch.set_float32_matmul_precision("high")
+        return torch.device(name, number)
     return torch.device(name)

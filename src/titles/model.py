@@ -64,7 +64,8 @@ def fit(
     lexicon = Lexicon.load(embedded)
     network, sizes = _build(name, lexicon, embedded, vectors, model, own)
     training, validation = (Labelled.load(embedded, split) for split in ("train", "validation"))
-    deciding = [name, model, own, params, str(device), processes.count()]
+    kind = torch.cuda.get_device_name() if device.type == "cuda" else device.type
+    deciding = [name, model, own, params, kind, processes.count()]
     inputs = fingerprint([vectors, *embedded.iterdir()], *deciding)
     checkpoint = Checkpoint(folder.parent / CHECKPOINTS / folder.name / inputs)
     processes.join(device)

@@ -86,7 +86,7 @@ class Network(nn.Module):
         raise NotImplementedError
 
     def batches(self, titles: Stretch) -> list[Batch]:
-        """The same of many batches at once, on a GPU while training."""
+        """The same of many batches at once, on a GPU, while words are not finished."""
         raise NotImplementedError
 
     def features(self, batch: Batch) -> Tensor:

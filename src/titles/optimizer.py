@@ -10,7 +10,10 @@ EPSILON = 1e-8
 
 
 def sparse_rows(rows: Tensor, values: Tensor, shape: torch.Size) -> Tensor:
-    """`values` as the rows, each once and in ascending order, of a sparse tensor."""
+    """`values` as the rows, each once and in ascending order, of a sparse tensor.
+
+    What fills arrays up comes more than once and after all rows there are, so nothing but `RowAdam` may read that.
+    """
     return torch.sparse_coo_tensor(rows[None], values, shape, is_coalesced=True, check_invariants=False)
 
 
@@ -36,7 +39,7 @@ class RowAdam(torch.optim.Optimizer):
     def _step(self, table: nn.Parameter, lr: float | Tensor) -> None:
         state = self.state[table]
         if not state:
-            # What a GPU does again and again it must count itself. One row more than the table has, for `FILLING`.
+            # What a GPU does again and again it must count itself. One row more than the table has, for what it lacks.
             state["steps"] = table.new_zeros(()) if table.is_cuda else 0
             state["squares"] = table.new_zeros(len(table) + 1, 1)
         state["steps"] += 1

@@ -9,6 +9,8 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
+from titles.batch import moved
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -49,11 +51,15 @@ class Parts:
         return totals
 
     def _on_device(self, numbers: list[int]) -> Tensor:
-        return torch.tensor(numbers, device=self.values.device)
+        there: Tensor = moved(torch.tensor(numbers), self.values.device)
+        return there
 
 
 class Rooms:
-    """How long arrays are filled up to: an eighth more than the longest so far, and one more, as a GPU wants some."""
+    """How long arrays are filled up to: an eighth more than the longest so far, so that soon all have one length.
+
+    And one more, as nothing can be looked up in an array without any.
+    """
 
     def __init__(self) -> None:
         self.sizes: dict[str, int] = {}

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from titles.batch import mapped
+
 
 class Recorded:
     """A function of batches on a GPU, recorded as a CUDA graph when the same shapes come for the second time.
@@ -39,7 +41,7 @@ class Recorded:
 
     def _record(self, given: tuple[Any, ...]) -> tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]:
         inputs: list[Tensor] = []
-        copied = _copied(given)
+        copied = mapped(torch.clone, given)
         _shapes(copied, inputs)
         graph = torch.cuda.CUDAGraph()
         # Other threads may bring titles meanwhile.
@@ -58,14 +60,4 @@ def _shapes(given: Any, arrays: list[Tensor]) -> Any:
         return tuple(_shapes(one, arrays) for one in given)
     if is_dataclass(given):
         return tuple(_shapes(getattr(given, field.name), arrays) for field in fields(given))
-    return given
-
-
-def _copied(given: Any) -> Any:
-    if isinstance(given, Tensor):
-        return given.clone()
-    if isinstance(given, tuple):
-        return tuple(map(_copied, given))
-    if is_dataclass(given) and not isinstance(given, type):
-        return type(given)(*(_copied(getattr(given, field.name)) for field in fields(given)))
     return given

@@ -40,7 +40,7 @@ class Step:
         of_tables = set(map(id, tables))
         self.network, self.params, device = network, params, network.output.bias.device
         on_gpu = device.type == "cuda"
-        # What a GPU does again and again, the learning rate among it, is where it was the first time.
+        # A recorded step reads the learning rate where it was when it was recorded.
         self.learning_rate: float | Tensor = params.learning_rate
         if on_gpu:
             self.learning_rate = torch.tensor(params.learning_rate, device=device)

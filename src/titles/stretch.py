@@ -43,6 +43,7 @@ class Stretch:
     numbers     those of their words, int64
     lengths     of each title, in words
     spelling    of every word
+    rooms       of all stretches, up to which arrays are filled
     """
 
     numbers: Parts
