@@ -66,7 +66,7 @@ def learnt(network, batch, labels):
 @example([[7]], 1, PAIRS, True, True, None)
 @example([[1, 2], [], [], [2, 2, 1], []], 2, PAIRS, True, False, None)
 def test_batches_made_many_at_a_time_teach_what_batches_made_one_by_one_do(
-    titles, size, pairs, are_spelled, live_there, random
+    titles, size, pairs, are_spelled, are_resident, random
 ):
     order = np.arange(len(titles))
     if random:
@@ -75,9 +75,9 @@ def test_batches_made_many_at_a_time_teach_what_batches_made_one_by_one_do(
     groups = [order[first : first + size] for first in range(0, len(order), size)] + [order[:0]]
     labelled = Labelled(ragged(titles), np.arange(len(titles), dtype=np.int32) % 3)
     spelling, buckets = (SPELLING, 5) if are_spelled else (ragged([[]] * WORDS), 0)
-    with mock.patch.object(torch.cuda, "mem_get_info", lambda _: (1 << 30 if live_there else 0, 1 << 30)):
+    with mock.patch.object(torch.cuda, "mem_get_info", lambda _: (1 << 30 if are_resident else 0, 1 << 30)):
         many = OnGpu(labelled, spelling, DEVICE)
-    assert bool(many.living) == live_there
+    assert bool(many.resident) == are_resident
     one_by_one = Batches(labelled, spelling, torch.device("cpu"))
     for kind, own in (MLP, MlpParams((8,))), (CNN, CnnParams(4, (1, 2, 3))):
         taught = network(kind, own, pairs, buckets)

@@ -1,12 +1,14 @@
 """A stage as a process, on input a user can mend."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.numbered import write_numbered
 from tests.tree import trees
 from titles.stage import start
 from titles.tracking.run import Run
@@ -14,13 +16,21 @@ from titles.tracking.run import Run
 ROOT = Path(__file__).parents[1]
 
 
-def run_stage(folder: Path, name: str, *arguments: str, tracking: str = "off") -> subprocess.CompletedProcess[str]:
+def start_stage(folder: Path, name: str, *arguments: str, tracking: str = "off") -> subprocess.Popen[str]:
     (folder / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     names = ("MLFLOW_TRACKING_URI", "DVC_ROOT")
     environment = {key: value for key, value in os.environ.items() if key not in names}
     environment |= {"PYTHONPATH": str(ROOT), "TITLES_TRACKING": tracking}
     command = [sys.executable, "-m", f"stages.{name}", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def run_stage(folder: Path, name: str, *arguments: str, tracking: str = "off") -> subprocess.CompletedProcess[str]:
+    process = start_stage(folder, name, *arguments, tracking=tracking)
+    said = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, *said)
 
 
 @pytest.mark.parametrize(
@@ -51,14 +61,26 @@ def test_bad_input_leaves_a_failed_run(tmp_path: Path):
 
 
 def test_ctrl_c_ends_a_stage_with_one_line_that_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch):
-    def train_mlp(*, run: Run) -> None:
+    def prepare(*, run: Run) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("TITLES_TRACKING", "off")
-    monkeypatch.setattr(sys, "argv", ["train_mlp"])
-    with pytest.raises(SystemExit, match="train_mlp: stopped; started again, a training goes on from its last check"):
-        start(train_mlp)
+    monkeypatch.setattr(sys, "argv", ["prepare"])
+    with pytest.raises(SystemExit, match="prepare: stopped; started again, it begins anew, and what it wrote before"):
+        start(prepare)
+
+
+def test_ctrl_c_ends_a_training_at_work(tmp_path: Path):
+    write_numbered(tmp_path, train=200, validation=20)
+    process = start_stage(tmp_path, "train_mlp", "embedded", "vectors.npy", "models/mlp")
+    assert process.stderr
+    next(line for line in process.stderr if "epoch 2/" in line)
+    process.send_signal(signal.SIGINT)
+    *_, last = process.communicate(timeout=60)[1].splitlines()
+    assert last == "train_mlp: stopped; started again, it goes on from its last checkpoint"
+    assert process.returncode == 1
+    assert [path.name for path in (tmp_path / "models").iterdir()] == [".checkpoints"]
 
 
 def test_a_stage_says_which_paths_it_takes(tmp_path: Path):

@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from titles.bags import Bags
-from titles.filled import FilledBags, FilledWindows
+from titles.padded import PaddedBags, PaddedWindows
 from titles.ragged import Ragged
 from titles.windows import Windows
 
-AnyBags = Bags | FilledBags
-AnyWindows = Windows | FilledWindows
+AnyBags = Bags | PaddedBags
+AnyWindows = Windows | PaddedWindows
 
 
 @dataclass(frozen=True)
 class Words:
     """Words in bags, and how each distinct word of theirs is put together, which is done once.
 
-    known       how many of the distinct words have a vector of their own; these are the first. None where some may not
-                be words at all, as arrays are filled up
+    known       how many of the distinct words have a vector of their own; these are the first. None where the
+                last may be padding
     subwords    a bag for each distinct word, or for those alone whose vectors are not finished
     """
 

@@ -12,7 +12,7 @@ from titles.ahead import ahead
 from titles.batch import Batch, moved
 from titles.embedded import Labelled
 from titles.networks import Network
-from titles.parts import Parts, Rooms
+from titles.parts import Capacities, Parts
 from titles.ragged import Ragged
 from titles.stretch import GpuRagged, Stretch
 
@@ -46,30 +46,31 @@ class Batches:
 
 
 class OnGpu:
-    """The same for a GPU. Titles live there if they fit, else they come by, a stretch ahead."""
+    """The same for a GPU. Titles are resident there if they fit, else streamed, a stretch ahead."""
 
     def __init__(self, titles: Labelled, spelling: Ragged, device: torch.device) -> None:
         self.titles, self.device = titles, device
-        self.spelling, self.rooms = GpuRagged.of(spelling, device), Rooms()
-        self.living: tuple[GpuRagged, Tensor] | None = None
+        self.spelling, self.capacities = GpuRagged.of(spelling, device), Capacities()
+        self.resident: tuple[GpuRagged, Tensor] | None = None
         if _bytes(titles) < TITLES_SHARE * torch.cuda.mem_get_info(device)[0]:
-            self.living = GpuRagged.of(titles.titles, device), torch.tensor(titles.labels, device=device)
+            self.resident = GpuRagged.of(titles.titles, device), torch.tensor(titles.labels, device=device)
 
     def of(self, network: Network, groups: Iterable[Group]) -> Iterator[tuple[Batch, Tensor]]:
         """See `Batches.of`."""
-        made = map(self._living, stretches(groups)) if self.living else ahead(map(self._coming, stretches(groups)))
+        made = (
+            map(self._resident, stretches(groups)) if self.resident else ahead(map(self._streamed, stretches(groups)))
+        )
         for numbers, lengths, labels in made:
-            yield from zip(
-                network.batches(Stretch(numbers, lengths, self.spelling, self.rooms)), labels.each(), strict=True
-            )
+            stretch = Stretch(numbers, lengths, self.spelling, self.capacities)
+            yield from zip(network.batches(stretch), labels.each(), strict=True)
 
-    def _living(self, groups: list[Group]) -> tuple[Parts, Parts, Parts]:
-        titles, labels = self.living  # type: ignore[misc]
+    def _resident(self, groups: list[Group]) -> tuple[Parts, Parts, Parts]:
+        titles, labels = self.resident  # type: ignore[misc]
         sizes = [len(rows) for rows in groups]
         rows = Parts(moved(torch.from_numpy(np.concatenate(groups)), self.device), sizes)
         return *titles.take(rows), Parts(labels[rows.values].long(), sizes)
 
-    def _coming(self, groups: list[Group]) -> tuple[Parts, Parts, Parts]:
+    def _streamed(self, groups: list[Group]) -> tuple[Parts, Parts, Parts]:
         rows, sizes = np.concatenate(groups), [len(rows) for rows in groups]
         taken = self.titles.titles.take(rows)
         ends = taken.offsets[np.cumsum(sizes)]

@@ -84,7 +84,7 @@ class _Pooled(torch.autograd.Function):
         if not ctx.shape[0]:
             return gradient.new_zeros(ctx.shape), None
         counts = windows.offsets[: windows.count + 1].diff()[:, None]
-        # One more, of no title, for what fills arrays up.
+        # One more, of no title, for padding.
         of_mean = gradient.new_zeros(len(gradient) + 1, gradient.shape[1])
         torch.div(gradient, counts.clamp(min=1), out=of_mean[:-1])
         of_found = of_mean[windows.titles]

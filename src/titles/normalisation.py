@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from titles import processes
-from titles.filled import FILLING
+from titles.padded import PADDING
 
 
 class _Total(torch.autograd.Function):
@@ -28,8 +28,8 @@ def _total(values: Tensor) -> Tensor:
 
 
 def _shares(words: Tensor) -> Tensor:
-    """Of each word the share that is this process's, in equal parts; none of what fills arrays up."""
-    is_word = words != FILLING
+    """Of each word the share that is this process's, in equal parts; none of padding."""
+    is_word = words != PADDING
     if processes.count() == 1:
         return is_word.float()
     everywhere = torch.cat(processes.gather(words)).sort().values
@@ -40,11 +40,11 @@ def _shares(words: Tensor) -> Tensor:
 class WordNorm(nn.BatchNorm1d):
     """Ioffe and Szegedy (2015), where every distinct word counts once, in however many processes it stands."""
 
-    def forward(self, vectors: Tensor, words: Tensor, filled: bool = False) -> Tensor:  # type: ignore[override]
-        """The vectors [words, dimension] of the distinct `words`, normalised; where `filled`, the last may be none."""
+    def forward(self, vectors: Tensor, words: Tensor, padded: bool = False) -> Tensor:  # type: ignore[override]
+        """The vectors [words, dimension] of the distinct `words`, normalised; if `padded`, the last may be none."""
         if not self.training:
             return self._by_running(vectors)
-        if filled or processes.count() > 1:
+        if padded or processes.count() > 1:
             return self._by_share(vectors, words)
         # A single word has no variance to be normalised by.
         return super().forward(vectors) if len(vectors) > 1 else self._by_running(vectors)

@@ -12,7 +12,7 @@ EPSILON = 1e-8
 def sparse_rows(rows: Tensor, values: Tensor, shape: torch.Size) -> Tensor:
     """`values` as the rows, each once and in ascending order, of a sparse tensor.
 
-    What fills arrays up comes more than once and after all rows there are, so nothing but `RowAdam` may read that.
+    Padding comes more than once, after all rows there are, so that nothing but `RowAdam` may read it.
     """
     return torch.sparse_coo_tensor(rows[None], values, shape, is_coalesced=True, check_invariants=False)
 
@@ -53,7 +53,7 @@ class RowAdam(torch.optim.Optimizer):
         unbiased = squares / (1 - DECAY ** state["steps"])
         moves = values / (unbiased.sqrt() + EPSILON)
         if table.is_cuda:
-            # What fills arrays up moves nothing.
+            # Padding moves nothing.
             table.index_add_(0, rows.clamp(max=len(table) - 1), moves.mul_(-lr))
         else:
             # Of two ways to add to some rows, the one that torch spreads over its threads.

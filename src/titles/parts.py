@@ -27,10 +27,10 @@ class Parts:
         """The part of each batch."""
         return torch.split(self.values, self.sizes, -1)
 
-    def filled(self, size: int, filling: int) -> tuple[Tensor, ...]:
-        """The part of each batch, filled up to `size`."""
+    def padded(self, size: int, padding: int) -> tuple[Tensor, ...]:
+        """The part of each batch, padded to `size`."""
         owners = self.owners()
-        found = self.values.new_full((len(self.sizes), *self.values.shape[:-1], size), filling)
+        found = self.values.new_full((len(self.sizes), *self.values.shape[:-1], size), padding)
         places = torch.arange(len(owners), device=owners.device) - self.before()[owners]
         found.movedim(0, -2)[..., owners, places] = self.values
         return found.unbind()
@@ -55,8 +55,8 @@ class Parts:
         return there
 
 
-class Rooms:
-    """How long arrays are filled up to: an eighth more than the longest so far, so that soon all have one length.
+class Capacities:
+    """The sizes arrays are padded to: an eighth more than the longest so far, so that soon all have the same.
 
     And one more, as nothing can be looked up in an array without any.
     """

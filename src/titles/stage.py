@@ -43,7 +43,9 @@ def start(stage: Callable[..., None]) -> None:
     except InputError as error:
         sys.exit(f"{stage.__name__}: {error}")
     except KeyboardInterrupt:
-        sys.exit(f"{stage.__name__}: stopped; started again, a training goes on from its last checkpoint")
+        is_training = stage.__name__.startswith("train")
+        does = "goes on from its last checkpoint" if is_training else "begins anew, and what it wrote before is whole"
+        sys.exit(f"{stage.__name__}: stopped; started again, it {does}")
 
 
 def _log_cost(run: Run, seconds: float) -> None:

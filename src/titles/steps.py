@@ -8,13 +8,13 @@ from torch import Tensor
 
 from titles import processes
 from titles.batch import Batch
+from titles.captured import Captured
 from titles.embedded import Labelled
 from titles.hyperparameters import CLASS_BALANCES, TrainParams
 from titles.lookup import Table, add_up_rows
 from titles.loss import cross_entropy
 from titles.networks import Network
 from titles.optimizer import RowAdam
-from titles.recorded import Recorded
 
 
 def set_determinism(params: TrainParams, device: torch.device) -> None:
@@ -40,11 +40,11 @@ class Step:
         of_tables = set(map(id, tables))
         self.network, self.params, device = network, params, network.output.bias.device
         on_gpu = device.type == "cuda"
-        # A recorded step reads the learning rate where it was when it was recorded.
+        # A captured step reads the learning rate where it was when it was captured.
         self.learning_rate: float | Tensor = params.learning_rate
         if on_gpu:
             self.learning_rate = torch.tensor(params.learning_rate, device=device)
-        self.learn = Recorded(self._learn) if on_gpu and processes.count() == 1 else self._learn
+        self.learn = Captured(self._learn) if on_gpu and processes.count() == 1 else self._learn
         self.sparse = [weight for weight in tables if weight.requires_grad]
         self.dense = [weight for weight in network.parameters() if id(weight) not in of_tables]
         self.optimizers: list[torch.optim.Optimizer] = [

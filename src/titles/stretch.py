@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from titles.batch import Words
-from titles.filled import FILLING, FilledBags, FilledWindows, filled_offsets
+from titles.padded import PADDING, PaddedBags, PaddedWindows, padded_offsets
 from titles.pairs import NO_PAIR
-from titles.parts import Parts, Rooms
+from titles.parts import Capacities, Parts
 from titles.ragged import Ragged
 
 
@@ -43,13 +43,13 @@ class Stretch:
     numbers     those of their words, int64
     lengths     of each title, in words
     spelling    of every word
-    rooms       of all stretches, up to which arrays are filled
+    capacities  what arrays of all stretches are padded to
     """
 
     numbers: Parts
     lengths: Parts
     spelling: GpuRagged
-    rooms: Rooms
+    capacities: Capacities
 
     def words(self) -> list[Words]:
         """For each batch what `Words.of` makes of words in a bag for each title."""
@@ -58,18 +58,18 @@ class Stretch:
     def words_alone(self) -> list[Words]:
         """For each batch what `Words.of` makes of words each in a bag of its own."""
         alone = self.numbers.like(torch.ones_like(self.numbers.values))
-        return self._words(alone, self.rooms.of("words", self.numbers))
+        return self._words(alone, self.capacities.of("words", self.numbers))
 
     def _words(self, lengths: Parts, bags: int) -> list[Words]:
         rows, _ = self._distinct
-        subwords = self._bags("subwords", *self.spelling.take(rows), self.rooms.of("distinct words", rows))
+        subwords = self._bags("subwords", *self.spelling.take(rows), self.capacities.of("distinct words", rows))
         return list(map(Words, self._bags("words", self.numbers, lengths, bags), repeat(None), subwords))
 
     @cached_property
     def _distinct(self) -> tuple[Parts, Tensor]:
         return distinct(self.numbers)
 
-    def pairs(self, keys: Tensor) -> list[FilledBags]:
+    def pairs(self, keys: Tensor) -> list[PaddedBags]:
         """For each batch what `PairVectors.bags` makes."""
         words, lengths = self.numbers.values, self.lengths.values
         keys = keys.to(words.device)
@@ -83,15 +83,15 @@ class Stretch:
         numbers = Parts(places[known], self.numbers.like(known).sums())
         return self._bags("pairs", numbers, self.lengths.like(found), self.lengths.sizes[0])
 
-    def windows(self, width: int) -> list[FilledWindows]:
+    def windows(self, width: int) -> list[PaddedWindows]:
         """For each batch what `Windows.of` makes, of words alone."""
         words, lengths, titles = self.numbers.values, self.lengths.values, self.lengths.sizes[0]
         counts = self.lengths.like(torch.where(lengths > 0, lengths + (width - 1), 0))
         sizes = counts.sums()
         rows, places = self._distinct
-        num_rows, num_words = self.rooms.of("distinct words", rows), self.rooms.of("words", self.numbers)
+        num_rows, num_words = self.capacities.of("distinct words", rows), self.capacities.of("words", self.numbers)
         stands = Parts(words.new_full((width, sum(sizes)), num_rows), sizes)
-        num_windows = self.rooms.of(f"windows of {width}", stands)
+        num_windows = self.capacities.of(f"windows of {width}", stands)
         # Of every word the window in which it stands at the last place, among those of all batches.
         more = counts.values - lengths
         last = torch.arange(len(words), device=words.device) + (more.cumsum(0) - more)[self._titles()]
@@ -102,31 +102,31 @@ class Stretch:
         owners = torch.arange(len(lengths), device=words.device) - self.lengths.before()[self.lengths.owners()]
         of_titles = Parts(owners.repeat_interleave(counts.values, output_size=sum(sizes)), sizes)
         made = zip(
-            stands.filled(num_windows, num_rows),
-            of_words.filled(num_words, 0),
-            self.numbers.like(places).filled(num_words, num_rows),
-            of_titles.filled(num_windows, titles),
-            filled_offsets(counts.values.view(len(sizes), titles), num_windows).unbind(),
+            stands.padded(num_windows, num_rows),
+            of_words.padded(num_words, 0),
+            self.numbers.like(places).padded(num_words, num_rows),
+            of_titles.padded(num_windows, titles),
+            padded_offsets(counts.values.view(len(sizes), titles), num_windows).unbind(),
             strict=True,
         )
         return [
-            FilledWindows(stand.T, of_word, place, num_rows, title, offsets, titles)
+            PaddedWindows(stand.T, of_word, place, num_rows, title, offsets, titles)
             for stand, of_word, place, title, offsets in made
         ]
 
-    def _bags(self, what: str, numbers: Parts, lengths: Parts, num_bags: int) -> list[FilledBags]:
+    def _bags(self, what: str, numbers: Parts, lengths: Parts, num_bags: int) -> list[PaddedBags]:
         rows, places = self._distinct if numbers is self.numbers else distinct(numbers)
-        num_numbers, num_rows = self.rooms.of(what, numbers), self.rooms.of(f"distinct {what}", rows)
+        num_numbers, num_rows = self.capacities.of(what, numbers), self.capacities.of(f"distinct {what}", rows)
         bags = torch.arange(len(lengths.values), device=places.device) - lengths.before()[lengths.owners()]
         owners = bags.repeat_interleave(lengths.values, output_size=len(places))
         return list(
             map(
-                FilledBags,
-                numbers.filled(num_numbers, 0),
-                numbers.like(owners).filled(num_numbers, num_bags),
-                lengths.filled(num_bags, 0),
-                rows.filled(num_rows, FILLING),
-                numbers.like(places).filled(num_numbers, num_rows),
+                PaddedBags,
+                numbers.padded(num_numbers, 0),
+                numbers.like(owners).padded(num_numbers, num_bags),
+                lengths.padded(num_bags, 0),
+                rows.padded(num_rows, PADDING),
+                numbers.like(places).padded(num_numbers, num_rows),
             )
         )
 

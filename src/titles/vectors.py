@@ -59,8 +59,8 @@ class WordVectors(nn.Module):
     def forward(self, words: Words) -> Tensor:
         """[distinct words, dimension]"""
         distinct = words.bags.rows
-        filled = words.known is None
-        own = self.own.rows(distinct[: words.known], some_lack=filled)
+        padded = words.known is None
+        own = self.own.rows(distinct[: words.known], some_lack=padded)
         others = len(distinct) - len(own)
         if self.finished:
             return torch.cat([own, self.normalise(self._spelled(words.subwords, others), distinct[len(own) :])])
@@ -68,7 +68,7 @@ class WordVectors(nn.Module):
             kept = torch.rand(len(own), self.members, device=own.device) >= self.word_dropout
             own = own * kept.repeat_interleave(own.shape[1] // self.members, 1)
         vectors = F.pad(own, (0, 0, 0, others)) + self._spelled(words.subwords, len(distinct))
-        normalised: Tensor = self.normalise(vectors, distinct, filled)
+        normalised: Tensor = self.normalise(vectors, distinct, padded)
         return normalised
 
     def _spelled(self, subwords: AnyBags, words: int) -> Tensor:

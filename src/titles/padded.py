@@ -1,7 +1,7 @@
-"""Bags and windows whose arrays have the same length in every batch, as a GPU takes them.
+"""Bags and windows padded to the same shapes in every batch, as a GPU takes them.
 
-A GPU that is asked for the same operations on the same shapes can be asked for all of a step at once. What fills the
-arrays up belongs to a bag, a row or a title more, which is left out of what they say.
+Operations on the same shapes are a CUDA graph, which a GPU does at one request. Padding belongs to a bag, a row or a
+title more than there are, which is left out of what is looked up.
 """
 
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 # Stands for a row that no table has, after all others.
-FILLING = 1 << 32
-# Of the windows that fill up so many are in a bag: a GPU goes through a bag window by window.
-FILLING_WINDOWS = 32
+PADDING = 1 << 32
+# Of the padding so many windows are in a bag, as a GPU goes through a bag window by window.
+PADDING_WINDOWS = 32
 
 
 def _summed(rows: Tensor, owners: Tensor, count: int) -> Tensor:
@@ -22,13 +22,13 @@ def _summed(rows: Tensor, owners: Tensor, count: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class FilledBags:
+class PaddedBags:
     """As `Bags`, but for the sums in whatever order a GPU comes to them.
 
     numbers    int64 [numbers], then zeros
     owners     int64 [numbers], the bag of each, then the number of bags
     lengths    int64 [bags]
-    rows       int64 [distinct numbers], ascending, then `FILLING`
+    rows       int64 [distinct numbers], ascending, then `PADDING`
     places     int64 [numbers], where in `rows` each is, then the number of rows
     """
 
@@ -52,15 +52,15 @@ class FilledBags:
 
 
 @dataclass(frozen=True)
-class FilledWindows:
+class PaddedWindows:
     """As `Windows`.
 
-    words      int64 [windows, width], then such as no word stands in
+    words      int64 [windows, width], then windows without words
     of_words   int64 [width, words], the windows of each word, then any
     places     int64 [words], which distinct word each is, then the number of these
-    rows       how many distinct words there are, those that fill included
+    rows       how many distinct words there are, padding included
     titles     int64 [windows], the title of each, then the number of titles
-    offsets    int64 [titles + 1 + …], as those of `Windows`, then those of the windows that fill
+    offsets    int64 [titles + 1 + …], as those of `Windows`, then those of the padding
     count      how many titles there are
     """
 
@@ -77,8 +77,8 @@ class FilledWindows:
         return _summed(gradient[self.of_words[place]], self.places, self.rows)
 
 
-def filled_offsets(lengths: Tensor, room: int) -> Tensor:
-    """Of titles with so many windows [batches, titles] the `offsets` of each batch, up to `room` windows."""
+def padded_offsets(lengths: Tensor, size: int) -> Tensor:
+    """Of titles with so many windows [batches, titles] the `offsets` of each batch, padded to `size` windows."""
     ends = F.pad(lengths.cumsum(1), (1, 0))
-    more = FILLING_WINDOWS * torch.arange(1, room // FILLING_WINDOWS + 2, device=lengths.device)
-    return torch.cat([ends, (ends[:, -1:] + more).clamp(max=room)], 1)
+    more = PADDING_WINDOWS * torch.arange(1, size // PADDING_WINDOWS + 2, device=lengths.device)
+    return torch.cat([ends, (ends[:, -1:] + more).clamp(max=size)], 1)

@@ -1,6 +1,6 @@
-"""Work that a GPU has done before with arrays of the same shapes, asked for at once instead of operation by operation.
+"""CUDA graphs: what a GPU has done with arrays of the same shapes before, it is asked for at once.
 
-A step is many small operations, and to ask for one takes a processor longer than the GPU takes to do it.
+A step is many small operations, and to ask for each takes a processor longer than the GPU takes to do it.
 """
 
 from collections.abc import Callable
@@ -13,8 +13,8 @@ from torch import Tensor
 from titles.batch import mapped
 
 
-class Recorded:
-    """A function of batches on a GPU, recorded as a CUDA graph when the same shapes come for the second time.
+class Captured:
+    """A function of batches on a GPU, captured as a CUDA graph when the same shapes come for the second time.
 
     The first time everything is made that lasts. What the function reads but is not given must stay where it is.
     """
@@ -22,7 +22,7 @@ class Recorded:
     def __init__(self, function: Callable[..., Tensor]) -> None:
         self.function = function
         self.seen: set[tuple[Any, ...]] = set()
-        self.recordings: dict[tuple[Any, ...], tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]] = {}
+        self.graphs: dict[tuple[Any, ...], tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]] = {}
         self.memory: Any = None
 
     def __call__(self, *given: Any) -> Tensor:
@@ -32,19 +32,19 @@ class Recorded:
         if shapes not in self.seen:
             self.seen.add(shapes)
             return self.function(*given)
-        if shapes not in self.recordings:
-            self.recordings[shapes] = self._record(given)
-        graph, inputs, result = self.recordings[shapes]
+        if shapes not in self.graphs:
+            self.graphs[shapes] = self._capture(given)
+        graph, inputs, result = self.graphs[shapes]
         torch._foreach_copy_(inputs, arrays)
         graph.replay()
         return result
 
-    def _record(self, given: tuple[Any, ...]) -> tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]:
+    def _capture(self, given: tuple[Any, ...]) -> tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]:
         inputs: list[Tensor] = []
         copied = mapped(torch.clone, given)
         _shapes(copied, inputs)
         graph = torch.cuda.CUDAGraph()
-        # Other threads may bring titles meanwhile.
+        # Another thread may stream titles meanwhile.
         with torch.cuda.graph(graph, pool=self.memory, capture_error_mode="thread_local"):
             result = self.function(*copied)
         self.memory = graph.pool()
