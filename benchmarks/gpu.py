@@ -81,7 +81,7 @@ def built(name: str, embedded: Path, vectors: Path) -> Network:
 
 
 def epoch(network: Network, training: Labelled, validation: Labelled, spelling: Ragged) -> dict[str, Any]:
-    """What an epoch takes, with all that training does meanwhile: points within it, checkpoints, progress."""
+    """What an epoch takes, up to its last point, with all that training does meanwhile; then its validation."""
     told: list[tuple[float, Epoch | Point]] = []
     torch.cuda.reset_peak_memory_stats()
     started = time.monotonic()
@@ -117,7 +117,7 @@ def profiled(network: Network, training: Labelled, spelling: Ragged) -> dict[str
     groups = [rows[first : first + titles] for first in range(0, titles * PROFILED_STEPS, titles)]
     made = list(Batches(training, spelling, chosen_device()).of(network, groups))
     network.train()
-    # The first steps record what the others repeat.
+    # The first steps capture what the others repeat.
     for batch, labels in made[:10]:
         step(batch, labels, titles)
     torch.cuda.synchronize()
@@ -166,6 +166,7 @@ def _seconds(call: Callable[[], Any]) -> float:
 
 
 def main() -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("embedded", type=Path)
     parser.add_argument("vectors", type=Path)
@@ -173,6 +174,10 @@ def main() -> None:
     parser.add_argument("--network", choices=NETWORKS, action="append")
     parser.add_argument("--stream", action="store_true", help="as if the titles did not fit on the GPU")
     arguments = parser.parse_args()
+    if chosen_device().type != "cuda":
+        parser.error("no GPU: TITLES_DEVICE says otherwise, or this torch finds none")
+    if arguments.titles < POINT_TITLES:
+        parser.error(f"--titles is {arguments.titles}, and there is no point to measure before {POINT_TITLES}")
     set_determinism(PARAMS, chosen_device())
     if arguments.stream:
         batches.TITLES_SHARE = 0.0
