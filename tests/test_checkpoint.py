@@ -104,6 +104,38 @@ def test_a_killed_training_that_is_started_again_ends_with_the_bytes_of_one_that
     assert process.exitcode == 0
 
 
+def train_on_two_threads(root):
+    """Fits a network wide enough for torch to share its steps out."""
+    with patch.dict(OWN, mlp=MlpParams((512,))):
+        train(root, "mlp", replace(TRAIN, threads=2, batch_size=256))
+
+
+def killed_on_two_threads(root, seconds):
+    """Whether a training could be killed so long after it saved for the first time."""
+    process = get_context("spawn").Process(target=train_on_two_threads, args=(root,))
+    started = time.time()
+    process.start()
+    while process.is_alive() and not any(
+        file.stat().st_mtime > started for file in (root / "models").rglob("checkpoint.pt")
+    ):
+        time.sleep(0.01)
+    time.sleep(seconds)
+    process.kill()
+    process.join()
+    return process.exitcode == -signal.SIGKILL
+
+
+def test_a_training_on_two_threads_that_was_killed_ends_with_the_same_bytes(tmp_path):
+    write_numbered(tmp_path, train=1500, validation=30)
+    train_on_two_threads(tmp_path)
+    expected = contents(tmp_path / "models" / "mlp")
+    kills = 0
+    while kills < 2:
+        kills += killed_on_two_threads(tmp_path, seconds=0.05)
+    train_on_two_threads(tmp_path)
+    assert contents(tmp_path / "models" / "mlp") == expected
+
+
 class StopError(Exception):
     """Raised at an epoch's end."""
 
