@@ -20,7 +20,7 @@ def train_cnn(
     """Logs every epoch and points within long ones, and the network as a model that takes titles."""
     # Imported here, so that a wrong parameter is refused before torch costs its seconds.
     from titles.embedded import Labelled
-    from titles.model import fit
+    from titles.fit import fit
 
     titles = sum(len(Labelled.load(embedded, split)) for split in ("train", "validation"))
     run.log_metrics({"rows_in": titles, "rows_rejected": 0, "rows_out": 0})

@@ -9,7 +9,7 @@ from titles.ragged import Ragged
 from titles.vocabulary import spell
 
 WORDS = [f"palabra{number}" for number in range(40)]
-LEXICON = Lexicon(["casa", "juego", "ropa"], 3, [3], 50, WORDS)
+LEXICON = Lexicon(["casa", "juego", "ropa"], [40, 40, 40], [3], 50, WORDS)
 
 
 def write_numbered(root: Path, **titles: int) -> None:

@@ -4,6 +4,7 @@ import pytest
 from titles.best_categories import put, room, table_of, texts_of
 
 CATEGORIES = np.array(["a", "b", "c"])
+EVEN = np.ones(3, np.float32)
 SAID = np.array([[0.2, 0.5, 0.3], [0.4, 0.2, 0.4]], np.float32)
 
 
@@ -11,7 +12,7 @@ SAID = np.array([[0.2, 0.5, 0.3], [0.4, 0.2, 0.4]], np.float32)
 def test_the_best_of_each_row_are_put_where_it_belongs_the_best_first_and_of_equals_the_first(rows):
     labels, scores = found = room(3, 2, CATEGORIES)
     given = SAID.copy()
-    put(found, rows, given)
+    put(found, rows, given, EVEN)
     assert labels[rows].tolist() == [[1, 2], [0, 2]]
     np.testing.assert_array_equal(scores[rows], np.take_along_axis(SAID, labels[rows], 1))
     assert np.array_equal(given, SAID)
@@ -21,9 +22,16 @@ def test_the_best_of_each_row_are_put_where_it_belongs_the_best_first_and_of_equ
 def test_the_best_are_those_a_sort_finds(top):
     said = np.random.default_rng(0).random((50, 3)).astype(np.float32)
     labels, scores = found = room(50, top, CATEGORIES)
-    put(found, slice(0, 50), said)
+    put(found, slice(0, 50), said, EVEN)
     assert np.array_equal(labels, np.argsort(-said, axis=1)[:, :top])
     assert np.array_equal(scores, -np.sort(-said, axis=1)[:, :top])
+
+
+def test_weights_decide_what_is_best_and_scores_stay_probabilities():
+    labels, scores = found = room(2, 2, CATEGORIES)
+    put(found, slice(0, 2), SAID, np.array([1, 0.5, 1], np.float32))
+    assert labels.tolist() == [[2, 1], [0, 2]]
+    np.testing.assert_array_equal(scores, np.array([[0.3, 0.5], [0.4, 0.4]], np.float32))
 
 
 def test_there_is_room_for_no_more_categories_than_there_are():
@@ -32,7 +40,7 @@ def test_there_is_room_for_no_more_categories_than_there_are():
 
 def test_a_table_has_a_row_for_each_category_of_a_title():
     found = room(2, 2, CATEGORIES)
-    put(found, slice(0, 2), SAID)
+    put(found, slice(0, 2), SAID, EVEN)
     assert table_of(texts_of(["x", "y"]), CATEGORIES, found).round(3).values.tolist() == [
         ["x", "b", pytest.approx(0.5)],
         ["x", "c", pytest.approx(0.3)],

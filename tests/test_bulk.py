@@ -8,8 +8,8 @@ import pytest
 from tests.numbered import write_numbered
 from titles.bulk import MOST_BYTES, PIECE_ROWS, SHOWN_FAULTS, STREAM_BYTES, Answers, lines_of
 from titles.classifier import Classifier
+from titles.fit import fit
 from titles.hyperparameters import MlpParams, ModelParams, TrainParams
-from titles.model import fit
 from titles.raw import titles_file
 
 TITLES = ["Palabra1 palabra2", "", "¿palabra7?", "otra, «palabra»"]
@@ -19,7 +19,10 @@ TITLES = ["Palabra1 palabra2", "", "¿palabra7?", "otra, «palabra»"]
 def classifier(tmp_path_factory):
     root = tmp_path_factory.mktemp("fitted")
     write_numbered(root, train=60, validation=12)
-    model, params = ModelParams("relu", "trained", 0.0, 0.0, 1), TrainParams(0, 1, 2, 1, 2, 8, 0.05, 0.0, 0.0, "none")
+    model, params = (
+        ModelParams("relu", "trained", 0.0, 0.0, 1),
+        TrainParams(0, 1, 2, 1, 2, 8, 0.05, 0.0, 0.0, False, "accuracy"),
+    )
     fit("mlp", root / "embedded", root / "vectors.npy", root / "mlp", model, MlpParams((8,)), params)
     return Classifier.load(root / "mlp")
 

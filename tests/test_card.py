@@ -6,11 +6,11 @@ import pytest
 import yaml
 
 from tests.numbered import write_numbered
+from titles.fit import fit
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
-from titles.model import fit
 
 MODEL = ModelParams("relu", "trained", dropout=0.0, word_dropout=0.0, members=2)
-TRAIN = TrainParams(0, 1, 8, 1, 8, 8, 0.05, 0.0, 0.0, "none")
+TRAIN = TrainParams(0, 1, 8, 1, 8, 8, 0.05, 0.0, 0.0, False, "accuracy")
 OWN = {"mlp": MlpParams((8,)), "cnn": CnnParams(4, (1, 2))}
 
 

@@ -16,12 +16,12 @@ import torch
 from tests.numbered import write_numbered
 from titles import checkpoint
 from titles.checkpoint import Checkpoint, fingerprint
+from titles.fit import fit
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
-from titles.model import fit
 
 OWN = {"mlp": MlpParams((8,)), "cnn": CnnParams(4, (1, 2))}
 MODEL = ModelParams("relu", "trained", dropout=0.3, word_dropout=0.2, members=2)
-TRAIN = TrainParams(0, 1, 4, 1, 4, 4, 0.02, 0.01, 0.1, "logit_adjustment")
+TRAIN = TrainParams(0, 1, 4, 1, 4, 4, 0.02, 0.01, 0.1, False, "balanced_accuracy")
 
 
 @pytest.fixture

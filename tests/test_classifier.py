@@ -12,15 +12,16 @@ from titles.cleaning import clean
 from titles.embedded import Labelled, Lexicon
 from titles.encoding import EmbedParams, embed
 from titles.errors import InputError
+from titles.fit import fit
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
-from titles.model import NETWORKS, fit, load
+from titles.model import NETWORKS, load
 from titles.networks import predict
 from titles.ragged import Ragged
 
 EMBED = EmbedParams(dimension=6, words=8, subword_lengths=(3, 4), subword_buckets=97, pairs=100, word_vectors=None)
 MODEL = ModelParams("relu", "trained", dropout=0.1, word_dropout=0.1, members=2)
 OWN = {"mlp": MlpParams((8,)), "cnn": CnnParams(8, (1, 2))}
-TRAIN = TrainParams(0, 1, 2, 1, 2, 4, 0.05, 0.0, 0.0, "none")
+TRAIN = TrainParams(0, 1, 2, 1, 2, 4, 0.05, 0.0, 0.0, False, "accuracy")
 
 TITLES = {
     "train": [("Mesa roja", "HOME"), ("Silla y mesa", "HOME"), ("Zapato rojo", "SHOES"), ("Bota zapato", "SHOES")] * 3

@@ -10,9 +10,10 @@ from tests.page import Page
 from titles.classifier import Classifier
 from titles.encoding import EmbedParams, embed
 from titles.evaluation import evaluate
+from titles.fit import fit
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
 from titles.metrics import expected_calibration_error
-from titles.model import fit, load
+from titles.model import load
 from titles.prepared import REJECTED
 
 EMBED = EmbedParams(
@@ -20,7 +21,7 @@ EMBED = EmbedParams(
 )
 MODEL = ModelParams("tanh", "trained", dropout=0.0, word_dropout=0.0, members=2)
 OWN = {"mlp": MlpParams((16,)), "cnn": CnnParams(16, (1, 2))}
-TRAIN = TrainParams(0, 1, 2, 1, 2, 4, 0.02, 0.0, 0.0, "none")
+TRAIN = TrainParams(0, 1, 2, 1, 2, 4, 0.02, 0.0, 0.0, False, "accuracy")
 NAMES = ["mlp", "cnn", "mean"]
 
 # Each word of train stands in one category alone, and often enough that one epoch makes both networks sure of it.
@@ -132,9 +133,9 @@ def test_the_metrics_are_written_as_they_are_returned_for_both_networks_and_thei
             "accuracy",
             "top5_accuracy",
             "macro_f1",
-            "loss",
-            "calibration_error",
-            "calibration_error_without_temperature",
+            "log_loss",
+            "expected_calibration_error",
+            "expected_calibration_error_uncalibrated",
             "balanced_accuracy_by_language",
             "balanced_accuracy_by_label_quality",
         ]
@@ -190,7 +191,7 @@ def test_the_loss_is_over_the_titles_whose_category_train_has(work, name):
     probabilities = probabilities_of(work, rows.title, name)
     of_true = probabilities[np.arange(len(rows)), [sorted(KNOWN).index(category) for category in rows.category]]
     expected = -np.log(np.maximum(of_true, np.finfo(np.float32).tiny)).mean()
-    assert work.metrics[name]["loss"] == pytest.approx(expected, abs=1e-4)
+    assert work.metrics[name]["log_loss"] == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_confidence_is_the_probability_of_the_category_the_mean_gives(work):
@@ -263,8 +264,8 @@ def test_more_test_titles_than_a_batch_measure_the_same(work, tmp_path):
     often = Work(tmp_path, test=TEST * 250)
     found = often.evaluate()
     for name in NAMES:
-        assert found[name].pop("loss") == pytest.approx(work.metrics[name]["loss"], abs=1e-4)
-        assert found[name] == {key: value for key, value in work.metrics[name].items() if key != "loss"}
+        assert found[name].pop("log_loss") == pytest.approx(work.metrics[name]["log_loss"], abs=1e-4)
+        assert found[name] == {key: value for key, value in work.metrics[name].items() if key != "log_loss"}
     assert often.predicted["mean"].tolist() == PREDICTED * 250
 
 
@@ -315,14 +316,16 @@ def test_the_surest_titles_stand_with_their_accuracy_and_the_least_confidence_am
 
 
 @each_network
-def test_calibration_errors_tell_what_the_temperature_does(work, name):
+def test_calibration_errors_tell_what_calibration_does(work, name):
     network = load(work.root / "mlp")[0]
     assert network.temperature != 1
     right = (work.predicted[name] == work.predicted.category).to_numpy()
     probabilities = probabilities_of(work, work.predicted.title, name).max(1)
     found = work.metrics[name]
-    assert found["calibration_error"] == pytest.approx(expected_calibration_error(right, probabilities), abs=1e-4)
-    assert found["calibration_error_without_temperature"] != found["calibration_error"]
+    assert found["expected_calibration_error"] == pytest.approx(
+        expected_calibration_error(right, probabilities), abs=1e-4
+    )
+    assert found["expected_calibration_error_uncalibrated"] != found["expected_calibration_error"]
 
 
 def test_the_report_shows_what_was_run_and_what_came_out(work):

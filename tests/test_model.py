@@ -15,8 +15,9 @@ import torch
 from titles.checkpoint import Checkpoint
 from titles.embedded import Labelled, Lexicon
 from titles.errors import InputError
+from titles.fit import fit
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
-from titles.model import NETWORKS, fit, load
+from titles.model import NETWORKS, load
 from titles.networks import predict
 from titles.ragged import Ragged
 from titles.steps import set_determinism
@@ -25,11 +26,11 @@ from titles.validation import calibrate
 from titles.vectors import Sizes
 from titles.vocabulary import number_words, spell, split_words
 
-LEXICON = Lexicon(["casa", "ropa", "sin ver"], 2, [3, 4], 50, ["mesa", "silla", "camisa", "falda"])
+LEXICON = Lexicon(["casa", "ropa", "sin ver"], [6, 2], [3, 4], 50, ["mesa", "silla", "camisa", "falda"])
 OTHERS = ["mesita"]
 OWN = {"mlp": MlpParams((5,)), "cnn": CnnParams(4, (1, 2))}
 MODEL = ModelParams("gelu", "trained", dropout=0.2, word_dropout=0.1, members=2)
-PARAMS = TrainParams(0, 1, 1, 1, 1, 4, 0.05, 0.01, 0.1, "logit_adjustment")
+PARAMS = TrainParams(0, 1, 1, 1, 1, 4, 0.05, 0.01, 0.1, False, "balanced_accuracy")
 TITLES = ["mesa silla", "", "camisa", "falda camisa", "mesita silla", "falda"]
 
 both_networks = pytest.mark.parametrize("name", NETWORKS)
@@ -78,7 +79,7 @@ def test_a_loaded_network_gives_the_logits_of_the_trained_one(embedded, tmp_path
     spelling = Ragged.load(embedded, "spelling")
     checkpoint = Checkpoint(tmp_path / "checkpoints" / "this")
     train(trained, training, validation, spelling, PARAMS, checkpoint, lambda _: None)
-    calibrate(trained, validation, spelling)
+    calibrate(trained, validation, spelling, lexicon, PARAMS.objective)
     assert torch.equal(logits(loaded, training.titles, spelling), logits(trained, training.titles, spelling))
     assert lexicon == LEXICON
 
@@ -136,7 +137,7 @@ def test_training_starts_from_the_given_vectors(embedded, tmp_path):
 
 
 def test_a_network_without_subwords_keeps_no_table_of_them(embedded):
-    Lexicon(LEXICON.categories, 2, [], 50, LEXICON.vocabulary).save(embedded)
+    Lexicon(LEXICON.categories, [6, 2], [], 50, LEXICON.vocabulary).save(embedded)
     ragged([[]] * 5).save(embedded, "spelling")
     folder = fitted(embedded, "mlp")
     assert json.loads((folder / "network.json").read_text())["sizes"]["buckets"] == 0

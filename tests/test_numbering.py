@@ -4,7 +4,7 @@ from titles.embedded import Lexicon
 from titles.numbering import Numbering
 from titles.vocabulary import spell
 
-NUMBERING = Numbering(Lexicon(["casa"], 1, [3, 4], 50, ["mesa", "silla"]))
+NUMBERING = Numbering(Lexicon(["casa"], [1], [3, 4], 50, ["mesa", "silla"]))
 
 
 def listed(rows):

@@ -18,8 +18,9 @@ from titles.classifier import Classifier
 from titles.cleaning import clean
 from titles.encoding import EmbedParams, embed
 from titles.errors import InputError
+from titles.fit import fit
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
-from titles.model import NETWORKS, fit
+from titles.model import NETWORKS
 from titles.onnx.classifier import OnnxClassifier
 from titles.onnx.export import export
 
@@ -28,7 +29,7 @@ REAL_DATA = os.environ.get("TITLES_REAL_DATA")
 
 OWN = {"mlp": MlpParams((8,)), "cnn": CnnParams(8, (1, 2))}
 MODEL = ModelParams("relu", "trained", 0.0, 0.1, 2)
-TRAIN = TrainParams(0, 1, 2, 1, 2, 8, 0.05, 0.0, 0.0, "none")
+TRAIN = TrainParams(0, 1, 2, 1, 2, 8, 0.05, 0.0, 0.0, False, "accuracy")
 TITLES = ["Palabra1 palabra2", "", "¿palabra7?", "otra, «palabra»", "¡!", "palabra3 " * 70, "x y"]
 
 TEXT = st.text() | st.lists(st.sampled_from(["palabra1", "palabra2", "palabra5", "otra", "É", "x"])).map(" ".join)

@@ -8,8 +8,8 @@ from tests.numbered import write_numbered
 from titles.__main__ import main
 from titles.classifier import Classifier
 from titles.errors import InputError
+from titles.fit import fit
 from titles.hyperparameters import MlpParams, ModelParams, TrainParams
-from titles.model import fit
 from titles.onnx import export as onnx_export
 from titles.onnx.classifier import OnnxClassifier
 from titles.onnx.export import export
@@ -21,7 +21,10 @@ TITLES = ["palabra1 palabra2", "otra", ""]
 def model(tmp_path_factory):
     root = tmp_path_factory.mktemp("fitted")
     write_numbered(root, train=60, validation=12)
-    sizes, params = ModelParams("relu", "trained", 0.0, 0.0, 1), TrainParams(0, 1, 1, 1, 1, 8, 0.05, 0.0, 0.0, "none")
+    sizes, params = (
+        ModelParams("relu", "trained", 0.0, 0.0, 1),
+        TrainParams(0, 1, 1, 1, 1, 8, 0.05, 0.0, 0.0, False, "accuracy"),
+    )
     fit("mlp", root / "embedded", root / "vectors.npy", root / "mlp", sizes, MlpParams((8,)), params)
     return root / "mlp"
 

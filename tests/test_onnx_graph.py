@@ -45,6 +45,7 @@ def build(name, own=None, activation="relu", embeddings="trained", members=2, **
     network.word_vectors.normalise.running_var.uniform_(0.5, 2)
     network.word_vectors.finished = True
     network.temperature.fill_(1.7)
+    network.calibration_bias.normal_()
     if name == "mlp":
         # Of words 1 and 2, and of 3 and 0.
         network.pair_vectors.keys.copy_(torch.tensor([1 << 32 | 2, 3 << 32])[: sizes.get("pairs")])
@@ -52,8 +53,9 @@ def build(name, own=None, activation="relu", embeddings="trained", members=2, **
 
 
 def exported(network):
-    lexicon = Lexicon(["a", "b", "c", "d"], network.output.bias.shape[2], [3], 10, ["v"] * SIZES["vocabulary"])
-    model = onnx_ir.to_proto(model_of(network, lexicon))
+    counts = list(range(1, network.output.bias.shape[2] + 1))
+    lexicon = Lexicon(["a", "b", "c", "d"], counts, [3], 10, ["v"] * SIZES["vocabulary"])
+    model = onnx_ir.to_proto(model_of(network, lexicon, "accuracy"))
     onnx.checker.check_model(model)
     return InferenceSession(model.SerializeToString())
 

@@ -12,16 +12,16 @@ from safetensors.torch import load_file
 
 from tests.numbered import write_numbered
 from titles import processes
+from titles.fit import fit
 from titles.history import Epoch
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
-from titles.model import fit
 
 ROOT = Path(__file__).resolve().parents[1]
 OWN = {"mlp": MlpParams((8,)), "cnn": CnnParams(4, (1, 2))}
 # What is left out at random differs from process to process.
 MODEL = ModelParams("tanh", "trained", dropout=0.0, word_dropout=0.0, members=2)
 # Batches of 8 of 65 titles: of the last, which has one, the second process has no part.
-TRAIN = TrainParams(0, 1, 3, 1, 4, 8, 0.02, 0.01, 0.1, "logit_adjustment")
+TRAIN = TrainParams(0, 1, 3, 1, 4, 8, 0.02, 0.01, 0.1, False, "balanced_accuracy")
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from tests.page import Page
 from titles.report import MOST_LETTERS, REASONS, Report, histories, legible, rejected, splits
 
 NAMES = ["mlp", "cnn", "mean"]
-METRICS = ["balanced_accuracy", "accuracy", "top5_accuracy", "macro_f1", "loss", "calibration_error"]
+METRICS = ["balanced_accuracy", "accuracy", "top5_accuracy", "macro_f1", "log_loss", "expected_calibration_error"]
 EPOCH = ["network", "epoch", "kept", "train_loss", "validation_loss", "validation_balanced_accuracy"]
 
 
@@ -29,7 +29,7 @@ def report(**changed: Any) -> Report:
             "test": {"rows": 300, "categories": 3, "unlearned": 1},
             "rejected": {"rows": 100},
         },
-        "metrics": {name: dict.fromkeys([*METRICS, "calibration_error_without_temperature"], 0.25) for name in NAMES},
+        "metrics": {name: dict.fromkeys([*METRICS, "expected_calibration_error_uncalibrated"], 0.25) for name in NAMES},
         "histories": pd.DataFrame([["mlp", 1, True, 2.0, 1.0, 0.5], ["cnn", 1, True, 2.0, 1.0, 0.5]], columns=EPOCH),
         "recall_curve": pd.DataFrame({"share": [0.5, 1.0], "mlp": [0, 1], "cnn": [0.5, 1], "mean": [0.25, 1]}),
         "recall_by_category": pd.DataFrame(

@@ -27,7 +27,8 @@ PARAMS = TrainParams(
     learning_rate=0.05,
     weight_decay=0.0,
     label_smoothing=0.0,
-    class_balance="none",
+    drop_suspect_labels=False,
+    objective="accuracy",
 )
 NETWORKS = {"mlp": (MLP, MlpParams((8,))), "cnn": (CNN, CnnParams(8, (1, 2)))}
 MODEL = ModelParams("relu", "trained", dropout=0.1, word_dropout=0.1, members=2)
@@ -91,7 +92,7 @@ def test_frozen_embeddings_stay_as_they_were_and_all_else_is_trained(tmp_path, n
     unchanged = {path for path in first if torch.equal(first[path], second[path])}
     tables = {"word_vectors.own.weight", "word_vectors.subwords.weight"}
     of_pairs = {"pair_vectors.table.weight", "pair_vectors.keys"} if name == "mlp" else set()
-    assert unchanged == tables | of_pairs | {"temperature"}
+    assert unchanged == tables | of_pairs | {"temperature", "calibration_bias"}
 
 
 @both_networks
@@ -165,16 +166,26 @@ def test_the_kept_weights_are_those_of_the_best_epoch(tmp_path):
     assert not torch.equal(kept["output.weight"], snapshots[-1]["output.weight"])
 
 
-@pytest.mark.parametrize(("class_balance", "expected"), [("none", [1, 0]), ("logit_adjustment", [80 / 100, 10 / 12])])
-def test_logit_adjustment_finds_the_rare_category_where_titles_could_be_either(tmp_path, class_balance, expected):
+def test_logit_adjustment_finds_the_rare_category_where_titles_could_be_either(tmp_path):
     # Word 1 stands in 20 of 100 titles of the frequent category and in 10 of 12 of the rare one.
     titles = [[0]] * 80 + [[1]] * 20 + [[0]] * 2 + [[1]] * 10
     ambiguous = labelled(titles, [0] * 100 + [1] * 12)
     plain = ModelParams("tanh", "trained", dropout=0.0, word_dropout=0.0, members=1)
-    _, _, network = run(
-        tmp_path, ambiguous, ambiguous, model=plain, class_balance=class_balance, epochs=20, patience=20, batch_size=28
+    _, _, network = run(tmp_path, ambiguous, ambiguous, model=plain, epochs=20, patience=20, batch_size=28)
+    found = recalls(ambiguous.labels, predicted(network, ambiguous.titles), 2)
+    np.testing.assert_allclose(found, [80 / 100, 10 / 12])
+
+
+@pytest.mark.parametrize(("objective", "expected"), [("accuracy", 100 / 112), ("balanced_accuracy", 90 / 112)])
+def test_validation_decides_for_the_objective(tmp_path, objective, expected):
+    # Word 1 stands in 20 of 100 titles of the frequent category and in 10 of 12 of the rare one.
+    titles = [[0]] * 80 + [[1]] * 20 + [[0]] * 2 + [[1]] * 10
+    ambiguous = labelled(titles, [0] * 100 + [1] * 12)
+    plain = ModelParams("tanh", "trained", dropout=0.0, word_dropout=0.0, members=1)
+    history, *_ = run(
+        tmp_path, ambiguous, ambiguous, model=plain, objective=objective, epochs=20, patience=20, batch_size=28
     )
-    np.testing.assert_allclose(recalls(ambiguous.labels, predicted(network, ambiguous.titles), 2), expected)
+    assert history[-1].validation_accuracy == pytest.approx(expected, abs=1e-6)
 
 
 def test_validation_titles_of_untrained_categories_count_zero_and_have_no_loss(tmp_path):

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from titles.errors import InputError
+from titles.hyperparameters import OBJECTIVES
 
 if TYPE_CHECKING:
     from io import BufferedReader
 
+OBJECTIVE = "what the first category is to be best at (what train.objective was)"
 MODEL = "a model folder, or one with several, of which it takes the mean"
 
 
@@ -34,7 +36,7 @@ def predict(options: argparse.Namespace) -> None:
     from titles.bulk import Answers, lines_of
     from titles.classifier import Classifier
 
-    classifier = Classifier.load(options.model)
+    classifier = Classifier.load(options.model, options.objective)
     answers = Answers(classifier, options.top, options.min_score, with_ids=file is not None and "id" in file.columns)
     stream = cast("BufferedReader", sys.stdin.buffer)
     tables = answers.of(file.batches()) if file else answers.of(lines_of(stream), map)
@@ -55,7 +57,7 @@ def submit(options: argparse.Namespace) -> None:
     from titles.bulk import write_submission
     from titles.classifier import Classifier
 
-    write_submission(Classifier.load(options.model), file, options.output)
+    write_submission(Classifier.load(options.model, options.objective), file, options.output)
 
 
 def serve(options: argparse.Namespace) -> None:
@@ -71,7 +73,7 @@ def serve(options: argparse.Namespace) -> None:
     from titles.classifier import Classifier
 
     # Before the server listens, so that whoever is answered at all is answered by the model.
-    app = create_app(Classifier.load(options.model))
+    app = create_app(Classifier.load(options.model, options.objective))
     uvicorn.run(app, host=options.host, port=options.port, timeout_graceful_shutdown=30, access_log=False)
 
 
@@ -106,6 +108,8 @@ def _parser() -> argparse.ArgumentParser:
         added = commands.add_parser(run.__name__, help=about, description=run.__doc__)
         added.set_defaults(run=run)
         added.add_argument("model", type=Path, help=MODEL)
+        if run is not export:
+            added.add_argument("--objective", choices=OBJECTIVES, help=OBJECTIVE)
         return added
 
     added = command(predict, "categories for titles")

@@ -1,4 +1,4 @@
-"""The best categories of titles, by the probabilities of all."""
+"""The best categories of titles, by the probabilities of all, weighted as the objective has it."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-# The labels of the best categories of each title and their scores, the best first, both [titles, top].
+# The labels of the best categories of each title, the best first, and their probabilities, both [titles, top].
 Best = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 
@@ -17,12 +17,20 @@ def room(titles: int, top: int, categories: NDArray[np.str_]) -> Best:
     return np.empty(shape, np.int64), np.empty(shape, np.float32)
 
 
-def put(found: Best, rows: slice | NDArray[np.int64], probabilities: NDArray[np.float32]) -> None:
-    """Puts the best of each row of the probabilities into those rows; of equals the one of the lowest label."""
+def put(
+    found: Best,
+    rows: slice | NDArray[np.int64],
+    probabilities: NDArray[np.float32],
+    weights: NDArray[np.float32],
+) -> None:
+    """Puts the best of each row of the probabilities into those rows; of equals the one of the lowest label.
+
+    The best are those of the highest weighted probability; `weights` [categories] are of `titles.decision`.
+    """
     labels, scores = found
     top = labels.shape[1]
     # NumPy finds a maximum so fast that for a few of them this takes less time than any partial sort.
-    left = probabilities.copy() if top > 1 else probabilities
+    left = probabilities * weights
     for place in range(top):
         if place:
             np.put_along_axis(left, labels[rows, place - 1, None], -1, 1)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -25,6 +26,7 @@ from titles.disk import complaint
 log = logging.getLogger(__name__)
 
 CHECKPOINTS = ".checkpoints"
+FOUND = "suspects.npz"
 # How long there is no checkpoint: a minute, or as long as keeps saving to this share of the time, but never longer than
 # the second.
 SECONDS, MOST_SECONDS = 60.0, 100.0
@@ -64,6 +66,24 @@ class Checkpoint:
         # The weights of the best epoch, and those that the last checkpoint speaks of, which must stay as they are.
         self.weights: Path | None = None
         self.saved_weights: Path | None = None
+
+    def of_search(self, name: str) -> "Checkpoint":
+        """That of a training of the search for suspect labels, which comes first; those of its others are removed."""
+        return Checkpoint(self.folder / "search" / name)
+
+    def keep_found(self, suspects: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> None:
+        """What that search found, so that a killed training need not search again."""
+        if processes.rank() == 0:
+            written = self.folder / "suspects.new.npz"
+            np.savez(written, *suspects)
+            written.replace(self.folder / FOUND)
+
+    def found(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
+        """What it found, if it came to its end."""
+        if not (self.folder / FOUND).exists():
+            return None
+        with np.load(self.folder / FOUND) as saved:
+            return saved["arr_0"], saved["arr_1"]
 
     def keep(self, weights: dict[str, Tensor]) -> None:
         """As those of the best epoch so far, in the one of two files that the last checkpoint knows nothing of."""

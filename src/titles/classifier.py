@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from titles.best_categories import Best, put, room, table_of, texts_of
+from titles.decision import check_objective, decision_weights
 from titles.embedded import Lexicon
 from titles.errors import InputError
-from titles.model import load
+from titles.model import load, objective_of
 from titles.networks import Network
 from titles.numbering import Numbering
 from titles.predictions import BATCH_SIZE, mean, probabilities
@@ -21,22 +22,28 @@ from titles.predictions import BATCH_SIZE, mean, probabilities
 class Classifier:
     """`Classifier.load("models/mlp").predict(["Funda Galaxy J7 Prime"])`.
 
-    Of several networks it gives the mean of their probabilities.
+    Of several networks it gives the mean of their probabilities. Which category comes first depends on the objective,
+    see `titles.decision`; scores are probabilities and do not.
     """
 
-    def __init__(self, networks: dict[str, Network], lexicon: Lexicon) -> None:
-        self.networks, self.lexicon = networks, lexicon
+    def __init__(
+        self, networks: dict[str, Network], lexicon: Lexicon, objective: str, numbering: Numbering | None = None
+    ) -> None:
+        self.networks, self.lexicon, self.objective = networks, lexicon, objective
+        self.weights = decision_weights(lexicon, objective)
         self.categories = np.array(lexicon.categories[: lexicon.trained_categories])
-        self.numbering = Numbering(lexicon)
+        self.numbering = numbering or Numbering(lexicon)
         for network in networks.values():
             network.eval()
 
     @classmethod
-    def load(cls, folder: str | Path) -> "Classifier":
+    def load(cls, folder: str | Path, objective: str | None = None) -> "Classifier":
         """From a folder that train_mlp or train_cnn wrote, or from one that holds several such folders.
 
-        Raises InputError where there is neither, one is damaged, or they do not know the same words and categories.
+        `objective` is balanced_accuracy or accuracy, by default what train.objective was. Raises InputError for any
+        other, or where there is no such folder, one is damaged, or they do not know the same words and categories.
         """
+        check_objective(objective)
         folders = model_folders(Path(folder))
         networks, lexicons = zip(*map(load, folders), strict=True)
         if any(lexicon != lexicons[0] for lexicon in lexicons):
@@ -45,7 +52,12 @@ class Classifier:
         names = [folder.resolve().name for folder in folders]
         if "mean" in names:
             raise InputError(f"{folder} holds a network called mean, which is what all together are; rename its folder")
-        return cls(dict(zip(names, networks, strict=True)), lexicons[0])
+        return cls(dict(zip(names, networks, strict=True)), lexicons[0], objective or objective_of(folders))
+
+    def for_objective(self, objective: str | None) -> "Classifier":
+        """The same networks, deciding for another objective; None is the objective they have."""
+        check_objective(objective)
+        return Classifier(self.networks, self.lexicon, objective, self.numbering) if objective else self
 
     def predict(self, titles: Sequence[str], top: int = 1) -> pd.DataFrame:
         """The `top` categories of each title, the best first: `top` rows a title of title, category and score."""
@@ -56,7 +68,7 @@ class Classifier:
         """The labels of the `top` categories of each title and their scores, the best first, both [titles, top]."""
         found = room(len(titles), top, self.categories)
         for rows, said in self._said(titles):
-            put(found, rows, mean(said).numpy())
+            put(found, rows, mean(said).numpy(), self.weights)
         return found
 
     def compared(self, titles: pa.StringArray, top: int = 1) -> dict[str, Best]:
@@ -65,7 +77,7 @@ class Classifier:
         found = {name: room(len(titles), top, self.categories) for name in names}
         for rows, said in self._said(titles):
             for name, of_network in _with_mean(said).items():
-                put(found[name], rows, of_network.numpy())
+                put(found[name], rows, of_network.numpy(), self.weights)
         return found
 
     def probabilities(self, titles: pa.StringArray) -> dict[str, NDArray[np.float32]]:

@@ -26,13 +26,25 @@ class Lexicon:
 
     Words below `len(vocabulary)` have a vector of their own; all others are known by their spelling alone.
     Labels from `trained_categories` up belong to categories that train lacks, which no network can name.
+    `category_counts` holds the number of training titles of each trained category.
     """
 
     categories: list[str]
-    trained_categories: int
+    category_counts: list[int]
     subword_lengths: list[int]
     subword_buckets: int
     vocabulary: list[str]
+
+    @property
+    def trained_categories(self) -> int:
+        return len(self.category_counts)
+
+    @property
+    def log_shares(self) -> NDArray[np.float32]:
+        """The log of each trained category's share of the training titles, [trained categories]."""
+        counts = np.array(self.category_counts, np.float64)
+        log_shares: NDArray[np.float32] = np.log(counts / counts.sum()).astype(np.float32)
+        return log_shares
 
     def save(self, folder: Path) -> None:
         content = json.dumps(asdict(self), ensure_ascii=False, indent=0)
@@ -52,6 +64,10 @@ class Labelled:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def take(self, rows: NDArray[np.integer]) -> "Labelled":
+        """The titles with these numbers, in this order, in memory."""
+        return Labelled(self.titles.take(rows), self.labels[rows])
 
     @classmethod
     def load(cls, folder: Path, split: str) -> "Labelled":

@@ -101,15 +101,14 @@ def _lexicon(
     frequent = counted.filter(_.rows > 0).order_by([_.rows.desc(), "word"]).limit(params.words)
     vocabulary = frequent.word.to_pyarrow().to_pylist()
     others = counted.anti_join(frequent, "word").order_by("word").word.to_pyarrow().combine_chunks()
-    trained = tables["train"].select("category").distinct()
+    trained = tables["train"].group_by("category").agg(titles=_.count()).order_by("category").to_pyarrow()
     labelled = ibis.union(
         *(table.select("category") for split, table in tables.items() if split != "unlabelled"), distinct=True
     )
-    known, unknown = (
-        names.order_by("category").category.to_pyarrow().to_pylist()
-        for names in (trained, labelled.anti_join(trained, "category"))
-    )
-    lexicon = Lexicon(known + unknown, len(known), list(params.subword_lengths), params.subword_buckets, vocabulary)
+    known = trained["category"].to_pylist()
+    unknown = sorted(set(labelled.category.to_pyarrow().to_pylist()).difference(known))
+    counts = trained["titles"].to_pylist()
+    lexicon = Lexicon(known + unknown, counts, list(params.subword_lengths), params.subword_buckets, vocabulary)
     return lexicon, others
 
 

@@ -17,16 +17,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
 from titles import tables
+from titles.decision import decision_weights
 from titles.device import chosen_device
 from titles.embedded import Labelled, Lexicon
 from titles.memory import keep_freed_memory
 from titles.metrics import balanced_accuracy, expected_calibration_error
-from titles.model import load
-from titles.networks import Network
+from titles.model import load, objective_of
 from titles.outputs import fresh
 from titles.predictions import Predictions, best_by_mean, predictions
 from titles.ragged import Ragged
@@ -37,7 +38,7 @@ log = logging.getLogger(__name__)
 Metrics = dict[str, "float | dict[str, float]"]
 
 DIGITS = 6
-# Enough to tell what the temperature does; the order of test titles is random.
+# Enough to tell what calibration does; the order of test titles is random.
 SAMPLE_TITLES = 50_000
 # Where the classes begin of the training titles a category has, and of the words a title has.
 SIZES, LENGTHS = (1, 10, 100, 1_000, 10_000), (1, 3, 5, 7, 9, 11, 13)
@@ -53,18 +54,25 @@ def evaluate(
     keep_freed_memory()
     device = chosen_device()
     networks = {name: load(folder)[0].to(device) for name, folder in models.items()}
+    lexicon = Lexicon.load(embedded)
+    weights = decision_weights(lexicon, objective_of(models.values()))
     # Of millions of titles the category's name takes less memory in Arrow than in NumPy.
-    categories = pd.Index(Lexicon.load(embedded).categories, dtype="str")
+    categories = pd.Index(lexicon.categories, dtype="str")
     spelling = Ragged.load(embedded, "spelling")
     test, training = (Labelled.load(embedded, split) for split in ("test", "train"))
-    said = predictions(networks, test, spelling)
+    said = predictions(networks, test, spelling, weights)
+    submitted = None
+    if (prepared / "unlabelled.parquet").exists():
+        submitted = best_by_mean(networks, Ragged.load(embedded, "unlabelled"), spelling, weights)
     sample = np.arange(min(len(test), SAMPLE_TITLES))
     some = Labelled(test.titles.take(sample), test.labels[sample])
-    untempered = predictions(networks, some, spelling, tempered=False)
+    for network in networks.values():
+        network.uncalibrate(torch.from_numpy(lexicon.log_shares))
+    uncalibrated = predictions(networks, some, spelling, weights)
     sizes = np.bincount(training.labels, minlength=len(categories))
     titles = pd.read_parquet(prepared / "test.parquet")
     by_group = _by_group(test, said, titles, sizes)
-    metrics = {name: _metrics(name, test.labels, said[name], untempered[name], by_group) for name in said}
+    metrics = {name: _metrics(name, test.labels, said[name], uncalibrated[name], by_group) for name in said}
     for name, of_network in metrics.items():
         log.info("%s: balanced accuracy %.4f", name, of_network["balanced_accuracy"])
     written = _tables(test.labels, said, categories, sizes)
@@ -81,7 +89,10 @@ def evaluate(
     for name in said:
         titles[name] = categories[said[name].best]
     titles.assign(confidence=said["mean"].confidence).to_parquet(fresh(predicted) / "test.parquet")
-    _submit(networks, prepared, embedded, spelling, categories, predicted)
+    if submitted is not None:
+        ids = pd.read_parquet(prepared / "unlabelled.parquet", columns=["id"]).id
+        answers = pd.DataFrame({"id": ids, "category": categories[submitted]})
+        answers.to_csv(predicted / "submission.csv", index=False)
     return metrics
 
 
@@ -102,7 +113,7 @@ def _metrics(
     name: str,
     labels: NDArray[np.int32],
     said: Predictions,
-    untempered: Predictions,
+    uncalibrated: Predictions,
     by_group: dict[str, pd.DataFrame],
 ) -> Metrics:
     """The loss is over the titles whose category train has; all else is over all."""
@@ -112,11 +123,11 @@ def _metrics(
         "accuracy": float((said.best == labels).mean()),
         "top5_accuracy": float(said.in_top.mean()),
         "macro_f1": float(f1_score(labels, said.best, average="macro", labels=np.unique(labels), zero_division=0)),
-        "loss": float(np.nansum(losses) / max(1, np.count_nonzero(~np.isnan(losses)))),
+        "log_loss": float(np.nansum(losses) / max(1, np.count_nonzero(~np.isnan(losses)))),
     }
-    metrics["calibration_error"] = expected_calibration_error(labels == said.best, said.confidence)
-    metrics["calibration_error_without_temperature"] = expected_calibration_error(
-        labels[: len(untempered.best)] == untempered.best, untempered.confidence
+    metrics["expected_calibration_error"] = expected_calibration_error(labels == said.best, said.confidence)
+    metrics["expected_calibration_error_uncalibrated"] = expected_calibration_error(
+        labels[: len(uncalibrated.best)] == uncalibrated.best, uncalibrated.confidence
     )
     for column in ("language", "label_quality"):
         of_groups = by_group[column][f"{name}_balanced_accuracy"].round(DIGITS)
@@ -146,19 +157,3 @@ def _write(
         table.round(DIGITS).to_csv(results / f"{name}.csv", index=False, lineterminator="\n")
     for name, folder in models.items():
         shutil.copyfile(folder / "history.csv", results / f"{name}_history.csv")
-
-
-def _submit(
-    networks: dict[str, Network],
-    prepared: Path,
-    embedded: Path,
-    spelling: Ragged,
-    categories: "pd.Index[str]",
-    predicted: Path,
-) -> None:
-    """Writes submission.csv (id, category, by the mean of the networks) if there are unlabelled titles."""
-    if not (prepared / "unlabelled.parquet").exists():
-        return
-    best = best_by_mean(networks, Ragged.load(embedded, "unlabelled"), spelling)
-    ids = pd.read_parquet(prepared / "unlabelled.parquet", columns=["id"]).id
-    pd.DataFrame({"id": ids, "category": categories[best]}).to_csv(predicted / "submission.csv", index=False)

@@ -8,9 +8,11 @@ from titles.limits import Interval, NotEmpty, OneOf
 # The classes of torch.nn by the name users know them by.
 ACTIVATIONS = {"relu": "ReLU", "sigmoid": "Sigmoid", "tanh": "Tanh", "gelu": "GELU", "silu": "SiLU"}
 
-# How much of the log of a category's share the loss adds to its logit: with 1 the network, which predicts without it,
-# aims at balanced accuracy. Menon et al. (2021), Long-tail learning via logit adjustment.
-CLASS_BALANCES = {"none": 0.0, "logit_adjustment": 1.0}
+# What a prediction is to be best at, and how much of the log of a category's share of the training titles the decision
+# takes off the log of its probability for that: nothing for accuracy. For balanced accuracy it would be all of it if
+# probabilities were exact (Menon et al., 2021, Long-tail learning via logit adjustment); those of rare categories are
+# not, and dividing by a small share multiplies their errors.
+OBJECTIVES = {"balanced_accuracy": 0.75, "accuracy": 0.0}
 
 EMBEDDINGS = ("trained", "frozen")
 
@@ -46,4 +48,5 @@ class TrainParams:
     learning_rate: Annotated[float, Interval("(0, 1]")]
     weight_decay: Annotated[float, Interval("[0, 1)")]
     label_smoothing: Annotated[float, Interval("[0, 1)")]
-    class_balance: Annotated[str, OneOf(CLASS_BALANCES)]
+    drop_suspect_labels: bool
+    objective: Annotated[str, OneOf(OBJECTIVES)]

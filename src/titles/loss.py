@@ -19,55 +19,73 @@ class _CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, label_smoothing: float
+        ctx: Any,
+        features: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        labels: Tensor,
+        label_smoothing: float,
+        smoothing_target: Tensor,
     ) -> Tensor:
         total = features.new_zeros(())
         size = PART if features.device.type == "cpu" else max(1, len(labels))
         gradients = torch.empty_like(features), torch.empty_like(weight), torch.empty_like(bias)
         logits = features.new_empty(len(labels), weight.shape[2])
-        # What smoothing takes from every logit's gradient is taken from the products instead, and the mean of a title's
-        # logits is found without them: two passes over the logits less.
-        evenly = label_smoothing / weight.shape[2]
+        # The part of a logit's gradient that smoothing adds is the same for all titles. It is subtracted from the
+        # products instead, and the expected logit under the target is found without the logits: two passes less.
+        target = label_smoothing * smoothing_target
         for values, matrix, shift, of_values, of_matrix, of_shift in zip(
             features, weight, bias, *gradients, strict=True
         ):
-            means = torch.addmm(shift.mean(1), values, matrix.mean(1, keepdim=True))
-            of_shift.fill_(-evenly * len(labels))
+            expected = torch.addmm(shift @ target, values, (matrix @ target)[:, None])
+            of_shift.copy_(target).mul_(-len(labels))
             for first in range(0, len(labels), size):
                 part = slice(first, first + size)
                 torch.addmm(shift, values[part], matrix, out=logits[part])
-                total += _to_gradient(logits[part], means[part], labels[part, None], label_smoothing)
-                torch.addmm(matrix.sum(1).mul_(-evenly), logits[part], matrix.T, out=of_values[part])
+                total += _to_gradient(logits[part], expected[part], labels[part, None], label_smoothing)
+                torch.addmm((matrix @ target).neg_(), logits[part], matrix.T, out=of_values[part])
                 of_shift += logits[part].sum(0)
-            torch.addmm(values.sum(0)[:, None].mul_(-evenly), values.T, logits, out=of_matrix)
+            torch.addmm(torch.outer(values.sum(0), target).neg_(), values.T, logits, out=of_matrix)
         ctx.save_for_backward(*gradients)
         return total
 
     @staticmethod
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
-        return *(gradient * factor for gradient in ctx.saved_tensors), None, None
+        return *(gradient * factor for gradient in ctx.saved_tensors), None, None, None
 
 
-def _to_gradient(logits: Tensor, means: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
-    """The sum of the losses, whose gradient takes the place of the logits, but for what smoothing takes from each."""
+def _to_gradient(logits: Tensor, expected: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
+    """The sum of the losses, whose gradient takes the place of the logits, but for what smoothing takes from each.
+
+    `expected` [titles, 1] is the expected logit under the smoothing target, times `label_smoothing`.
+    """
     of_label = logits.gather(1, labels)
     probabilities = torch.softmax(logits, 1, out=logits)
     of_label_probability = probabilities.gather(1, labels)
     # A probability of zero is one too small for a float.
-    losses = label_smoothing * (of_label - means) - of_label_probability.clamp(min=torch.finfo().tiny).log()
+    losses = label_smoothing * of_label - expected - of_label_probability.clamp(min=torch.finfo().tiny).log()
     probabilities.scatter_(1, labels, of_label_probability - (1 - label_smoothing))
     return losses.sum()
 
 
 def cross_entropy(
-    features: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, label_smoothing: float = 0.0
+    features: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    labels: Tensor,
+    label_smoothing: float,
+    smoothing_target: Tensor,
 ) -> Tensor:
-    """The sum of `F.cross_entropy` over all titles and members.
+    """The sum over all titles and members of the cross entropy with smoothed labels.
 
-    features     [members, titles, features]
-    weight       [members, features, categories]
-    bias         [members, 1, categories]
-    labels       [titles]
+    The target of a title is `1 - label_smoothing` times its label plus `label_smoothing` times `smoothing_target`.
+
+    features            [members, titles, features]
+    weight              [members, features, categories]
+    bias                [members, 1, categories]
+    labels              int64 [titles]
+    smoothing_target    a distribution over the categories, [categories]
     """
-    loss: Tensor = _CrossEntropy.apply(features, weight, bias, labels, label_smoothing)  # type: ignore[no-untyped-call]
+    arguments = features, weight, bias, labels, label_smoothing, smoothing_target
+    loss: Tensor = _CrossEntropy.apply(*arguments)  # type: ignore[no-untyped-call]
     return loss

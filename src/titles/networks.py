@@ -49,17 +49,19 @@ class Network(nn.Module):
     """Several small networks side by side, each with its part of the word vectors, that answer as one.
 
     They are trained each for itself in one pass, as in Packed-Ensembles (Laurent et al., 2023), and their
-    probabilities averaged. `temperature` divides the logits (Guo et al., 2017, On calibration of modern neural
-    networks); training leaves it at 1.
+    probabilities averaged. `titles.calibration` finds what their logits are divided by, `temperature`, and what is then
+    added to them, `calibration_bias` [categories]; training leaves these at 1 and 0.
     """
 
     temperature: Tensor
+    calibration_bias: Tensor
 
     def __init__(self, sizes: Sizes, model: ModelParams, features: int) -> None:
         super().__init__()
         self.word_vectors = WordVectors(sizes, model)
         self.output = Linears(model.members, features, sizes.categories)
         self.register_buffer("temperature", torch.ones(()))
+        self.register_buffer("calibration_bias", torch.zeros(sizes.categories))
         self.members = model.members
 
     def forward(self, batch: Batch) -> Tensor:
@@ -71,15 +73,20 @@ class Network(nn.Module):
         return self.logits(features)
 
     def logits(self, features: Tensor) -> Tensor:
-        """Those of all members together, by what each has for features [members, titles, features]."""
+        """The calibrated ones of all members together, by what each has for features [members, titles, features]."""
         output = self.output
         if self.members == 1:
             # There are far fewer features than logits to divide.
-            features, bias = features / self.temperature, output.bias / self.temperature
+            features, bias = features / self.temperature, output.bias / self.temperature + self.calibration_bias
             return torch.baddbmm(bias, features, output.weight)[0]
         # A probability of zero is one too small for a float.
         probabilities: Tensor = output(features).softmax(2).sum(0).clamp_(min=torch.finfo().tiny)
-        return probabilities.log_().div_(self.temperature)
+        return probabilities.log_().div_(self.temperature).add_(self.calibration_bias)
+
+    def uncalibrate(self, log_shares: Tensor) -> None:
+        """Back to the training titles' own distribution as training leaves it."""
+        self.temperature.fill_(1)
+        self.calibration_bias.copy_(log_shares)
 
     def batch(self, titles: Ragged, spelling: Ragged) -> Batch:
         """The titles as this network takes them, on the CPU."""

@@ -29,10 +29,10 @@ CACHED_TITLES = 128
 
 @dataclass(frozen=True)
 class Predictions:
-    """What one network says of every title, [titles]: its best label, how surely, and what it says of the true one.
+    """Of one network and every title, [titles]: its decision, the probability of that, and that of the true label.
 
     The probability of the true label is NaN where train lacks the category; `in_top` is whether fewer than `TOP` labels
-    have a higher one.
+    come before it.
     """
 
     best: NDArray[np.int64]
@@ -48,32 +48,42 @@ class Predictions:
 
 
 def predictions(
-    networks: dict[str, Network], test: Labelled, spelling: Ragged, tempered: bool = True
+    networks: dict[str, Network],
+    test: Labelled,
+    spelling: Ragged,
+    weights: NDArray[np.float32],
 ) -> dict[str, Predictions]:
-    """Of each network, and of the mean of their probabilities, which are never kept."""
+    """Of each network, and of the mean of their probabilities, which are never kept.
+
+    `weights` [categories] are of `titles.decision`.
+    """
     found = {name: Predictions.empty(len(test)) for name in [*networks, "mean"]}
 
     def of_batch(batch: slice) -> None:
         labels = test.labels[batch].astype(np.int64)
         titles = test.titles.slice(batch.start, batch.stop)
-        for some, said in probabilities(networks, titles, spelling, tempered):
+        for some, said in probabilities(networks, titles, spelling):
             rows = slice(batch.start + some.start, batch.start + some.stop)
             for name, of_network in (said | {"mean": mean(said)}).items():
                 into = found[name]
-                into.best[rows], into.confidence[rows] = _best(of_network)
-                into.true_probability[rows], into.in_top[rows] = _of_true(of_network, into.best[rows], labels[some])
+                weighted = of_network.numpy() * weights
+                into.best[rows], into.confidence[rows] = _best(of_network.numpy(), weighted)
+                into.true_probability[rows] = _of_labels(of_network.numpy(), labels[some])
+                into.in_top[rows] = _in_top(weighted, into.best[rows], labels[some])
 
     _each_batch(of_batch, len(test), networks)
     return found
 
 
-def best_by_mean(networks: dict[str, Network], titles: Ragged, spelling: Ragged) -> NDArray[np.int64]:
-    """The label whose mean probability is the highest, [titles]."""
+def best_by_mean(
+    networks: dict[str, Network], titles: Ragged, spelling: Ragged, weights: NDArray[np.float32]
+) -> NDArray[np.int64]:
+    """The label whose weighted mean probability is the highest, [titles]."""
     found = np.empty(len(titles), np.int64)
 
     def of_batch(batch: slice) -> None:
         for some, said in probabilities(networks, titles.slice(batch.start, batch.stop), spelling):
-            found[batch.start + some.start : batch.start + some.stop] = _best(mean(said))[0]
+            found[batch.start + some.start : batch.start + some.stop] = (mean(said).numpy() * weights).argmax(1)
 
     _each_batch(of_batch, len(titles), networks)
     return found
@@ -93,7 +103,7 @@ def _each_batch(of_batch: Callable[[slice], None], titles: int, networks: dict[s
 
 @torch.inference_mode()
 def probabilities(
-    networks: dict[str, Network], titles: Ragged, spelling: Ragged, tempered: bool = True
+    networks: dict[str, Network], titles: Ragged, spelling: Ragged
 ) -> Iterator[tuple[slice, dict[str, Tensor]]]:
     """Of a batch of titles, some at a time, which they are, and by each network [titles, categories], on the CPU.
 
@@ -107,8 +117,7 @@ def probabilities(
     for first in range(0, len(titles), size):
         rows, said = slice(first, min(first + size, len(titles))), {}
         for name, network in networks.items():
-            logits = network.logits(features[name][:, rows]).cpu()
-            said[name] = (logits if tempered else logits * network.temperature.cpu()).softmax(1)
+            said[name] = network.logits(features[name][:, rows]).cpu().softmax(1)
         yield rows, said
 
 
@@ -118,20 +127,29 @@ def mean(said: dict[str, Tensor]) -> Tensor:
     return reduce(torch.add, others, first).div_(len(said)) if others else first
 
 
-def _best(probabilities: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The highest of each title, by label and value. NumPy finds it in a tenth of torch's time."""
-    labels = probabilities.numpy().argmax(1)
-    return labels, probabilities.numpy()[np.arange(len(labels)), labels]
+def _best(
+    probabilities: NDArray[np.float32], weighted: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Of each title the label of the highest weighted probability, and its probability.
+
+    NumPy finds it in a tenth of torch's time.
+    """
+    labels = weighted.argmax(1)
+    return labels, probabilities[np.arange(len(labels)), labels]
 
 
-def _of_true(
-    probabilities: Tensor, best: NDArray[np.int64], labels: NDArray[np.int64]
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """The probability of each title's true label, and whether it is one of the `TOP` highest."""
-    said, trained = probabilities.numpy(), labels < probabilities.shape[1]
-    of_true = np.where(trained, said[np.arange(len(labels)), np.where(trained, labels, 0)], np.float32(np.nan))
-    in_top = best == labels
+def _of_labels(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The probability of each title's true label, NaN of one that train lacks."""
+    trained = labels < probabilities.shape[1]
+    of_labels = probabilities[np.arange(len(labels)), np.where(trained, labels, 0)]
+    return np.where(trained, of_labels, np.float32(np.nan))
+
+
+def _in_top(weighted: NDArray[np.float32], best: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether each title's true label is one of the `TOP` of the highest weighted probability."""
+    in_top: NDArray[np.bool_] = best == labels
     # Of most titles it is the highest.
-    doubtful = np.flatnonzero(trained & ~in_top)
-    in_top[doubtful] = (said[doubtful] > of_true[doubtful, None]).sum(1) < TOP
-    return of_true, in_top
+    doubtful = np.flatnonzero((labels < weighted.shape[1]) & ~in_top)
+    of_true = weighted[doubtful, labels[doubtful]]
+    in_top[doubtful] = (weighted[doubtful] > of_true[:, None]).sum(1) < TOP
+    return in_top

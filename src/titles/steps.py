@@ -10,7 +10,7 @@ from titles import processes
 from titles.batch import Batch
 from titles.captured import Captured
 from titles.embedded import Labelled
-from titles.hyperparameters import CLASS_BALANCES, TrainParams
+from titles.hyperparameters import TrainParams
 from titles.lookup import Table, add_up_rows
 from titles.loss import cross_entropy
 from titles.networks import Network
@@ -55,8 +55,10 @@ class Step:
         if self.sparse:
             self.optimizers.append(RowAdam(self.sparse, self.learning_rate))
         self.done, self.steps = 0, params.epochs * -(-len(training) // params.batch_size)
-        adjustment = CLASS_BALANCES[params.class_balance] * _log_shares(training)
-        self.adjustment = adjustment.to(device)
+        # Of the titles that are trained on, which may be fewer than those a model's calibration goes by.
+        shares = torch.from_numpy(np.bincount(training.labels, minlength=network.output.bias.shape[2]) / len(training))
+        self.shares = shares.float().to(device)
+        self.log_shares = self.shares.clamp(min=torch.finfo().tiny).log()
 
     def __call__(self, batch: Batch, labels: Tensor, titles: int) -> Tensor:
         """The mean loss of the `titles` that all processes have in this step, of which the batch is this one's part."""
@@ -69,9 +71,10 @@ class Step:
         for optimizer in self.optimizers:
             optimizer.zero_grad()
         features, output = self.network.features(batch), self.network.output
-        losses = cross_entropy(
-            features, output.weight, output.bias + self.adjustment, labels, self.params.label_smoothing
-        )
+        # With the log shares added, the network learns to tell categories apart as if all were equally frequent (Menon
+        # et al., 2021). Smoothing goes towards the shares: were it even, rare categories would need huge logits for it.
+        bias = output.bias + self.log_shares
+        losses = cross_entropy(features, output.weight, bias, labels, self.params.label_smoothing, self.shares)
         # The mean over the members of what each would lose alone.
         loss = losses / (len(features) * titles)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -119,9 +122,3 @@ class Step:
     def _parts(self) -> dict[str, Any]:
         parts: list[Any] = [self.network, *self.optimizers]
         return {str(number): part for number, part in enumerate(parts)}
-
-
-def _log_shares(training: Labelled) -> Tensor:
-    """The log of the share of each category in the training titles, [categories]; every trained category has some."""
-    counts = np.bincount(training.labels)
-    return torch.from_numpy(np.log(counts / counts.sum()).astype(np.float32))

@@ -109,7 +109,7 @@ class _Loop:
         # As the schedule has it at the first step, which a resumed training no longer sees.
         learning_rate = params.learning_rate * (1 - number / params.epochs)
         train_loss = round(place.loss / len(self.training), 6)
-        epoch = Epoch(number + 1, learning_rate, train_loss, *validate(network, self.validation))
+        epoch = Epoch(number + 1, learning_rate, train_loss, *self._validate())
         place.history.append(epoch)
         place.titles, place.loss, place.seconds = 0, 0.0, time.monotonic() - started
         self.report(epoch)
@@ -129,7 +129,7 @@ class _Loop:
         return lost
 
     def _see_titles(self, started: float) -> None:
-        place, device = self.place, self.step.adjustment.device
+        place, device = self.place, self.step.log_shares.device
         # MPS has no longer floats.
         total = torch.tensor(place.loss, device=device, dtype=torch.float32 if device.type == "mps" else torch.float64)
         self.step.network.train()
@@ -152,11 +152,14 @@ class _Loop:
 
     def _report_point(self) -> None:
         titles = len(self.place.history) * len(self.training) + self.place.titles
-        *_, balanced_accuracy = validate(self.step.network, self.validation, SAMPLE_TITLES)
+        *_, balanced_accuracy = self._validate(SAMPLE_TITLES)
         self.step.network.train()
         log.info("after %s titles: balanced accuracy about %.4f", f"{titles:,}", balanced_accuracy)
         self.place.points.append(Point(titles, balanced_accuracy))
         self.report(self.place.points[-1])
+
+    def _validate(self, most: int | None = None) -> tuple[float, float, float]:
+        return validate(self.step.network, self.validation, self.step.log_shares, self.params.objective, most)
 
     def _batches(self) -> Iterator[tuple[Batch, Tensor]]:
         """Of all batches left of the epoch the part of this process."""

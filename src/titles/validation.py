@@ -1,20 +1,27 @@
 """What a network in training is worth, measured by all processes together, and how sure to be of it."""
 
+import logging
+
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from titles import processes
 from titles.batches import Batches
-from titles.embedded import Labelled
+from titles.calibration import fit_calibration
+from titles.decision import decision_weights
+from titles.embedded import Labelled, Lexicon
+from titles.hyperparameters import OBJECTIVES
 from titles.metrics import balanced_accuracy
 from titles.networks import Network, predict
 from titles.progress import Progress
 from titles.ragged import Ragged
-from titles.temperature import best_temperature
 from titles.thresholds import Threshold, thresholds
 
-# Enough for one number; the logits of all would not fit in memory where there are millions.
+log = logging.getLogger(__name__)
+
+# Enough for two numbers; the logits of all would not fit in memory where there are millions.
 SAMPLE_TITLES = 20_000
 BATCH_SIZE = 1024
 # What cross entropy takes for no label.
@@ -22,9 +29,13 @@ UNTRAINED = -100
 
 
 @torch.inference_mode()
-def validate(network: Network, validation: Batches, most: int | None = None) -> tuple[float, float, float]:
+def validate(
+    network: Network, validation: Batches, log_shares: Tensor, objective: str, most: int | None = None
+) -> tuple[float, float, float]:
     """Loss, accuracy, balanced accuracy of all titles, or of the first so many, whose order is random.
 
+    The network is one in training, not yet calibrated: with `log_shares` [categories] added its logits are those of the
+    training titles' own distribution, from which the loss is computed and the category for the objective decided.
     Titles of categories that train lacks have no loss.
     """
     network.eval()
@@ -35,11 +46,11 @@ def validate(network: Network, validation: Batches, most: int | None = None) -> 
     said, losses = [], torch.zeros(2, dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
     with Progress(len(own), "titles", "validating") as bar:
         for batch, true in validation.of(network, groups):
-            logits = network(batch)
+            logits = network(batch) + log_shares
             trained = true < logits.shape[1]
             of_titles = F.cross_entropy(logits, torch.where(trained, true, UNTRAINED), reduction="sum")
             losses += torch.stack([of_titles, trained.sum()])
-            said.append(logits.argmax(1))
+            said.append((logits - OBJECTIVES[objective] * log_shares).argmax(1))
             bar.update(len(logits))
     predicted = torch.zeros(len(rows), dtype=torch.int64, device=device)
     if said:
@@ -50,13 +61,18 @@ def validate(network: Network, validation: Batches, most: int | None = None) -> 
     return round(total / max(1, count), 6), round(accuracy, 6), round(balanced, 6)
 
 
-def calibrate(network: Network, validation: Labelled, spelling: Ragged) -> list[Threshold]:
-    """Sets the temperature that is best for a sample of the validation titles; returns the thresholds it has by it."""
+def calibrate(
+    network: Network, validation: Labelled, spelling: Ragged, lexicon: Lexicon, objective: str
+) -> list[Threshold]:
+    """Calibrate the network on a sample of the validation titles; return the thresholds of its decisions there."""
     first = np.arange(min(len(validation), SAMPLE_TITLES))
     titles = Labelled(validation.titles.take(first), validation.labels[first])
     logits = torch.cat(list(predict(network, titles.titles, spelling)))
-    temperature = best_temperature(logits, torch.from_numpy(titles.labels).long())
-    network.temperature.fill_(temperature)
-    highest, best = logits.div_(temperature).max(1)
-    scores = (highest - logits.logsumexp(1)).exp()
-    return thresholds(best.numpy() == titles.labels, scores.numpy())
+    log_shares = torch.from_numpy(lexicon.log_shares)
+    found = fit_calibration(logits, torch.from_numpy(titles.labels).long(), log_shares)
+    log.info("calibrated: temperature %.3f, share weight %.3f", found.temperature, found.share_weight)
+    network.temperature.fill_(found.temperature)
+    network.calibration_bias.copy_(found.share_weight * log_shares)
+    probabilities = logits.div_(found.temperature).add_(found.share_weight * log_shares).softmax(1).numpy()
+    best = (probabilities * decision_weights(lexicon, objective)).argmax(1)
+    return thresholds(best == titles.labels, probabilities[np.arange(len(best)), best])

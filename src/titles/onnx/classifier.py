@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from titles.best_categories import Best, put, room, table_of, texts_of
+from titles.decision import check_objective, decision_weights
 from titles.embedded import Lexicon
 from titles.errors import InputError
 from titles.numbering import Numbering
@@ -22,16 +23,18 @@ if TYPE_CHECKING:
 class OnnxClassifier:
     """`OnnxClassifier.load("mlp.onnx").predict(["Funda Galaxy J7 Prime"])`."""
 
-    def __init__(self, session: "InferenceSession", lexicon: Lexicon) -> None:
+    def __init__(self, session: "InferenceSession", lexicon: Lexicon, objective: str) -> None:
         self.session, self.lexicon, self.numbering = session, lexicon, Numbering(lexicon)
+        self.objective, self.weights = objective, decision_weights(lexicon, objective)
         self.categories = np.array(lexicon.categories[: lexicon.trained_categories])
 
     @classmethod
-    def load(cls, path: str | Path, threads: int = 0) -> "OnnxClassifier":
-        """From a file that `titles export` wrote; 0 threads are one a core.
+    def load(cls, path: str | Path, threads: int = 0, objective: str | None = None) -> "OnnxClassifier":
+        """From a file that `titles export` wrote; 0 threads are one a core; `objective` as of `Classifier.load`.
 
-        Raises InputError for any other file, or where onnxruntime is not installed.
+        Raises InputError for any other file or objective, or where onnxruntime is not installed.
         """
+        check_objective(objective)
         try:
             from onnxruntime import InferenceSession, SessionOptions
         except ModuleNotFoundError:
@@ -42,11 +45,13 @@ class OnnxClassifier:
         options.intra_op_num_threads = threads
         try:
             session = InferenceSession(path, options, providers=["CPUExecutionProvider"])
-            lexicon = Lexicon(**json.loads(session.get_modelmeta().custom_metadata_map["lexicon"]))
+            metadata = session.get_modelmeta().custom_metadata_map
+            lexicon = Lexicon(**json.loads(metadata["lexicon"]))
+            objective = objective or metadata["objective"]
         # The errors of onnxruntime have no class of their own.
         except Exception as error:
             raise InputError(f"{path} is not as titles export writes it; write it anew ({error})") from error
-        return cls(session, lexicon)
+        return cls(session, lexicon, objective)
 
     def predict(self, titles: Sequence[str], top: int = 1) -> pd.DataFrame:
         """The `top` categories of each title, the best first: `top` rows a title of title, category and score."""
@@ -58,5 +63,5 @@ class OnnxClassifier:
         found = room(len(titles), top, self.categories)
         for rows, inputs in batches_of(*self.numbering.of(titles), len(self.lexicon.vocabulary)):
             (probabilities,) = self.session.run(None, inputs)
-            put(found, rows, probabilities)
+            put(found, rows, probabilities, self.weights)
         return found

@@ -6,7 +6,7 @@ from pathlib import Path
 from titles.classifier import model_folders
 from titles.disk import room_at
 from titles.errors import InputError
-from titles.model import load
+from titles.model import load, objective_of
 from titles.outputs import UNFINISHED, fresh
 
 # Protobuf takes no message of 2 GiB, and there is more in a file than weights.
@@ -30,7 +30,7 @@ def export(folder: Path, path: Path) -> None:
         raise InputError(f"{folder} holds several networks; give one of {', '.join(map(str, folders))}")
     if path.is_dir() or not path.parent.is_dir():
         raise InputError(f"{path} cannot be written; give a file in a folder that is there, such as mlp.onnx")
-    model = model_of(*load(folders[0]))
+    model = model_of(*load(folders[0]), objective_of(folders))
     weights = [value.const_value for value in model.graph.initializers.values()]
     is_large = sum(weight.nbytes for weight in weights if weight is not None) > MOST_BYTES
     with room_at(path):

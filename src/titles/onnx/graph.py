@@ -4,7 +4,8 @@ words            int64 [titles, longest]
 subwords         int64 [unknown words, most n-grams]
 probabilities    float32 [titles, categories]
 
-The metadata of the model has the name of the network and, as JSON, the lexicon that says what the numbers mean.
+The metadata of the model has the name of the network, the objective and, as JSON, the lexicon that says what the
+numbers mean.
 """
 
 import json
@@ -42,7 +43,7 @@ ACTIVATIONS: dict[type[nn.Module], Callable[[Operators, ir.Value], ir.Value]] = 
 }
 
 
-def model_of(network: Network, lexicon: Lexicon) -> ir.Model:
+def model_of(network: Network, lexicon: Lexicon, objective: str) -> ir.Model:
     """The model of a network whose word vectors are finished."""
     inputs = [ir.val("words", INT, ["titles", "longest"]), ir.val("subwords", INT, ["unknown_words", "most_ngrams"])]
     output = ir.val("probabilities", FLOAT, ["titles", lexicon.trained_categories])
@@ -51,7 +52,8 @@ def model_of(network: Network, lexicon: Lexicon) -> ir.Model:
         return _Graph(network, network.state_dict(), op, words, subwords).probabilities()
 
     graph = build_graph(traced, inputs, [output], opset_imports=OPSETS, name="titles")
-    metadata = {"network": type(network).__name__, "lexicon": json.dumps(asdict(lexicon), ensure_ascii=False)}
+    described = json.dumps(asdict(lexicon), ensure_ascii=False)
+    metadata = {"network": type(network).__name__, "objective": objective, "lexicon": described}
     return ir.Model(graph, ir_version=IR_VERSION, producer_name="titles", metadata_props=metadata)
 
 
@@ -75,7 +77,8 @@ class _Graph:
             # As in `Network`, a probability of zero is one too small for a float.
             sums = op.Sum(*(op.Softmax(of_member, axis=1) for of_member in logits))
             together = op.Log(op.Max(sums, torch.finfo().tiny))
-        return op.Softmax(op.Div(together, network.temperature.item()), axis=1)
+        scaled = op.Div(together, network.temperature.item())
+        return op.Softmax(op.Add(scaled, self.constant("calibration_bias", network.calibration_bias)), axis=1)
 
     def mlp(self, network: MLP) -> Iterator[ir.Value]:
         """The features of each member, [titles, features]."""

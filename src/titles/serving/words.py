@@ -18,5 +18,5 @@ def deciding_words(classifier: Classifier, title: str) -> tuple[list[str], dict[
     words = words_of(pa.array([title], pa.string()))[0].as_py()
     without = [" ".join(words[:place] + words[place + 1 :]) for place in range(len(words))]
     said = classifier.probabilities(pa.array([title, *without], pa.string()))
-    of_best = {network: scores[:, scores[0].argmax()] for network, scores in said.items()}
+    of_best = {network: scores[:, (scores[0] * classifier.weights).argmax()] for network, scores in said.items()}
     return words, {network: np.round(scores[0] - scores[1:], 6).tolist() for network, scores in of_best.items()}

@@ -14,11 +14,8 @@ PACKAGE = Path(__file__).parents[1]
 REQUIREMENTS = ("numpy", "pandas", "pyarrow", "safetensors", "torch")
 EXAMPLE = {"title": ["Funda Silicona Galaxy J7 Prime", "Fogão 5 Bocas Inox"]}
 
-SIGNATURE = ModelSignature(
-    Schema([ColSpec("string", "title")]),
-    Schema([ColSpec("string", "title"), ColSpec("string", "category"), ColSpec("float", "score")]),
-    ParamSchema([ParamSpec("top", "integer", 1)]),
-)
+INPUTS = Schema([ColSpec("string", "title")])
+OUTPUTS = Schema([ColSpec("string", "title"), ColSpec("string", "category"), ColSpec("float", "score")])
 
 
 def best_epoch(folder: Path) -> tuple[int, float]:
@@ -27,6 +24,13 @@ def best_epoch(folder: Path) -> tuple[int, float]:
     with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
         scores = {int(row["epoch"]): float(row["validation_balanced_accuracy"]) for row in csv.DictReader(file)}
     return best, scores[best]
+
+
+def _signature(folder: Path) -> ModelSignature:
+    """With the objective of the network as the default."""
+    objective = json.loads((folder / "network.json").read_text(encoding="utf-8"))["train"]["objective"]
+    params = ParamSchema([ParamSpec("top", "integer", 1), ParamSpec("objective", "string", objective)])
+    return ModelSignature(INPUTS, OUTPUTS, params)
 
 
 def log_network(name: str, folder: Path, tags: Mapping[str, str], run_id: str | None = None) -> str:
@@ -41,7 +45,7 @@ def log_network(name: str, folder: Path, tags: Mapping[str, str], run_id: str | 
         python_model=str(Path(__file__).with_name("served.py")),
         artifacts={"folder": str(folder)},
         code_paths=[str(PACKAGE)],
-        signature=SIGNATURE,
+        signature=_signature(folder),
         input_example=EXAMPLE,
         # What is installed here; torch without its build, whose index others may not have.
         pip_requirements=[f"{package}=={version(package).partition('+')[0]}" for package in REQUIREMENTS],

@@ -38,7 +38,7 @@ class Run:
         self.recorder = recorder
 
     def log_metrics(self, metrics: Mapping[str, object], step: int = 0) -> None:
-        """Logs the numbers of nested tables, those of `mlp` as `mlp.loss`."""
+        """Logs the numbers of nested tables, those of `mlp` as `mlp.log_loss`."""
         self._say(metrics=metrics, step=step, time=_now())
 
     def log_progress(self, known: "DataclassInstance") -> None:

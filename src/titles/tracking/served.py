@@ -8,7 +8,10 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 
 class TitlesModel(PythonModel):
-    """Takes a table with the column `title`; gives `top` rows a title of title, category and score."""
+    """Takes a table with the column `title`; gives `top` rows a title of title, category and score.
+
+    The parameter `objective` is balanced_accuracy or accuracy; without it what the network was trained for.
+    """
 
     def load_context(self, context: PythonModelContext) -> None:
         """Imports torch here, as saving a model runs this file too."""
@@ -23,7 +26,9 @@ class TitlesModel(PythonModel):
         params: dict[str, Any] | None = None,
     ) -> pd.DataFrame:
         """The best categories of each title."""
-        return self.classifier.predict(model_input["title"].tolist(), **(params or {}))
+        asked = dict(params or {})
+        classifier = self.classifier.for_objective(asked.pop("objective", None))
+        return classifier.predict(model_input["title"].tolist(), **asked)
 
 
 set_model(TitlesModel())

@@ -1,0 +1,133 @@
+"""From the arrays of data/embedded to a model folder: builds a network, trains, calibrates and saves it."""
+
+import json
+import logging
+import platform
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+
+from titles import __version__, processes
+from titles.card import write_card
+from titles.checkpoint import CHECKPOINTS, Checkpoint, fingerprint
+from titles.cleaning import RULES
+from titles.device import chosen_device
+from titles.embedded import Labelled, Lexicon
+from titles.errors import InputError
+from titles.history import Epoch, Point, write_history
+from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
+from titles.memory import keep_freed_memory
+from titles.model import NETWORKS
+from titles.networks import MLP, Network
+from titles.outputs import whole
+from titles.ragged import Ragged
+from titles.steps import set_determinism
+from titles.suspects import SuspectSearch
+from titles.training import train
+from titles.validation import calibrate
+from titles.vectors import Sizes
+
+log = logging.getLogger(__name__)
+
+Suspects = tuple[NDArray[np.bool_], NDArray[np.bool_]]
+
+
+def fit(
+    name: str,
+    embedded: Path,
+    vectors: Path,
+    folder: Path,
+    model: ModelParams,
+    own: MlpParams | CnnParams,
+    params: TrainParams,
+    report: Callable[[Epoch | Point], None] = lambda _: None,
+) -> list[Epoch]:
+    """Builds the network `name` for the titles of `embedded`, trains it, writes its model folder.
+
+    Goes on from the checkpoint that the same training left, if it was killed, in `.checkpoints` beside `folder`. Of
+    several processes the first alone writes.
+    """
+    keep_freed_memory()
+    device = chosen_device()
+    lexicon = Lexicon.load(embedded)
+    start, pairs = np.load(vectors), np.load(embedded / "pairs.npy")
+    sizes = _sizes(lexicon, len(pairs), start.shape[1], model)
+    training, validation = (Labelled.load(embedded, split) for split in ("train", "validation"))
+    kind = torch.cuda.get_device_name() if device.type == "cuda" else device.type
+    deciding = [name, model, own, params, kind, processes.count()]
+    inputs = fingerprint([vectors, *embedded.iterdir()], *deciding)
+    checkpoint = Checkpoint(folder.parent / CHECKPOINTS / folder.name / inputs)
+    processes.join(device)
+    spelling = Ragged.load(embedded, "spelling")
+
+    def build() -> Network:
+        set_determinism(params, device)
+        network: Network = NETWORKS[name][0](sizes, model, own)
+        if isinstance(network, MLP):
+            network.pair_vectors.keys.copy_(torch.from_numpy(pairs))
+        if len(start):
+            network.word_vectors.start_from(start)
+        network.to(device)
+        return network
+
+    search = SuspectSearch(build, checkpoint.of_search, spelling, torch.from_numpy(lexicon.log_shares), params)
+    suspects = _suspects(search, checkpoint, training, validation)
+    trusted, calibrating = (
+        titles.take(np.flatnonzero(~suspect)) if suspect.any() else titles
+        for titles, suspect in zip((training, validation), suspects, strict=True)
+    )
+    network = build()
+    epochs, best = train(network, trusted, validation, spelling, params, checkpoint, report)
+    if processes.rank() == 0:
+        calibrated = calibrate(network, calibrating, spelling, lexicon, params.objective)
+        built = {"sizes": asdict(sizes), "model": asdict(model), "own": asdict(own), "train": asdict(params)}
+        learned = {"epoch": best, "suspect_labels": int(suspects[0].sum())}
+        used = {"cleaning": RULES, "thresholds": [asdict(one) for one in calibrated], "versions": _versions()}
+        network.word_vectors.finish(spelling)
+        _write(folder, embedded, network, {"network": name, **learned, **built, **used}, epochs)
+        checkpoint.remove()
+    return epochs
+
+
+def _sizes(lexicon: Lexicon, pairs: int, dimension: int, model: ModelParams) -> Sizes:
+    if dimension % model.members:
+        raise InputError(f"embed.dimension is {dimension}, which model.members, {model.members}, does not divide")
+    buckets = lexicon.subword_buckets if lexicon.subword_lengths else 0
+    return Sizes(len(lexicon.vocabulary), buckets, pairs, dimension, lexicon.trained_categories)
+
+
+def _suspects(search: SuspectSearch, checkpoint: Checkpoint, training: Labelled, validation: Labelled) -> Suspects:
+    """What the search found, now or before the training was killed; nothing where it is switched off."""
+    if not search.params.drop_suspect_labels:
+        return np.zeros(len(training), bool), np.zeros(len(validation), bool)
+    if (found := checkpoint.found()) is None:
+        found = search.find(training, validation)
+        checkpoint.keep_found(found)
+    if found[0].any():
+        log.info("leaves out %s titles whose labels look wrong", f"{found[0].sum():,}")
+    return found
+
+
+def _write(folder: Path, embedded: Path, network: Network, description: dict[str, Any], epochs: list[Epoch]) -> None:
+    """Writes the model folder of a network whose word vectors are finished."""
+    with whole(folder) as unfinished:
+        shutil.copyfile(embedded / "lexicon.json", unfinished / "lexicon.json")
+        save_file(network.state_dict(), unfinished / "weights.safetensors")
+        write_history(epochs, unfinished / "history.csv")
+        # safetensors lets nobody else read what it writes.
+        shutil.copymode(unfinished / "history.csv", unfinished / "weights.safetensors")
+        content = json.dumps(description, indent=2, ensure_ascii=False)
+        (unfinished / "network.json").write_text(content + "\n", encoding="utf-8")
+        write_card(unfinished, embedded, epochs[description["epoch"] - 1])
+
+
+def _versions() -> dict[str, str]:
+    versions = {"titles": __version__, "torch": torch.__version__, "numpy": np.__version__}
+    return versions | {"python": platform.python_version()}
