@@ -30,6 +30,7 @@ def generate(rows: int, num_categories: int, seed: int) -> Iterator[tuple[str, s
     seller = Seller(rng)
     shelf = categories(num_categories)
     shares = list(accumulate(weights(num_categories)))
+    frequencies = dict(zip((category.name for category in shelf), weights(num_categories), strict=True))
     for row in range(rows):
         language = ("spanish", "portuguese")[row % 2]
         (category,) = rng.choices(shelf, cum_weights=shares)
@@ -37,15 +38,16 @@ def generate(rows: int, num_categories: int, seed: int) -> Iterator[tuple[str, s
         if rng.random() < RELIABLE[language]:
             yield title, "reliable", language, category.name
         else:
-            yield title, "unreliable", language, _careless_label(rng, category, shelf)
+            yield title, "unreliable", language, _careless_label(rng, category, frequencies)
 
 
-def _careless_label(rng: random.Random, category: Category, shelf: list[Category]) -> str:
+def _careless_label(rng: random.Random, category: Category, frequencies: dict[str, float]) -> str:
+    """The category, or the one it is taken for, the sooner the more frequent that is."""
     if rng.random() >= WRONG:
         return category.name
-    if category.like and rng.random() < WRONG_BUT_LIKE:
-        return rng.choice(category.like)
-    return rng.choice(shelf).name
+    is_like = category.like and rng.random() < WRONG_BUT_LIKE
+    names = category.like if is_like else list(frequencies)
+    return rng.choices(names, [frequencies[name] for name in names])[0]
 
 
 def write(file: IO[str], rows: int, num_categories: int, seed: int) -> None:

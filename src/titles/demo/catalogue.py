@@ -15,6 +15,9 @@ Words = dict[str, list[str]]  # by language, "es" and "pt"
 
 # Rows a category at the minimum, the quartiles and the maximum of the challenge's 1,588 categories.
 ROWS_QUANTILES = (109, 5_043, 12_400, 19_105, 35_973)
+# Shops have categories of a handful of titles, too, which the challenge left out: this share of the categories, from 1
+# to 10 titles each where a catalogue has 120,000 titles of 176 categories.
+TAIL, TAIL_ROWS = 1 / 8, (20, 200)
 
 
 @dataclass(frozen=True)
@@ -75,10 +78,17 @@ def categories(number: int) -> list[Category]:
 
 
 def weights(number: int) -> list[float]:
-    """How frequent each of that many categories is, as uneven as in the challenge, in an order without meaning."""
-    places = [place * 4 / (number - 1) for place in range(number)]
+    """How frequent each of that many categories is, in an order without meaning.
+
+    As uneven as in the challenge, but for the tail, whose numbers of rows fall geometrically.
+    """
+    tail = int(number * TAIL)
+    head = number - tail
+    places = [place * 4 / (head - 1) for place in range(head)]
     quantiles = [*ROWS_QUANTILES, 0]
     lows = [(int(place), place % 1) for place in places]
     rows = [quantiles[low] * (1 - share) + quantiles[low + 1] * share for low, share in lows]
+    fewest, most = TAIL_ROWS
+    rows += [fewest * (most / fewest) ** (place / max(1, tail - 1)) for place in range(tail)]
     random.Random("weights").shuffle(rows)
     return rows
