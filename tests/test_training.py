@@ -135,13 +135,13 @@ def test_the_best_epoch_is_the_last_within_a_standard_error_of_the_highest(tmp_p
     assert train(network, TRAINING, validation, SPELLING, params, checkpoint, lambda _: None)[1] == expected
 
 
-@pytest.mark.parametrize(("min_steps", "expected"), [(1, 3), (16, 5)])
+@pytest.mark.parametrize(("min_steps", "expected"), [(1, 3), (16, 6)])
 def test_patience_grows_with_the_epochs_that_min_steps_adds(tmp_path, monkeypatch, min_steps, expected):
     scores = iter([0.9, *[0.1] * 15])
     monkeypatch.setattr(training, "validate", lambda *_: (0.0, 0.0, next(scores)))
     # An epoch is one step, so that 16 steps are twice the 8 epochs.
     history, _, _ = run(tmp_path, epochs=8, patience=2, min_steps=min_steps, batch_size=len(TRAINING))
-    assert len(history) == expected
+    assert history[-1].epoch == expected
 
 
 def test_training_goes_on_to_the_last_epoch_within_patience(tmp_path):
@@ -254,8 +254,17 @@ def test_the_learning_rate_falls_in_a_line_to_nothing(tmp_path):
 
 def test_few_titles_are_seen_in_more_epochs_until_there_are_steps_enough(tmp_path):
     # The 27 titles make 4 batches.
-    history, _, _ = run(tmp_path, epochs=2, min_steps=13)
+    seen = []
+    history, _, _ = run(tmp_path, epochs=3, min_steps=13, on_epoch=lambda epoch, _: seen.append(epoch.epoch))
     assert [epoch.learning_rate for epoch in history] == pytest.approx([0.05, 0.0375, 0.025, 0.0125])
+    assert seen == [1, 2, 3, 4]
+
+
+def test_of_many_short_epochs_as_many_are_measured_as_were_asked_for(tmp_path):
+    history, _, network = run(tmp_path, epochs=2, min_steps=20)
+    # Five epochs of four batches, of which two are measured and the last one.
+    assert [epoch.epoch for epoch in history] == [2, 4, 5]
+    assert history[-1].learning_rate == pytest.approx(0.05 / 5)
 
 
 def test_every_epoch_is_reported_as_it_ends(tmp_path):

@@ -125,7 +125,8 @@ def _write(folder: Path, embedded: Path, network: Network, description: dict[str
         shutil.copymode(unfinished / "history.csv", unfinished / "weights.safetensors")
         content = json.dumps(description, indent=2, ensure_ascii=False)
         (unfinished / "network.json").write_text(content + "\n", encoding="utf-8")
-        write_card(unfinished, embedded, epochs[description["epoch"] - 1])
+        best = next(epoch for epoch in epochs if epoch.epoch == description["epoch"])
+        write_card(unfinished, embedded, best)
 
 
 def _versions() -> dict[str, str]:

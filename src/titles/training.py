@@ -50,17 +50,19 @@ def train(
     weights of the best epoch.
     """
     batches = -(-len(training) // params.batch_size)
-    epochs = max(params.epochs, -(-params.min_steps // batches))
+    asked, epochs = params.epochs, max(params.epochs, -(-params.min_steps // batches))
     # The learning rate falls with the steps, not the epochs, so shorter epochs must be waited for longer.
     params = replace(params, epochs=epochs, patience=-(-params.patience * epochs // params.epochs))
     device = network.output.bias.device
     seen, unseen = (Batches(split, spelling, device) for split in (training, validation))
-    loop = _Loop(Step(network, training, params), seen, unseen, params, checkpoint, report)
+    # Of the many epochs that few titles take, so many are measured as were asked for.
+    measured = max(1, epochs // asked)
+    loop = _Loop(Step(network, training, params), seen, unseen, params, measured, checkpoint, report)
     loop.resume()
     known: list[Epoch | Point] = [*loop.place.points, *loop.place.history]
     for one in known:
         report(one)
-    while len(loop.place.history) < params.epochs and not loop.has_lost_patience():
+    while loop.place.epoch < params.epochs and not loop.has_lost_patience():
         loop.train_epoch()
     if processes.rank() == 0:
         network.load_state_dict(checkpoint.kept())
@@ -69,11 +71,12 @@ def train(
 
 @dataclass
 class _Place:
-    """How far a training is: what is known, and of the epoch at work the titles seen and the sum of their losses."""
+    """How far a training is: what is known, the epochs done, and of the one at work the titles seen and their losses."""
 
     history: list[Epoch] = field(default_factory=list)
     points: list[Point] = field(default_factory=list)
     best: int = 0
+    epoch: int = 0
     titles: int = 0
     loss: float = 0.0
     seconds: float = 0.0
@@ -87,6 +90,7 @@ class _Loop:
     training: Batches
     validation: Batches
     params: TrainParams
+    measured: int
     checkpoint: Checkpoint
     report: Callable[[Epoch | Point], None]
     place: _Place = field(default_factory=_Place)
@@ -99,31 +103,37 @@ class _Loop:
         place = state["place"]
         history, points = ([kind(**known) for known in place[name]] for name, kind in KEPT.items())
         self.place = _Place(**place | {"history": history, "points": points})
-        log.info("goes on in epoch %d, after %s titles of it", len(history) + 1, f"{self.place.titles:,}")
+        log.info("goes on in epoch %d, after %s titles of it", self.place.epoch + 1, f"{self.place.titles:,}")
 
     def train_epoch(self) -> None:
-        """Sees every title that this epoch has not seen yet."""
-        place, params, network = self.place, self.params, self.step.network
-        started, number = time.monotonic() - place.seconds, len(place.history)
+        """Sees every title that this epoch has not seen yet; every `measured` epochs, and in the end, validates."""
+        place = self.place
+        started = time.monotonic() - place.seconds
         self._see_titles(started)
-        # As the schedule has it at the first step, which a resumed training no longer sees.
-        learning_rate = params.learning_rate * (1 - number / params.epochs)
         train_loss = round(place.loss / len(self.training), 6)
-        epoch = Epoch(number + 1, learning_rate, train_loss, *self._validate())
+        place.epoch, place.titles, place.loss = place.epoch + 1, 0, 0.0
+        if place.epoch % self.measured == 0 or place.epoch == self.params.epochs:
+            self._measure(train_loss, started)
+        place.seconds = time.monotonic() - started
+
+    def _measure(self, train_loss: float, started: float) -> None:
+        place, params = self.place, self.params
+        # As the schedule has it at the first step, which a resumed training no longer sees.
+        learning_rate = params.learning_rate * (1 - (place.epoch - 1) / params.epochs)
+        epoch = Epoch(place.epoch, learning_rate, train_loss, *self._validate())
         place.history.append(epoch)
-        place.titles, place.loss, place.seconds = 0, 0.0, time.monotonic() - started
         self.report(epoch)
         highest = max(epoch.validation_balanced_accuracy for epoch in place.history)
         error = math.sqrt(highest * (1 - highest) / len(self.validation))
         is_best = epoch.validation_balanced_accuracy >= highest - error
-        _log_epoch(epoch, is_best, params, place.seconds)
+        _log_epoch(epoch, is_best, params, time.monotonic() - started)
         if is_best:
             place.best = epoch.epoch
-            self.checkpoint.keep(network.state_dict())
+            self.checkpoint.keep(self.step.network.state_dict())
 
     def has_lost_patience(self) -> bool:
         """Whether too many epochs were worse than the best."""
-        lost = len(self.place.history) - self.place.best >= self.params.patience
+        lost = self.place.epoch - self.place.best >= self.params.patience
         if lost:
             log.info("stopped: no better for %d epochs", self.params.patience)
         return lost
@@ -138,7 +148,7 @@ class _Loop:
             place.loss, place.seconds = float(total), time.monotonic() - started
             return {"step": self.step.state(), "place": asdict(place)}
 
-        what = f"epoch {len(place.history) + 1}/{self.params.epochs}"
+        what = f"epoch {place.epoch + 1}/{self.params.epochs}"
         with Progress(len(self.training), "titles", what, place.titles) as bar:
             for batch, labels in self._batches():
                 titles = min(self.params.batch_size, len(self.training) - place.titles)
@@ -151,7 +161,7 @@ class _Loop:
         place.loss = float(total)
 
     def _report_point(self) -> None:
-        titles = len(self.place.history) * len(self.training) + self.place.titles
+        titles = self.place.epoch * len(self.training) + self.place.titles
         *_, balanced_accuracy = self._validate(SAMPLE_TITLES)
         self.step.network.train()
         log.info("after %s titles: balanced accuracy about %.4f", f"{titles:,}", balanced_accuracy)
@@ -163,7 +173,7 @@ class _Loop:
 
     def _batches(self) -> Iterator[tuple[Batch, Tensor]]:
         """Of all batches left of the epoch the part of this process."""
-        shuffled = _shuffled(len(self.training), self.params, len(self.place.history), self.place.titles)
+        shuffled = _shuffled(len(self.training), self.params, self.place.epoch, self.place.titles)
         own = (rows[processes.rank() :: processes.count()] for rows in shuffled)
         return self.training.of(self.step.network, own)
 
