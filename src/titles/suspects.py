@@ -1,10 +1,13 @@
 """Training titles whose label is probably wrong, judged by networks that have not learned from them.
 
 Two networks learn, each from one half of the titles and for a few epochs, in which wrong labels are not yet learned by
-heart, and judge the labels of the other half (Northcutt et al., 2021, Confident learning: estimating uncertainty in
-dataset labels). Where labels are right, those that look wrong are the hard titles, and leaving these out costs
-accuracy. So that is tried first: of two more networks which learn from one half, the one that learned without suspects
-must be right about significantly more labels of the other half, as they are.
+heart, and judge the labels of the other half. A label is suspect if another category is several times as probable, and
+at least as probable as it is on average for the titles that are labelled so (Northcutt et al., 2021, Confident
+learning: estimating uncertainty in dataset labels).
+
+Where labels are right, suspects are the hard titles, and leaving these out costs accuracy. So that is tried first: of
+two more networks which learn from one half, the one that learns without suspects must be right about significantly more
+labels of the other half, as they are.
 """
 
 import logging
@@ -33,14 +36,48 @@ log = logging.getLogger(__name__)
 # Half of fewer titles, in all or of a category on average, is too little to judge by; of more titles these many are
 # enough to learn from, and to compare on.
 FEWEST_TITLES, FEWEST_OF_CATEGORIES, MOST_TITLES = 1_000, 20, 200_000
-# A label is suspect if another is so many times as probable. Of fewer suspects than this share nothing can be gained.
-ODDS, LEAST_SHARE = 9.0, 0.05
+# How many times as probable as the label the other category must be. Of fewer suspects than this share too little is
+# gained.
+ODDS, LEAST_SHARE = 3.0, 0.03
+# What a category's average probability is drawn to that of all, in titles.
+PRIOR_TITLES = 5
 # How long the networks learn, in parts of the training's own epochs and steps.
-JUDGE, TRIAL = 3 / 8, 1 / 2
+JUDGE, TRIAL = 1 / 4, 1 / 2
 # By how many standard errors, and by which share of the titles, the number of right labels must grow.
 SIGNIFICANCE, LEAST_GAIN = 3.0, 0.01
 # A category keeps at least half of its titles; of fewer than this it keeps all.
 FEWEST_OF_CATEGORY = 5
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Of each title the probability of its label, the most probable other category and its probability, [titles]."""
+
+    of_label: NDArray[np.float32]
+    other: NDArray[np.int32]
+    of_other: NDArray[np.float32]
+
+    @classmethod
+    def empty(cls, titles: int) -> "Judged":
+        """Of titles whose label nothing speaks against."""
+        return cls(np.ones(titles, np.float32), np.zeros(titles, np.int32), np.zeros(titles, np.float32))
+
+    def put(self, rows: NDArray[np.int64], found: "Judged") -> None:
+        self.of_label[rows], self.other[rows], self.of_other[rows] = found.of_label, found.other, found.of_other
+
+    def averages(self, labels: NDArray[np.int32], categories: int) -> NDArray[np.float64]:
+        """The mean probability of each category for the titles that are labelled so, [categories]."""
+        sums, counts = np.bincount(labels, self.of_label, categories), np.bincount(labels, minlength=categories)
+        averages: NDArray[np.float64] = (sums + PRIOR_TITLES * self.of_label.mean()) / (counts + PRIOR_TITLES)
+        return averages
+
+    def suspects(self, averages: NDArray[np.float64]) -> NDArray[np.bool_]:
+        is_suspect: NDArray[np.bool_] = self.of_other >= np.maximum(averages[self.other], ODDS * self.of_label)
+        return is_suspect
+
+    def from_first(self) -> "Judged":
+        """What the first process found."""
+        return Judged(*map(_from_first, (self.of_label, self.other, self.of_other)))
 
 
 @dataclass(frozen=True)
@@ -64,19 +101,22 @@ class SuspectSearch:
         order = np.random.default_rng(self.params.seed).permutation(len(training))
         halves = np.array_split(order, 2)
         some = validation.take(np.arange(min(len(validation), SAMPLE_TITLES)))
-        odds, of_validation = np.empty(len(training), np.float32), np.zeros(len(validation), np.float32)
+        judged, suspect_there = Judged.empty(len(training)), np.ones(len(validation), bool)
         for number, (own, other) in enumerate((halves, halves[::-1])):
             log.info("looking for wrong labels, half %d of 2", number + 1)
             judge = self._train(f"judge-{number}", training.take(own[:MOST_TITLES]), some, JUDGE)
             others = training.take(other)
             self._calibrate(judge, others)
-            odds[other] = _from_first(self._odds(judge, others))
-            of_validation += _from_first(self._odds(judge, validation)) / 2
-        suspect = _protect(odds, training.labels)
+            of_others, of_validation = self._judge(judge, others), self._judge(judge, validation)
+            averages = of_others.averages(others.labels, len(self.log_shares))
+            judged.put(other, of_others)
+            suspect_there &= of_validation.suspects(averages)
+        averages = judged.averages(training.labels, len(self.log_shares))
+        suspect = _protect(judged.suspects(averages), judged.of_label, training.labels)
         log.info("%.1f %% of the labels look wrong", 100 * suspect.mean())
         if suspect.mean() < LEAST_SHARE or not self._is_gain(training, suspect, halves, some):
             return suspects
-        return suspect, of_validation > math.log(ODDS)
+        return suspect, suspect_there
 
     def _train(self, name: str, titles: Labelled, validation: Labelled, part: float) -> Network:
         epochs, min_steps = (math.ceil(part * number) for number in (self.params.epochs, self.params.min_steps))
@@ -92,20 +132,19 @@ class SuspectSearch:
         judge.temperature.fill_(found.temperature)
         judge.calibration_bias.copy_(found.share_weight * self.log_shares)
 
-    def _odds(self, judge: Network, titles: Labelled) -> NDArray[np.float32]:
-        """The log of how many times as probable as its label the most probable other category of a title is, [titles].
-
-        Minus infinity where the label is of a category that train lacks.
-        """
-        odds, first = np.full(len(titles), -np.inf, np.float32), 0
+    def _judge(self, judge: Network, titles: Labelled) -> "Judged":
+        judged, first = Judged.empty(len(titles)), 0
         for logits in predict(judge, titles.titles, self.spelling):
-            scores, labels = logits.numpy(), titles.labels[first : first + len(logits)]
-            rows = np.flatnonzero(labels < scores.shape[1])
-            of_labels = scores[rows, labels[rows]]
-            scores[rows, labels[rows]] = -np.inf
-            odds[first + rows] = scores[rows].max(1) - of_labels
-            first += len(scores)
-        return odds
+            probabilities, labels = logits.softmax(1).numpy(), titles.labels[first : first + len(logits)]
+            # A label that train lacks is not judged.
+            trained = np.flatnonzero(labels < probabilities.shape[1])
+            places, of_trained = first + trained, labels[trained]
+            judged.of_label[places] = probabilities[trained, of_trained]
+            probabilities[trained, of_trained] = 0
+            judged.other[places] = probabilities[trained].argmax(1)
+            judged.of_other[places] = probabilities[trained].max(1)
+            first += len(logits)
+        return judged.from_first()
 
     def _is_gain(
         self,
@@ -129,16 +168,16 @@ class SuspectSearch:
         return won - lost > max(SIGNIFICANCE * math.sqrt(won + lost), LEAST_GAIN * len(unseen))
 
 
-def _protect(odds: NDArray[np.float32], labels: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Which titles have the odds of suspects and are not needed by their category, [titles]."""
-    order = np.lexsort((-odds, labels))
+def _protect(suspect: NDArray[np.bool_], of_label: NDArray[np.float32], labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Those of the suspects that their category can do without, the least probable labels first, [titles]."""
+    order = np.lexsort((of_label, ~suspect, labels))
     sizes = np.bincount(labels)
     starts = np.cumsum(sizes) - sizes
     ranks = np.empty(len(labels), np.int64)
     ranks[order] = np.arange(len(labels)) - starts[labels[order]]
-    allowed = np.where(sizes < FEWEST_OF_CATEGORY, 0, sizes // 2)
-    is_suspect: NDArray[np.bool_] = (odds > math.log(ODDS)) & (ranks < allowed[labels])
-    return is_suspect
+    spared = np.where(sizes < FEWEST_OF_CATEGORY, 0, sizes // 2)
+    is_spared: NDArray[np.bool_] = ranks < spared[labels]
+    return suspect & is_spared
 
 
 def _from_first(values: NDArray[Any]) -> NDArray[Any]:
