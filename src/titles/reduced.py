@@ -43,7 +43,13 @@ def reduce(prepared: Path, reduced: Path, params: ReduceParams) -> dict[str, int
                 write_ordered(engine, part, rows.columns, unfinished / "train.parquet", by=["hash", *rows.columns])
     files = {"read": train, "train": reduced / "train.parquet"}
     counts = {name: pq.read_metadata(file).num_rows for name, file in files.items()}
-    log.info("%s of %s rows kept", f"{counts['train']:,}", f"{counts['read']:,}")
+    log.info("kept %s of %s training titles", f"{counts['train']:,}", f"{counts['read']:,}")
+    if left_out := counts["read"] - counts["train"]:
+        log.warning(
+            "reduce.fraction is %s: %s training titles are left out; to use all: dvc exp run -S reduce.fraction=1",
+            params.fraction,
+            f"{left_out:,}",
+        )
     return counts
 
 
