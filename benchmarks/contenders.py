@@ -3,7 +3,7 @@
 import json
 import pickle
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 PARAMS = Path("params.yaml")
 WORD_VECTORS = Path("data/word_vectors")
-WORD = r"\S+"
-SEED = 2019
+WORD, SEED = r"\S+", 2019
+WORD_SVM, CHARACTER_SVM = "words, linear SVM", "words and characters, linear SVM"
 
 Predict = Callable[[Sequence[str]], Sequence[str]]
 Settings = dict[str, Any]
@@ -32,9 +32,10 @@ Changes = dict[str, Settings]
 
 @dataclass(frozen=True)
 class Peer:
-    """What one would pick instead: `fit` takes rows, a folder for what it saves, and settings.
+    """A model one would pick instead of the networks.
 
-    `load` turns that folder into a function of raw titles; `best` is what `--search` found among all of `choices`.
+    `fit` takes rows, the folder to save to, and settings; `load` makes that folder a function of raw titles. `best` are
+    the default settings, `choices` the values to try of each.
     """
 
     fit: Callable[..., None]
@@ -42,36 +43,39 @@ class Peer:
     best: Settings
     choices: dict[str, list[Any]]
 
-    def candidates(self) -> Iterator[Settings]:
-        """Every combination of the choices."""
-        return (dict(zip(self.choices, values, strict=True)) for values in product(*self.choices.values()))
+    def candidates(self, varied: Container[str] | None = None) -> Iterator[Settings]:
+        """Yield every combination of the choices of `varied`, or of all settings; the others are as in `best`."""
+        names = self.choices if varied is None else varied
+        grid = [values if name in names else [self.best[name]] for name, values in self.choices.items()]
+        return (dict(zip(self.choices, values, strict=True)) for values in product(*grid))
 
 
-def naive_bayes(alpha: float) -> "Pipeline":
-    """Multinomial, on the counts of words; every category as likely as any, as balanced accuracy has it."""
+def naive_bayes(alpha: float, fit_prior: bool) -> "Pipeline":
+    """Multinomial naive Bayes on word counts; without `fit_prior` every category is equally likely beforehand."""
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.naive_bayes import MultinomialNB
     from sklearn.pipeline import make_pipeline
 
-    return make_pipeline(CountVectorizer(token_pattern=WORD), MultinomialNB(alpha=alpha, fit_prior=False))
+    return make_pipeline(CountVectorizer(token_pattern=WORD), MultinomialNB(alpha=alpha, fit_prior=fit_prior))
 
 
-def word_svm(C: float) -> "Pipeline":  # noqa: N803
-    """Linear, on words and pairs of words."""
+def word_svm(C: float, class_weight: str | None = None) -> "Pipeline":  # noqa: N803
+    """Linear SVM on TF-IDF of words and pairs of words."""
     from sklearn.pipeline import make_pipeline
     from sklearn.svm import LinearSVC
 
-    return make_pipeline(_word_pairs(), LinearSVC(C=C, random_state=SEED))
+    return make_pipeline(_word_pairs(), LinearSVC(C=C, class_weight=class_weight, random_state=SEED))
 
 
-def character_svm(C: float, analyzer: str) -> "Pipeline":  # noqa: N803
-    """Linear, on words, pairs of words, and two to five characters."""
+def character_svm(C: float, analyzer: str, class_weight: str | None = None) -> "Pipeline":  # noqa: N803
+    """Linear SVM on TF-IDF of words, pairs of words, and n-grams of two to five characters."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_pipeline, make_union
     from sklearn.svm import LinearSVC
 
     characters = TfidfVectorizer(analyzer=analyzer, ngram_range=(2, 5), sublinear_tf=True)
-    return make_pipeline(make_union(_word_pairs(), characters), LinearSVC(C=C, random_state=SEED))
+    svm = LinearSVC(C=C, class_weight=class_weight, random_state=SEED)
+    return make_pipeline(make_union(_word_pairs(), characters), svm)
 
 
 def _word_pairs() -> "TfidfVectorizer":
@@ -93,7 +97,7 @@ def load_pipeline(folder: Path) -> Predict:
     return lambda titles: pipeline.predict([clean(title) for title in titles])
 
 
-def fit_fasttext(rows: "pd.DataFrame", folder: Path, subwords: tuple[int, int], **settings: Any) -> None:
+def fit_fasttext(rows: "pd.DataFrame", folder: Path, subwords: tuple[int, int], lr: float, **settings: Any) -> None:
     """Its supervised softmax; labels are numbers, as the names of categories may hold spaces."""
     import fasttext
 
@@ -102,8 +106,15 @@ def fit_fasttext(rows: "pd.DataFrame", folder: Path, subwords: tuple[int, int], 
     with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
         file.writelines(f"__label__{label[row.category]} {row.cleaned}\n" for row in rows.itertuples())
         file.flush()
-        minn, maxn = subwords
-        model = fasttext.train_supervised(file.name, minn=minn, maxn=maxn, dim=100, thread=2, verbose=0, **settings)
+        fixed = {"minn": subwords[0], "maxn": subwords[1], "dim": 100, "thread": 2, "verbose": 0}
+        try:
+            model = fasttext.train_supervised(file.name, lr=lr, **fixed, **settings)
+        except RuntimeError as error:
+            if "NaN" not in str(error):
+                raise
+            # The learning rate is too high for these titles.
+            fit_fasttext(rows, folder, subwords, lr / 2, **settings)
+            return
     model.save_model(str(folder / "model.bin"))
     (folder / "categories.json").write_text(json.dumps(categories), encoding="utf-8")
 
@@ -124,19 +135,29 @@ def load_fasttext(folder: Path) -> Predict:
 
 
 PEERS = {
-    "naive Bayes": Peer(partial(fit_pipeline, naive_bayes), load_pipeline, {"alpha": 0.3}, {"alpha": [0.03, 0.1, 0.3]}),
+    "naive Bayes": Peer(
+        partial(fit_pipeline, naive_bayes),
+        load_pipeline,
+        {"alpha": 0.3, "fit_prior": False},
+        {"alpha": [0.03, 0.1, 0.3], "fit_prior": [False, True]},
+    ),
     "fastText": Peer(
         fit_fasttext,
         load_fasttext,
         {"epoch": 50, "lr": 0.5, "wordNgrams": 1, "subwords": (0, 0)},
         {"epoch": [25, 50], "lr": [0.5], "wordNgrams": [1, 2], "subwords": [(0, 0), (2, 5)]},
     ),
-    "words, linear SVM": Peer(partial(fit_pipeline, word_svm), load_pipeline, {"C": 1}, {"C": [0.3, 1, 3]}),
-    "words and characters, linear SVM": Peer(
+    WORD_SVM: Peer(
+        partial(fit_pipeline, word_svm),
+        load_pipeline,
+        {"C": 1, "class_weight": None},
+        {"C": [0.3, 1, 3], "class_weight": [None, "balanced"]},
+    ),
+    CHARACTER_SVM: Peer(
         partial(fit_pipeline, character_svm),
         load_pipeline,
-        {"C": 1, "analyzer": "char_wb"},
-        {"C": [0.3, 1, 3], "analyzer": ["char", "char_wb"]},
+        {"C": 1, "analyzer": "char_wb", "class_weight": None},
+        {"C": [0.3, 1, 3], "analyzer": ["char", "char_wb"], "class_weight": [None, "balanced"]},
     ),
 }
 NETWORKS = ("mlp", "cnn")
@@ -155,8 +176,8 @@ def joined(*changes: Changes) -> Changes:
 def fit_network(name: str, work: Path, folder: Path, seed: int, changes: Changes | None = None) -> None:
     """The pipeline's embed and train stages, under params.yaml's settings and changes to its sections."""
     from titles.encoding import EmbedParams, embed
+    from titles.fit import fit
     from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
-    from titles.model import fit
 
     wanted = {"embed": EmbedParams, "model": ModelParams, "mlp": MlpParams, "cnn": CnnParams, "train": TrainParams}
     params: Settings = load_params(PARAMS, wanted)
@@ -169,11 +190,10 @@ def fit_network(name: str, work: Path, folder: Path, seed: int, changes: Changes
 
 
 def load(name: str, models: Path) -> Predict:
-    """The model `name` of the folder its fit wrote to, as a function of raw titles."""
+    """The model `name` in `models`, as a function of raw titles; `mean` is that of all networks there."""
     if name in PEERS:
         return PEERS[name].load(models / name)
     from titles.classifier import Classifier
 
-    # In the folder of all it finds the networks alone.
     classifier = Classifier.load(models if name == "mean" else models / name)
     return lambda titles: classifier.predict(titles).category.tolist()

@@ -49,7 +49,8 @@ PARAMS = TrainParams(
     learning_rate=0.008,
     weight_decay=0.01,
     label_smoothing=0.1,
-    class_balance="logit_adjustment",
+    drop_suspect_labels=False,
+    objective="balanced_accuracy",
 )
 PROFILED_STEPS = 100
 # What a GPU's operation is called; the first that fits.

@@ -1,7 +1,8 @@
 """Where accuracy levels off: `python -m benchmarks.levels FOLDER`.
 
-The share of the training titles, beside the best peer; the numbers of params.yaml, one at a time; and the mean of ever
-more networks. Writes the points to `--table` and draws them to `--picture`.
+Three things are varied: the share of the training titles, with the best peer beside the networks; the numbers of
+params.yaml, one at a time; and the number of networks averaged. The numbers of params.yaml are chosen by this, so it
+tests them on validation; the others are tested on test. Writes the points to `--table` and draws them to `--picture`.
 """
 
 import argparse
@@ -38,16 +39,16 @@ def by_share(raw: Path) -> Iterator[Point]:
             prepare(raw, work, share)
             for name in fit_all(work, models, (PEER, *NETWORKS), SEED, splits_seen(share)):
                 found = alone(examine, name, work, models, "test")["balanced_accuracy"]
-                yield _point("share of the training titles", share, name, found)
+                yield _point("share of the training titles", share, name, "test", found)
 
 
 def by_parameter(work: Path) -> Iterator[Point]:
-    """The MLP with another number in params.yaml."""
+    """The MLP with another number in params.yaml, tested on validation."""
     for (section, parameter), values in VARIED.items():
         for value in values:
             settings = {"seed": SEED, "changes": {section: {parameter: value}}}
-            found = trial("mlp", work, settings, splits_seen(1))
-            yield _point(f"{section}.{parameter}", value, "mlp", found["balanced_accuracy"])
+            found = trial("mlp", work, settings, splits_seen(1), "validation")
+            yield _point(f"{section}.{parameter}", value, "mlp", "validation", found["balanced_accuracy"])
 
 
 def by_networks(work: Path) -> Iterator[Point]:
@@ -59,12 +60,13 @@ def by_networks(work: Path) -> Iterator[Point]:
             alone(fit, name, work, Path(models), {"seed": SEED + number}, splits_seen(1))
             (Path(models) / name).rename(Path(models) / str(number))
             said = Classifier.load(models).predict(rows.title.tolist()).category
-            yield _point("networks averaged", number + 1, "mean", score(rows.category, said))
+            yield _point("networks averaged", number + 1, "mean", "test", score(rows.category, said))
 
 
-def _point(varied: str, value: float, model: str, balanced_accuracy: float) -> Point:
-    say(f"{varied} {value}: {model} {balanced_accuracy:.4f}")
-    return {"varied": varied, "value": value, "model": model, "balanced_accuracy": round(balanced_accuracy, 6)}
+def _point(varied: str, value: float, model: str, tested: str, balanced_accuracy: float) -> Point:
+    say(f"{varied} {value}: {model} {balanced_accuracy:.4f} on {tested}")
+    found = {"tested": tested, "balanced_accuracy": round(balanced_accuracy, 6)}
+    return {"varied": f"{varied}, on {tested}", "value": value, "model": model} | found
 
 
 def chart(points: pd.DataFrame) -> dict[str, object]:

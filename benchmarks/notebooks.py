@@ -1,7 +1,7 @@
 """What the notebooks this grew out of found, tested: `python -m benchmarks.notebooks FOLDER`.
 
 Both networks, on all training titles and on a tenth of them, as params.yaml has them and with what the notebooks did
-otherwise. Prints a table, and draws the learning curves to `--picture`.
+otherwise. Prints a table of the results on test, and draws the learning curves to `--picture`.
 """
 
 import argparse
@@ -24,7 +24,13 @@ SHARES = {"all titles": 1, "a tenth of them": 0.1}
 NOTEBOOK: Changes = {
     "embed": {"subword_lengths": (), "pairs": 0},
     "model": {"members": 1, "embeddings": "frozen", "dropout": 0.5, "word_dropout": 0.0},
-    "train": {"class_balance": "none", "label_smoothing": 0.0, "learning_rate": 0.001, "min_steps": 1},
+    "train": {
+        "objective": "accuracy",
+        "drop_suspect_labels": False,
+        "label_smoothing": 0.0,
+        "learning_rate": 0.001,
+        "min_steps": 1,
+    },
 }
 SIGMOID: Changes = {"model": {"activation": "sigmoid"}}
 FROZEN: Changes = {"model": {"embeddings": "frozen"}}
@@ -52,9 +58,13 @@ class Forgetful(torch.nn.Module):
         """As the network takes them."""
         return self.network.batch(titles, spelling)
 
-    def forward(self, batch: Batch) -> torch.Tensor:
-        """What the network says."""
-        return self.network(batch)
+    def features(self, batch: Batch) -> torch.Tensor:
+        """What its output layer sees."""
+        return self.network.features(batch)
+
+    def logits(self, features: torch.Tensor) -> torch.Tensor:
+        """What it makes of these."""
+        return self.network.logits(features)
 
     def eval(self) -> "Forgetful":
         """All but dropout."""
@@ -71,7 +81,7 @@ def with_dropout_on(folder: Path, work: Path) -> float:
     rows = read(work, "test")
     classifier = Classifier.load(folder)
     (network,) = classifier.networks.values()
-    forgetful = Classifier({"forgetful": Forgetful(network)}, classifier.lexicon)
+    forgetful = Classifier({"forgetful": Forgetful(network)}, classifier.lexicon, classifier.objective)
     return score(rows.category, forgetful.predict(rows.title.tolist()).category.tolist())
 
 

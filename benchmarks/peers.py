@@ -2,19 +2,43 @@
 
 FOLDER is a data folder as the pipeline takes it. All learn from its train and validation rows: the peers fit both, our
 networks fit the first and choose the epoch and the temperature by the second. Of a `--fraction` of train the peers fit
-that alone. `--search` finds the peers' settings, judged on validation.
+that alone. Balanced accuracy is reported on test. `--search` tunes the peers instead, on validation.
 """
 
 import argparse
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from benchmarks.contenders import NETWORKS, PEERS
+from benchmarks.contenders import CHARACTER_SVM, NETWORKS, PEERS, WORD_SVM, Settings
+from benchmarks.intervals import accuracies
 from benchmarks.report import markdown, say
-from benchmarks.trials import alone, examine, fit_all, machine, prepare, splits_seen, trial
+from benchmarks.trials import (
+    alone,
+    described,
+    examine,
+    fit,
+    fit_all,
+    machine,
+    predict_split,
+    prepare,
+    read,
+    splits_seen,
+    trial,
+)
+
+LARGE = 30_000
+VARIED = ("alpha", "fit_prior", "subwords", "class_weight")
+VARIED_OF_LARGE = ("alpha", "fit_prior", "class_weight")
+
+
+def installed_peers() -> list[str]:
+    """The names of the peers whose library is installed, which fastText's may not be."""
+    return [name for name in PEERS if name != "fastText" or find_spec("fasttext")]
 
 
 def compare(work: Path, seeds: Sequence[int], splits: Sequence[str]) -> pd.DataFrame:
@@ -22,7 +46,7 @@ def compare(work: Path, seeds: Sequence[int], splits: Sequence[str]) -> pd.DataF
     runs = []
     for seed in seeds:
         models = work / "models" / str(seed)
-        names = [*PEERS, *NETWORKS] if seed == seeds[0] else NETWORKS
+        names = [*installed_peers(), *NETWORKS] if seed == seeds[0] else NETWORKS
         for name, cost in fit_all(work, models, names, seed, splits).items():
             tested = alone(examine, name, work, models, "test")
             say(f"{name}: balanced accuracy {tested['balanced_accuracy']:.4f}")
@@ -35,21 +59,56 @@ def compare(work: Path, seeds: Sequence[int], splits: Sequence[str]) -> pd.DataF
     return table.reset_index()
 
 
+def tune(name: str, work: Path, candidates: Iterable[Settings]) -> tuple[float, Settings]:
+    """Fit a peer with each of the settings on train; return the best balanced accuracy on validation, and its settings.
+
+    Of equals the first is returned.
+    """
+    tried = []
+    for settings in candidates:
+        found = trial(name, work, settings, ["train"], "validation")
+        numbers = f"{found['balanced_accuracy']:.4f}, {found['fit_seconds']:.1f} s, {found['peak_mb']:.0f} MB"
+        say(f"    {name}, {described(settings)}: balanced accuracy on validation {numbers}")
+        tried.append((found["balanced_accuracy"], settings))
+    return max(tried, key=lambda candidate: candidate[0])
+
+
+def tuned(work: Path) -> dict[str, Settings]:
+    """Return the settings of each installed peer that are best on validation, varying those in `VARIED`.
+
+    On more than `LARGE` training titles fastText keeps its defaults, and the SVM with characters takes over the
+    `class_weight` of the SVM of words: to fit either several times would take most of an hour.
+    """
+    is_large = len(read(work, "train")) > LARGE
+    chosen: dict[str, Settings] = {}
+    for name in installed_peers():
+        candidates = list(PEERS[name].candidates(VARIED_OF_LARGE if is_large else VARIED))
+        if is_large and name == CHARACTER_SVM:
+            candidates = [PEERS[name].best | {"class_weight": chosen[WORD_SVM]["class_weight"]}]
+        chosen[name] = tune(name, work, candidates)[1] if len(candidates) > 1 else candidates[0]
+    return chosen
+
+
+def tuned_and_tested(work: Path, splits: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Tune the installed peers, fit them to the rows of the splits, and test them."""
+    for name, settings in tuned(work).items():
+        cost = alone(fit, name, work, work / "peers", settings, splits)
+        yield tested(name, work, work / "peers", cost) | {"settings": described(settings)}
+
+
+def tested(name: str, work: Path, models: Path, cost: dict[str, float]) -> dict[str, Any]:
+    """Return the accuracies of a fitted model on test, with their intervals, and the seconds it took to fit."""
+    true, predicted, _ = alone(predict_split, name, work, models, "test")
+    found = accuracies(true, predicted)
+    say(f"{name}: balanced accuracy {found['balanced_accuracy']:.4f}, accuracy {found['accuracy']:.4f}")
+    return {"model": name} | found | {"fit_seconds": cost["fit_seconds"]}
+
+
 def search(work: Path) -> None:
-    """Fits every candidate of every peer on train, prints what it is worth on validation, and the best of each."""
-    best = {}
-    print("| model | settings | balanced accuracy | seconds | peak MB |\n|---|---|---|---|---|", flush=True)
-    for name, peer in PEERS.items():
-        scores = []
-        for settings in peer.candidates():
-            found = trial(name, work, settings, ["train"], "validation")
-            scores.append((found["balanced_accuracy"], settings))
-            numbers = f"{found['balanced_accuracy']:.4f} | {found['fit_seconds']:.1f} | {found['peak_mb']:.0f}"
-            print(f"| {name} | {settings} | {numbers} |", flush=True)
-        best[name] = max(scores, key=lambda candidate: candidate[0])
-    print("\nbest on validation:")
-    for name, (found, settings) in best.items():
-        print(f"{name}: {settings}, balanced accuracy {found:.4f}")
+    """Print the best settings of each peer, of all combinations of its choices."""
+    for name in installed_peers():
+        found, settings = tune(name, work, PEERS[name].candidates())
+        print(f"{name}: {described(settings)}, balanced accuracy on validation {found:.4f}", flush=True)
 
 
 def main() -> None:

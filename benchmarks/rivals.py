@@ -76,6 +76,6 @@ def predicted(space: Workspace) -> Line:
 def peer_predicted(space: Workspace, peer: str, settings: Settings) -> Line:
     """Fitted on the catalogue's training titles, asked for the test titles at once; its memory is that of the fit."""
     space.need("defaults", "prepare", "reduce")
-    found = trial(peer, space.folder, settings, ["train"])
+    found = trial(peer, space.folder, settings, ["train"], "test")
     titles, rate = len(read(space.folder, "test")), round(found["titles_per_second"])
     return {"titles": titles, "anonymous_mb": round(found["peak_mb"]), "titles_per_second": rate}

@@ -3,12 +3,13 @@
 import os
 import platform
 import re
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -41,20 +42,43 @@ def read(work: Path, *splits: str) -> pd.DataFrame:
 
 
 def splits_seen(share: float) -> list[str]:
-    """What peers learn from: of a part of the training titles no more than that part, as validation stays whole."""
+    """Return the splits that peers fit: of a part of the training titles that part alone, as validation is whole."""
     return ["train", "validation"] if share == 1 else ["train"]
 
 
-def machine(work: Path) -> str:
-    """Where this ran, and on what."""
+def environment() -> str:
+    """Describe the machine, the versions of Python and of the libraries that fit the models, and the commit."""
     processor = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+    packages = ", ".join(f"{package} {_version(package)}" for package in ("fasttext", "scikit-learn", "torch"))
+    cores = len(os.sched_getaffinity(0))
+    where = f"{(processor or [platform.machine()])[0]}, {cores} cores"
+    return f"{where}; Python {platform.python_version()}, {packages}; commit {commit()}"
+
+
+def commit() -> str:
+    """Return the commit, and whether what is measured has changed since."""
+    head = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], text=True).strip()
+    status = ["git", "status", "--porcelain", "--", "src", "benchmarks", "params.yaml", "data/demo"]
+    return head + ("+changes" if subprocess.check_output(status) else "")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed, and left out"
+
+
+def machine(work: Path) -> str:
+    """Describe the environment and the titles of `work`."""
     rows = {split: read(work, split) for split in ("train", "validation", "test")}
     counts = ", ".join(f"{len(titles):,} {split}" for split, titles in rows.items())
-    packages = ", ".join(f"{package} {version(package)}" for package in ("fasttext", "scikit-learn", "torch"))
-    return (
-        f"{(processor or [platform.machine()])[0]}, {len(os.sched_getaffinity(0))} cores; Python "
-        f"{platform.python_version()}, {packages}\n{counts} titles; {rows['train'].category.nunique():,} categories\n"
-    )
+    return f"{environment()}\n{counts} titles; {rows['train'].category.nunique():,} categories\n"
+
+
+def described(settings: Settings) -> str:
+    """The settings in one line."""
+    return ", ".join(f"{name} {value}" for name, value in settings.items())
 
 
 def alone(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -82,22 +106,27 @@ def fit(name: str, work: Path, models: Path, settings: Settings, splits: Sequenc
     }
 
 
-def examine(name: str, work: Path, models: Path, split: str) -> dict[str, float]:
-    """What the model is worth on the titles of a split, and how fast it is from their raw text on."""
+def predict_split(name: str, work: Path, models: Path, split: str) -> tuple[list[str], list[str], float]:
+    """Return the true and the predicted categories of the titles of a split, and the seconds from their raw text on."""
     rows, predict = read(work, split), load(name, models)
     titles = rows.title.tolist()
     started = time.monotonic()
-    said = predict(titles)
-    seconds = time.monotonic() - started
+    predicted = list(predict(titles))
+    return rows.category.tolist(), predicted, time.monotonic() - started
+
+
+def examine(name: str, work: Path, models: Path, split: str) -> dict[str, float]:
+    """Test the model on the titles of a split: balanced accuracy, accuracy, and titles a second."""
+    true, predicted, seconds = predict_split(name, work, models, split)
     return {
-        "balanced_accuracy": score(rows.category, said),
-        "accuracy": float((rows.category.to_numpy() == np.asarray(said, object)).mean()),
-        "titles_per_second": len(titles) / seconds,
+        "balanced_accuracy": score(true, predicted),
+        "accuracy": float((np.asarray(true, object) == np.asarray(predicted, object)).mean()),
+        "titles_per_second": len(true) / seconds,
     }
 
 
-def trial(name: str, work: Path, settings: Settings, splits: Sequence[str], tested: str = "test") -> dict[str, float]:
-    """What `fit` and `examine` say of a model that is not kept."""
+def trial(name: str, work: Path, settings: Settings, splits: Sequence[str], tested: str) -> dict[str, float]:
+    """Fit a model that is not kept and test it; whoever chooses by the result tests on validation, not on test."""
     with tempfile.TemporaryDirectory() as models:
         cost = alone(fit, name, work, Path(models), settings, splits)
         return cost | alone(examine, name, work, Path(models), tested)
@@ -125,7 +154,7 @@ def fit_all(
     costs = {}
     for name in names:
         settings = PEERS[name].best if name in PEERS else {"seed": seed}
-        say(f"{name}, {', '.join(f'{key} {value}' for key, value in settings.items())}")
+        say(f"{name}, {described(settings)}")
         costs[name] = alone(fit, name, work, models, settings, splits)
         say(f"    fitted in {costs[name]['fit_seconds']:.1f} s, at most {costs[name]['peak_mb']:.0f} MB")
     if set(NETWORKS) <= costs.keys():

@@ -30,7 +30,7 @@ PLAIN: Changes = {
     "model": {"members": 1, "dropout": 0.0, "word_dropout": 0.0},
     "mlp": {"hidden": [128]},
     "cnn": {"filters": 128, "widths": [1, 2, 3]},
-    "train": {"batch_size": 2048},
+    "train": {"batch_size": 2048, "drop_suspect_labels": False},
 }
 SETUPS: dict[str, Changes] = {"defaults": WHOLE, "plain": joined(WHOLE, PLAIN)}
 
