@@ -14,6 +14,8 @@ from tests.servers import MlflowServer, PostgreSQL, postgresql_programs
 pytest.register_assert_rewrite("tests.any_store")
 # Equal bytes are promised on the CPU; what a GPU does differently has tests of its own.
 os.environ["TITLES_DEVICE"] = "cpu"
+# Tests run beside each other, and threads that spin while they wait for their like take the time of the others'.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture

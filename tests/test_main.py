@@ -11,6 +11,7 @@ import pytest
 from tests.fitted import fit_both
 from titles.__main__ import main
 from titles.classifier import Classifier
+from titles.hyperparameters import OBJECTIVES
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,14 @@ def test_titles_of_a_file_get_categories_in_a_file(model, monkeypatch, tmp_path)
     (tmp_path / "a.csv").write_text("title\npalabra1\npalabra2\n")
     titles(monkeypatch, "predict", model, tmp_path / "a.csv", "-o", tmp_path / "b.parquet", "--top", 2)
     assert pd.read_parquet(tmp_path / "b.parquet").line.tolist() == [2, 2, 3, 3]
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_titles_get_categories_for_the_objective_asked_for(model, monkeypatch, tmp_path, objective):
+    (tmp_path / "a.csv").write_text("title\npalabra1\notra\n")
+    titles(monkeypatch, "predict", model, tmp_path / "a.csv", "-o", tmp_path / "b.csv", "--objective", objective)
+    expected = Classifier.load(model, objective).predict(["palabra1", "otra"]).category
+    assert pd.read_csv(tmp_path / "b.csv").category.tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize(

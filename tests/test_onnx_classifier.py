@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import subprocess
@@ -19,7 +20,7 @@ from titles.cleaning import clean
 from titles.encoding import EmbedParams, embed
 from titles.errors import InputError
 from titles.fit import fit
-from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
+from titles.hyperparameters import OBJECTIVES, CnnParams, MlpParams, ModelParams, TrainParams
 from titles.model import NETWORKS
 from titles.onnx.classifier import OnnxClassifier
 from titles.onnx.export import export
@@ -80,6 +81,25 @@ def test_more_titles_than_a_batch_keep_their_order(classifiers):
 def test_the_number_of_threads_does_not_matter(model, classifiers):
     alone = OnnxClassifier.load(str(model.with_suffix(".onnx")), threads=1)
     check((classifiers[0], alone), TITLES)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_both_decide_for_the_objective_asked_for_and_give_probabilities_as_scores(model, tmp_path, objective):
+    uneven = shutil.copytree(model, tmp_path / "uneven")
+    lexicon = json.loads((uneven / "lexicon.json").read_text())
+    (uneven / "lexicon.json").write_text(json.dumps(lexicon | {"category_counts": [1000, 10, 1]}))
+    export(uneven, tmp_path / "uneven.onnx")
+    classifier = Classifier.load(uneven, objective)
+    check((classifier, OnnxClassifier.load(tmp_path / "uneven.onnx", objective=objective)), TITLES)
+    (probabilities,) = classifier.probabilities(texts_of(TITLES)).values()
+    labels, scores = classifier.best(texts_of(TITLES))
+    weights = np.array([1000, 10, 1]) ** -OBJECTIVES[objective]
+    assert np.array_equal(labels[:, 0], (probabilities * weights).argmax(1))
+    np.testing.assert_allclose(scores[:, 0], probabilities[np.arange(len(TITLES)), labels[:, 0]], rtol=1e-6)
+
+
+def test_without_an_objective_both_decide_for_that_of_the_training(classifiers):
+    assert [classifier.objective for classifier in classifiers] == [TRAIN.objective] * 2
 
 
 def test_the_file_is_all_it_takes_and_neither_torch_nor_onnx_is_needed(model, classifiers, tmp_path):

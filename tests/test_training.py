@@ -124,12 +124,12 @@ def test_training_stops_when_validation_was_worse_than_the_best_for_patience_epo
     assert len(history) < 20 and best > max(first, second, third)
 
 
-@pytest.mark.parametrize(("titles", "expected"), [(100, 3), (10_000, 2)])
-def test_the_best_epoch_is_the_last_within_a_standard_error_of_the_highest(tmp_path, monkeypatch, titles, expected):
+@pytest.mark.parametrize(("error", "expected"), [(0.05, 3), (0.005, 2)])
+def test_the_best_epoch_is_the_last_within_a_standard_error_of_the_highest(tmp_path, monkeypatch, error, expected):
     scores = iter([0.6, 0.7, 0.67, 0.5])
-    monkeypatch.setattr(training, "validate", lambda *_: (0.0, 0.0, next(scores)))
+    monkeypatch.setattr(training, "validate", lambda *_: (0.0, 0.0, next(scores), error))
     network = MLP(Sizes(WORDS, WORDS, 1, 4, 3), MODEL, MlpParams((8,)))
-    validation = labelled([[0]] * titles, [0] * titles)
+    validation = labelled([[0]], [0])
     params = replace(PARAMS, epochs=4)
     checkpoint = Checkpoint(tmp_path / "checkpoints" / "this")
     assert train(network, TRAINING, validation, SPELLING, params, checkpoint, lambda _: None)[1] == expected
@@ -138,7 +138,7 @@ def test_the_best_epoch_is_the_last_within_a_standard_error_of_the_highest(tmp_p
 @pytest.mark.parametrize(("min_steps", "expected"), [(1, 3), (16, 6)])
 def test_patience_grows_with_the_epochs_that_min_steps_adds(tmp_path, monkeypatch, min_steps, expected):
     scores = iter([0.9, *[0.1] * 15])
-    monkeypatch.setattr(training, "validate", lambda *_: (0.0, 0.0, next(scores)))
+    monkeypatch.setattr(training, "validate", lambda *_: (0.0, 0.0, next(scores), 0.01))
     # An epoch is one step, so that 16 steps are twice the 8 epochs.
     history, _, _ = run(tmp_path, epochs=8, patience=2, min_steps=min_steps, batch_size=len(TRAINING))
     assert history[-1].epoch == expected
@@ -159,7 +159,7 @@ def test_the_kept_weights_are_those_of_the_best_epoch(tmp_path):
         on_epoch=lambda _, network: snapshots.append({name: w.clone() for name, w in network.state_dict().items()}),
     )
     scores = [epoch.validation_balanced_accuracy for epoch in history]
-    error = (max(scores) * (1 - max(scores)) / len(TAUGHT_WRONG)) ** 0.5
+    error = history[scores.index(max(scores))].validation_standard_error
     best, kept = max(at for at, score in enumerate(scores) if score >= max(scores) - error), load_file(weights)
     assert best < len(history) - 1
     assert all(torch.equal(kept[name], weight) for name, weight in snapshots[best].items())
@@ -261,7 +261,7 @@ def test_few_titles_are_seen_in_more_epochs_until_there_are_steps_enough(tmp_pat
 
 
 def test_of_many_short_epochs_as_many_are_measured_as_were_asked_for(tmp_path):
-    history, _, network = run(tmp_path, epochs=2, min_steps=20)
+    history, _, _ = run(tmp_path, epochs=2, min_steps=20)
     # Five epochs of four batches, of which two are measured and the last one.
     assert [epoch.epoch for epoch in history] == [2, 4, 5]
     assert history[-1].learning_rate == pytest.approx(0.05 / 5)

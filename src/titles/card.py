@@ -37,12 +37,13 @@ titles as they were written: cleaning is part of it (`network.json` has the rule
 ## Data
 $sources
 
-From these it saw $trained distinct titles, and was chosen and calibrated on $validated others, the validation titles.
+From these it had $trained distinct titles, of which it left out $suspect_labels whose label looked wrong. It was
+chosen and calibrated on $validated others, the validation titles.
 A category had $fewest to $most titles, half of them $median or more. It knows $words words by themselves, and all
 others by $spelling.
 
 ## Figures
-Of epoch $epoch, on the validation titles:
+Of epoch $epoch, on the validation titles, where each is given the category that is best for $objective:
 
 $figures
 
@@ -56,6 +57,8 @@ trained it.
 ## Limits
 - It gives every title one of its categories, also a title of none of them; there only a low score tells.
 - It reads Latin letters and digits, of a title the first $most_words words. A title without any gets a category too.
+- Scores are probabilities of a category as frequent as it was in training; the first category need not have the highest
+  score, as rare categories count more for balanced accuracy (`titles predict --objective accuracy` chooses by score).
 - Scores and thresholds hold for titles like the validation titles. Other sellers, languages or years are to be
   measured anew.
 - It repeats what its labels say, mistakes included, and is the less sure the fewer titles a category had.
@@ -103,6 +106,7 @@ def _facts(description: dict[str, Any], embedded: Path) -> dict[str, str]:
         "most": per_category.max(),
         "most_words": description["cleaning"]["most_words"],
         "epoch": description["epoch"],
+        "suspect_labels": description["suspect_labels"],
     }
     parts = ("model", "own", "train")
     parameters = [
@@ -113,6 +117,7 @@ def _facts(description: dict[str, Any], embedded: Path) -> dict[str, str]:
     return {key: f"{count:,}" for key, count in counts.items()} | {
         "name": name,
         "long_name": LONG_NAMES[name],
+        "objective": description["train"]["objective"].replace("_", " "),
         "thresholds": _table(
             "accuracy,score of at least,share of the titles", [one.values() for one in description["thresholds"]]
         ),

@@ -15,6 +15,7 @@ class Epoch:
     validation_loss: float
     validation_accuracy: float
     validation_balanced_accuracy: float
+    validation_standard_error: float
 
 
 @dataclass(frozen=True)

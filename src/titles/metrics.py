@@ -16,6 +16,19 @@ def balanced_accuracy(labels: NDArray[np.integer], predicted: NDArray[np.integer
     return float(np.nanmean(recalls(labels, predicted, int(labels.max()) + 1)))
 
 
+def standard_error(labels: NDArray[np.integer], predicted: NDArray[np.integer]) -> float:
+    """The standard error of the balanced accuracy, from the binomial variance of each category's recall.
+
+    Recalls are estimated with one right and one wrong title more (Agresti and Coull, 1998), so that a category of one
+    title, whose recall is 0 or 1, counts as uncertain.
+    """
+    rows = np.bincount(labels)
+    hits = np.bincount(labels[labels == predicted], minlength=len(rows))[rows > 0]
+    rows = rows[rows > 0]
+    shares = (hits + 1) / (rows + 2)
+    return float(np.sqrt((shares * (1 - shares) / rows).sum()) / len(rows))
+
+
 def expected_calibration_error(right: NDArray[np.bool_], confidence: NDArray[np.floating], bins: int = 15) -> float:
     """How far confidence is from the share that is right, on average over titles, within equal bins of confidence.
 

@@ -1,13 +1,13 @@
 """Training titles whose label is probably wrong, judged by networks that have not learned from them.
 
-Two networks learn, each from one half of the titles and for a few epochs, in which wrong labels are not yet learned by
+Two networks learn, each from one half of most titles and for a few epochs, in which wrong labels are not yet learned by
 heart, and judge the labels of the other half. A label is suspect if another category is several times as probable, and
 at least as probable as it is on average for the titles that are labelled so (Northcutt et al., 2021, Confident
 learning: estimating uncertainty in dataset labels).
 
 Where labels are right, suspects are the hard titles, and leaving these out costs accuracy. So that is tried first: of
 two more networks which learn from one half, the one that learns without suspects must be right about significantly more
-labels of the other half, as they are.
+of the labels that no network has seen, as they are. The other half would not do: its labels decided what is suspect.
 """
 
 import logging
@@ -33,6 +33,8 @@ from titles.validation import SAMPLE_TITLES
 
 log = logging.getLogger(__name__)
 
+# The share of the titles that a trial is measured on.
+MEASURED = 0.3
 # Half of fewer titles, in all or of a category on average, is too little to judge by; of more titles these many are
 # enough to learn from, and to compare on.
 FEWEST_TITLES, FEWEST_OF_CATEGORIES, MOST_TITLES = 1_000, 20, 200_000
@@ -44,7 +46,7 @@ PRIOR_TITLES = 5
 # How long the networks learn, in parts of the training's own epochs and steps.
 JUDGE, TRIAL = 1 / 4, 1 / 2
 # By how many standard errors, and by which share of the titles, the number of right labels must grow.
-SIGNIFICANCE, LEAST_GAIN = 3.0, 0.01
+SIGNIFICANCE, LEAST_GAIN = 2.0, 0.005
 # A category keeps at least half of its titles; of fewer than this it keeps all.
 FEWEST_OF_CATEGORY = 5
 
@@ -99,12 +101,13 @@ class SuspectSearch:
         if len(training) < max(FEWEST_TITLES, FEWEST_OF_CATEGORIES * len(self.log_shares)):
             return suspects
         order = np.random.default_rng(self.params.seed).permutation(len(training))
-        halves = np.array_split(order, 2)
+        unseen, *halves = np.split(order, _cuts(len(order)))
         some = validation.take(np.arange(min(len(validation), SAMPLE_TITLES)))
         judged, suspect_there = Judged.empty(len(training)), np.ones(len(validation), bool)
         for number, (own, other) in enumerate((halves, halves[::-1])):
             log.info("looking for wrong labels, half %d of 2", number + 1)
             judge = self._train(f"judge-{number}", training.take(own[:MOST_TITLES]), some, JUDGE)
+            other = np.concatenate([other, unseen]) if number == 0 else other
             others = training.take(other)
             self._calibrate(judge, others)
             of_others, of_validation = self._judge(judge, others), self._judge(judge, validation)
@@ -114,7 +117,7 @@ class SuspectSearch:
         averages = judged.averages(training.labels, len(self.log_shares))
         suspect = _protect(judged.suspects(averages), judged.of_label, training.labels)
         log.info("%.1f %% of the labels look wrong", 100 * suspect.mean())
-        if suspect.mean() < LEAST_SHARE or not self._is_gain(training, suspect, halves, some):
+        if suspect.mean() < LEAST_SHARE or not self._is_gain(training, suspect, halves[0], unseen, some):
             return suspects
         return suspect, suspect_there
 
@@ -150,22 +153,28 @@ class SuspectSearch:
         self,
         training: Labelled,
         suspect: NDArray[np.bool_],
-        halves: list[NDArray[np.int64]],
+        own: NDArray[np.int64],
+        unseen: NDArray[np.int64],
         validation: Labelled,
     ) -> bool:
-        """Whether a network that learns from one half without its suspects names more labels of the other half."""
-        own, other = (half[:MOST_TITLES] for half in halves)
-        unseen, right = training.take(other), []
+        """Whether a network that learns from its own titles without suspects names more labels of the unseen ones."""
+        own, test, right = own[:MOST_TITLES], training.take(unseen[:MOST_TITLES]), []
         for name, rows in (("trial-all", own), ("trial-trusted", own[~suspect[own]])):
             log.info("trying %s of %s titles", f"{len(rows):,}", f"{len(own):,}")
             network = self._train(name, training.take(rows), validation, TRIAL)
             network.uncalibrate(self.log_shares)
-            logits = predict(network, unseen.titles, self.spelling)
+            logits = predict(network, test.titles, self.spelling)
             best = np.concatenate([batch.numpy().argmax(1) for batch in logits])
-            right.append(_from_first(best == unseen.labels))
+            right.append(_from_first(best == test.labels))
         won, lost = (int((one & ~two).sum()) for one, two in (right[::-1], right))
         log.info("without suspects %s labels more and %s fewer are told right", f"{won:,}", f"{lost:,}")
-        return won - lost > max(SIGNIFICANCE * math.sqrt(won + lost), LEAST_GAIN * len(unseen))
+        return won - lost > max(SIGNIFICANCE * math.sqrt(won + lost), LEAST_GAIN * len(test))
+
+
+def _cuts(titles: int) -> list[int]:
+    """Where the titles that a trial is measured on end, and where the first half of the others does."""
+    measured = round(MEASURED * titles)
+    return [measured, (measured + titles) // 2]
 
 
 def _protect(suspect: NDArray[np.bool_], of_label: NDArray[np.float32], labels: NDArray[np.int32]) -> NDArray[np.bool_]:

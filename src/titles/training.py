@@ -1,7 +1,6 @@
 """One loop for every network: it knows batches, logits and labels, and nothing of MLP or CNN."""
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -71,7 +70,7 @@ def train(
 
 @dataclass
 class _Place:
-    """How far a training is: what is known, the epochs done, and of the one at work the titles seen and their losses."""
+    """How far a training is: what is known, the epochs done, and of the next one the titles seen and their losses."""
 
     history: list[Epoch] = field(default_factory=list)
     points: list[Point] = field(default_factory=list)
@@ -123,9 +122,9 @@ class _Loop:
         epoch = Epoch(place.epoch, learning_rate, train_loss, *self._validate())
         place.history.append(epoch)
         self.report(epoch)
-        highest = max(epoch.validation_balanced_accuracy for epoch in place.history)
-        error = math.sqrt(highest * (1 - highest) / len(self.validation))
-        is_best = epoch.validation_balanced_accuracy >= highest - error
+        highest = max(place.history, key=lambda epoch: epoch.validation_balanced_accuracy)
+        least = highest.validation_balanced_accuracy - highest.validation_standard_error
+        is_best = epoch.validation_balanced_accuracy >= least
         _log_epoch(epoch, is_best, params, time.monotonic() - started)
         if is_best:
             place.best = epoch.epoch
@@ -162,13 +161,13 @@ class _Loop:
 
     def _report_point(self) -> None:
         titles = self.place.epoch * len(self.training) + self.place.titles
-        *_, balanced_accuracy = self._validate(SAMPLE_TITLES)
+        *_, balanced_accuracy, _ = self._validate(SAMPLE_TITLES)
         self.step.network.train()
         log.info("after %s titles: balanced accuracy about %.4f", f"{titles:,}", balanced_accuracy)
         self.place.points.append(Point(titles, balanced_accuracy))
         self.report(self.place.points[-1])
 
-    def _validate(self, most: int | None = None) -> tuple[float, float, float]:
+    def _validate(self, most: int | None = None) -> tuple[float, float, float, float]:
         return validate(self.step.network, self.validation, self.step.log_shares, self.params.objective, most)
 
     def _batches(self) -> Iterator[tuple[Batch, Tensor]]:

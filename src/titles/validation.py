@@ -13,7 +13,7 @@ from titles.calibration import fit_calibration
 from titles.decision import decision_weights
 from titles.embedded import Labelled, Lexicon
 from titles.hyperparameters import OBJECTIVES
-from titles.metrics import balanced_accuracy
+from titles.metrics import balanced_accuracy, standard_error
 from titles.networks import Network, predict
 from titles.progress import Progress
 from titles.ragged import Ragged
@@ -31,8 +31,10 @@ UNTRAINED = -100
 @torch.inference_mode()
 def validate(
     network: Network, validation: Batches, log_shares: Tensor, objective: str, most: int | None = None
-) -> tuple[float, float, float]:
-    """Loss, accuracy, balanced accuracy of all titles, or of the first so many, whose order is random.
+) -> tuple[float, float, float, float]:
+    """Loss, accuracy, balanced accuracy and its standard error, of all titles or of the first so many.
+
+    The order of the titles is random.
 
     The network is one in training, not yet calibrated: with `log_shares` [categories] added its logits are those of the
     training titles' own distribution, from which the loss is computed and the category for the objective decided.
@@ -58,7 +60,8 @@ def validate(
     total, count = processes.add_up(losses).tolist()
     found, labels = processes.add_up(predicted).cpu().numpy(), validation.titles.labels[rows]
     accuracy, balanced = float((found == labels).mean()), balanced_accuracy(labels, found)
-    return round(total / max(1, count), 6), round(accuracy, 6), round(balanced, 6)
+    error = standard_error(labels, found)
+    return round(total / max(1, count), 6), round(accuracy, 6), round(balanced, 6), round(error, 6)
 
 
 def calibrate(
