@@ -44,7 +44,8 @@ def test_its_front_matter_has_the_figures_of_the_epoch_whose_weights_are_there(m
 
 def test_it_tells_what_the_network_learned_from(card):
     assert '| año "1" &#124; train.csv | train | 1,234 | `0f` |' in card
-    assert "it had 160 distinct titles, of which it left out 0 whose label looked wrong. It was\nchosen and calibrated on 30 others" in card
+    assert "it had 160 distinct titles, of which it left out 0 whose label looked wrong" in card
+    assert "chosen and calibrated on 30 others" in card
 
 
 def test_it_has_every_parameter_of_the_training(card):

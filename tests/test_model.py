@@ -79,7 +79,7 @@ def test_a_loaded_network_gives_the_logits_of_the_trained_one(embedded, tmp_path
     spelling = Ragged.load(embedded, "spelling")
     checkpoint = Checkpoint(tmp_path / "checkpoints" / "this")
     train(trained, training, validation, spelling, PARAMS, checkpoint, lambda _: None)
-    calibrate(trained, validation, spelling, lexicon, PARAMS.objective)
+    calibrate(trained, validation, spelling, lexicon)
     assert torch.equal(logits(loaded, training.titles, spelling), logits(trained, training.titles, spelling))
     assert lexicon == LEXICON
 

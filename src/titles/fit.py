@@ -31,7 +31,7 @@ from titles.ragged import Ragged
 from titles.steps import set_determinism
 from titles.suspects import SuspectSearch
 from titles.training import train
-from titles.validation import calibrate
+from titles.validation import calibrate, thresholds_of
 from titles.vectors import Sizes
 
 log = logging.getLogger(__name__)
@@ -86,10 +86,12 @@ def fit(
     network = build()
     epochs, best = train(network, trusted, validation, spelling, params, checkpoint, report)
     if processes.rank() == 0:
-        calibrated = calibrate(network, calibrating, spelling, lexicon, params.objective)
+        calibrate(network, calibrating, spelling, lexicon)
+        # On all titles, as those whose label looks wrong are among the mistakes one will see.
+        found = thresholds_of(network, validation, spelling, lexicon, params.objective)
         built = {"sizes": asdict(sizes), "model": asdict(model), "own": asdict(own), "train": asdict(params)}
         learned = {"epoch": best, "suspect_labels": int(suspects[0].sum())}
-        used = {"cleaning": RULES, "thresholds": [asdict(one) for one in calibrated], "versions": _versions()}
+        used = {"cleaning": RULES, "thresholds": [asdict(one) for one in found], "versions": _versions()}
         network.word_vectors.finish(spelling)
         _write(folder, embedded, network, {"network": name, **learned, **built, **used}, epochs)
         checkpoint.remove()

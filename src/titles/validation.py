@@ -64,18 +64,26 @@ def validate(
     return round(total / max(1, count), 6), round(accuracy, 6), round(balanced, 6), round(error, 6)
 
 
-def calibrate(
-    network: Network, validation: Labelled, spelling: Ragged, lexicon: Lexicon, objective: str
-) -> list[Threshold]:
-    """Calibrate the network on a sample of the validation titles; return the thresholds of its decisions there."""
-    first = np.arange(min(len(validation), SAMPLE_TITLES))
-    titles = Labelled(validation.titles.take(first), validation.labels[first])
+def calibrate(network: Network, validation: Labelled, spelling: Ragged, lexicon: Lexicon) -> None:
+    """Calibrate the network, which is not calibrated yet, on a sample of the validation titles."""
+    titles = _sample(validation)
     logits = torch.cat(list(predict(network, titles.titles, spelling)))
     log_shares = torch.from_numpy(lexicon.log_shares)
     found = fit_calibration(logits, torch.from_numpy(titles.labels).long(), log_shares)
     log.info("calibrated: temperature %.3f, share weight %.3f", found.temperature, found.share_weight)
     network.temperature.fill_(found.temperature)
     network.calibration_bias.copy_(found.share_weight * log_shares)
-    probabilities = logits.div_(found.temperature).add_(found.share_weight * log_shares).softmax(1).numpy()
+
+
+def thresholds_of(
+    network: Network, validation: Labelled, spelling: Ragged, lexicon: Lexicon, objective: str
+) -> list[Threshold]:
+    """The thresholds of the calibrated network's decisions on a sample of the validation titles."""
+    titles = _sample(validation)
+    probabilities = torch.cat(list(predict(network, titles.titles, spelling))).softmax(1).numpy()
     best = (probabilities * decision_weights(lexicon, objective)).argmax(1)
     return thresholds(best == titles.labels, probabilities[np.arange(len(best)), best])
+
+
+def _sample(titles: Labelled) -> Labelled:
+    return titles.take(np.arange(min(len(titles), SAMPLE_TITLES)))
