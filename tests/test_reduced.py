@@ -90,3 +90,14 @@ def test_the_rows_kept_are_the_first_of_their_category_neither_in_the_file_nor_b
 
 def test_the_counts_are_the_rows_read_and_kept(prepared: Path, reduced: Path):
     assert reduce(prepared, reduced, ReduceParams(0.1, 1)) == {"read": 105, "train": 12}
+
+
+def test_the_log_says_how_many_titles_are_left_out_and_how_to_use_all(
+    prepared: Path, reduced: Path, caplog: pytest.LogCaptureFixture
+):
+    reduce(prepared, reduced, ReduceParams(0.1, 1))
+    left_out = "reduce.fraction is 0.1: 93 training titles are left out; to use all: dvc exp run -S reduce.fraction=1"
+    assert left_out in caplog.messages
+    caplog.clear()
+    reduce(prepared, reduced, ReduceParams(1.0, 1))
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]

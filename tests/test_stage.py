@@ -16,8 +16,14 @@ from titles.tracking.run import Run
 ROOT = Path(__file__).parents[1]
 
 
-def start_stage(folder: Path, name: str, *arguments: str, tracking: str = "off") -> subprocess.Popen[str]:
-    (folder / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+def start_stage(
+    folder: Path, name: str, *arguments: str, tracking: str = "off", changes: dict[str, str] | None = None
+) -> subprocess.Popen[str]:
+    params = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    for line, changed in (changes or {}).items():
+        assert params.count(line) == 1
+        params = params.replace(line, changed)
+    (folder / "params.yaml").write_text(params, encoding="utf-8")
     names = ("MLFLOW_TRACKING_URI", "DVC_ROOT")
     environment = {key: value for key, value in os.environ.items() if key not in names}
     environment |= {"PYTHONPATH": str(ROOT), "TITLES_TRACKING": tracking}
@@ -73,7 +79,9 @@ def test_ctrl_c_ends_a_stage_with_one_line_that_says_how_to_go_on(monkeypatch: p
 
 def test_ctrl_c_ends_a_training_at_work(tmp_path: Path):
     write_numbered(tmp_path, train=200, validation=20)
-    process = start_stage(tmp_path, "train_mlp", "embedded", "vectors.npy", "models/mlp")
+    # More epochs than there is time for, so that the training is at work when it is interrupted.
+    endless = {"  epochs: 8\n": "  epochs: 1000000\n", "  patience: 3\n": "  patience: 1000000\n"}
+    process = start_stage(tmp_path, "train_mlp", "embedded", "vectors.npy", "models/mlp", changes=endless)
     assert process.stderr
     next(line for line in process.stderr if "epoch 2/" in line)
     process.send_signal(signal.SIGINT)

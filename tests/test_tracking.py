@@ -225,7 +225,7 @@ def test_a_store_that_is_gone_when_a_later_stage_starts_costs_a_warning_and_is_f
     model = root / "model"
     model.mkdir()
     (model / "history.csv").write_text("epoch,validation_balanced_accuracy\n1,0.5\n")
-    (model / "network.json").write_text('{"epoch": 1}')
+    (model / "network.json").write_text('{"epoch": 1, "train": {"objective": "accuracy"}}')
     with tracked("prepare", []):
         pass
     with outage(root), tracked("train_mlp", []) as run:
