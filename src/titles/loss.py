@@ -37,15 +37,16 @@ class _CrossEntropy(torch.autograd.Function):
         for values, matrix, shift, of_values, of_matrix, of_shift in zip(
             features, weight, bias, *gradients, strict=True
         ):
-            expected = torch.addmm(shift @ target, values, (matrix @ target)[:, None])
+            weighted = matrix @ target
+            expected = torch.addmm(shift @ target, values, weighted[:, None])
             of_shift.copy_(target).mul_(-len(labels))
             for first in range(0, len(labels), size):
                 part = slice(first, first + size)
                 torch.addmm(shift, values[part], matrix, out=logits[part])
                 total += _to_gradient(logits[part], expected[part], labels[part, None], label_smoothing)
-                torch.addmm((matrix @ target).neg_(), logits[part], matrix.T, out=of_values[part])
+                torch.addmm(-weighted, logits[part], matrix.T, out=of_values[part])
                 of_shift += logits[part].sum(0)
-            torch.addmm(torch.outer(values.sum(0), target).neg_(), values.T, logits, out=of_matrix)
+            torch.addmm(torch.outer(values.sum(0), -target), values.T, logits, out=of_matrix)
         ctx.save_for_backward(*gradients)
         return total
 
