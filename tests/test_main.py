@@ -1,5 +1,7 @@
 import io
+import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -40,12 +42,20 @@ def test_titles_of_a_file_get_categories_in_a_file(model, monkeypatch, tmp_path)
     assert pd.read_parquet(tmp_path / "b.parquet").line.tolist() == [2, 2, 3, 3]
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
-def test_titles_get_categories_for_the_objective_asked_for(model, monkeypatch, tmp_path, objective):
-    (tmp_path / "a.csv").write_text("title\npalabra1\notra\n")
-    titles(monkeypatch, "predict", model, tmp_path / "a.csv", "-o", tmp_path / "b.csv", "--objective", objective)
-    expected = Classifier.load(model, objective).predict(["palabra1", "otra"]).category
-    assert pd.read_csv(tmp_path / "b.csv").category.tolist() == expected.tolist()
+def test_titles_get_categories_for_the_objective_asked_for(model, monkeypatch, tmp_path):
+    uneven = Path(shutil.copytree(Path(model) / "mlp", tmp_path / "mlp"))
+    lexicon = json.loads((uneven / "lexicon.json").read_text())
+    (uneven / "lexicon.json").write_text(json.dumps(lexicon | {"category_counts": [10**12, 10**12, 1]}))
+    (tmp_path / "a.csv").write_text("title\npalabra0\npalabra1\n")
+    found = {}
+    for objective in OBJECTIVES:
+        out = tmp_path / f"{objective}.csv"
+        titles(monkeypatch, "predict", uneven, tmp_path / "a.csv", "-o", out, "--objective", objective)
+        found[objective] = pd.read_csv(out).category.tolist()
+        assert (
+            found[objective] == Classifier.load(uneven, objective).predict(["palabra0", "palabra1"]).category.tolist()
+        )
+    assert found["balanced_accuracy"] == ["ropa", "ropa"] != found["accuracy"]
 
 
 @pytest.mark.parametrize(

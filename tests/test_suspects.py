@@ -60,15 +60,15 @@ def test_no_label_is_suspect_where_all_are_right(tmp_path):
     assert [found.any() for found in suspects] == [False, False]
 
 
-def test_hard_titles_stay_where_leaving_them_out_teaches_nothing(tmp_path):
-    # A fifth of the titles has the words of another category, and a word that tells their own.
-    titles, rng = titles_of(FEWEST_TITLES, 0), np.random.default_rng(3)
-    hard = rng.random(len(titles)) < 0.2
-    words = titles.titles.values.reshape(-1, 3).copy()
-    words[hard, 0] = (words[hard, 0] + 1) % WORDS
-    words[hard, 1] = WORDS + titles.labels[hard]
-    suspects = search(tmp_path).find(Labelled(ragged(words.tolist()), titles.labels), titles_of(50, 1))
-    assert not suspects[0].any()
+def test_the_trial_is_a_gain_without_wrong_labels_and_none_without_right_ones(tmp_path):
+    titles, wrong = mislabelled(titles_of(FEWEST_TITLES, 0), 0.3)
+    right = ~wrong & (np.random.default_rng(5).random(len(titles)) < 0.5)
+    own, unseen = np.split(np.arange(len(titles)), [FEWEST_TITLES // 2])
+    is_gain = [
+        search(tmp_path / name)._is_gain(titles, suspect, own, unseen, titles_of(50, 1))
+        for name, suspect in (("wrong", wrong), ("right", right))
+    ]
+    assert is_gain == [True, False]
 
 
 def test_of_few_titles_none_is_suspect_and_nothing_is_trained(tmp_path):

@@ -40,7 +40,7 @@ def train(
     checkpoint: Checkpoint,
     report: Callable[[Epoch | Point], None],
 ) -> tuple[list[Epoch], int]:
-    """Trains `network` from `checkpoint` on, or from the start; returns all epochs and the number of the best.
+    """Trains `network` from `checkpoint` on, or from the start; returns the measured epochs and the number of the best.
 
     The best is the last that validation cannot tell from the one with the highest balanced accuracy: within one
     standard error of it. On few titles the highest is a matter of luck, and the later epoch, of a lower learning rate,
