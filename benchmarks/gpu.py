@@ -38,7 +38,7 @@ from titles.training import POINT_TITLES, train
 from titles.vectors import Sizes
 
 MODEL = ModelParams("relu", "trained", dropout=0.0, word_dropout=0.0, members=1)
-NETWORKS = {"mlp": (MLP, MlpParams((128,))), "cnn": (CNN, CnnParams(128, (1, 2, 3)))}
+NETWORKS = {"mlp": (MLP, MlpParams((128,), 4)), "cnn": (CNN, CnnParams(128, (1, 2, 3)))}
 PARAMS = TrainParams(
     seed=2019,
     threads=2,
@@ -66,8 +66,7 @@ SIZE = 8192
 
 def repeated(titles: Labelled, count: int) -> Labelled:
     """So many titles, the given ones again and again."""
-    rows = np.arange(count) % len(titles)
-    return Labelled(titles.titles.take(rows), titles.labels[rows])
+    return titles.take(np.arange(count) % len(titles))
 
 
 def built(name: str, embedded: Path, vectors: Path) -> Network:

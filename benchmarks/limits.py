@@ -97,11 +97,11 @@ def operations(network: dict[str, Any], words: float) -> float:
     """
     sizes, members, own = network["sizes"], network["model"]["members"], network["own"]
     inputs = sizes["dimension"] / members
-    if network["network"] == "mlp":
-        widths = [inputs, *own["hidden"], sizes["categories"]]
-        return 2 * members * sum(map(mul, widths, widths[1:]))
-    filtered = words * sum(own["widths"]) * inputs * own["filters"]
-    return 2 * members * (filtered + len(own["widths"]) * own["filters"] * sizes["categories"])
+    hidden = [inputs, *own["hidden"]] if network["network"] == "mlp" else [0]
+    filter_widths = own.get("widths", [1])
+    filtered = words * sum(filter_widths) * inputs * own["filters"]
+    features = len(filter_widths) * own["filters"] + hidden[-1]
+    return 2 * members * (filtered + sum(map(mul, hidden, hidden[1:])) + features * sizes["categories"])
 
 
 def _seconds(call: Callable[[], Any]) -> float:

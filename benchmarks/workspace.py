@@ -28,7 +28,7 @@ WHOLE: Changes = {"reduce": {"fraction": 1}, "train": {"epochs": 1, "min_steps":
 PLAIN: Changes = {
     "embed": {"dimension": 100, "subword_lengths": [], "pairs": 0},
     "model": {"members": 1, "dropout": 0.0, "word_dropout": 0.0},
-    "mlp": {"hidden": [128]},
+    "mlp": {"hidden": [96], "filters": 32},
     "cnn": {"filters": 128, "widths": [1, 2, 3]},
     "train": {"batch_size": 2048, "drop_suspect_labels": False},
 }

@@ -73,13 +73,13 @@ def test_batches_made_many_at_a_time_teach_what_batches_made_one_by_one_do(
         random.shuffle(order)
     # Of several processes one may have no title of the last batch.
     groups = [order[first : first + size] for first in range(0, len(order), size)] + [order[:0]]
-    labelled = Labelled(ragged(titles), np.arange(len(titles), dtype=np.int32) % 3)
+    labelled = Labelled(ragged(titles), np.arange(len(titles), dtype=np.int32) % 3, np.zeros(len(titles), bool))
     spelling, buckets = (SPELLING, 5) if are_spelled else (ragged([[]] * WORDS), 0)
     with mock.patch.object(torch.cuda, "mem_get_info", lambda _: (1 << 30 if are_resident else 0, 1 << 30)):
         many = OnGpu(labelled, spelling, DEVICE)
     assert bool(many.resident) == are_resident
     one_by_one = Batches(labelled, spelling, torch.device("cpu"))
-    for kind, own in (MLP, MlpParams((8,))), (CNN, CnnParams(4, (1, 2, 3))):
+    for kind, own in (MLP, MlpParams((8,), 4)), (CNN, CnnParams(4, (1, 2, 3))):
         taught = network(kind, own, pairs, buckets)
         made = zip(many.of(taught, groups), one_by_one.of(taught, groups), strict=True)
         for (batch, labels), (expected_batch, expected_labels) in made:
@@ -90,9 +90,9 @@ def test_batches_made_many_at_a_time_teach_what_batches_made_one_by_one_do(
 
 def test_batches_have_the_same_shapes_though_their_titles_have_not_as_many_words():
     titles = [[0, 1, 2, 3]] * 40 + [[0, 1]] * 80
-    labelled = Labelled(ragged(titles), np.zeros(len(titles), np.int32))
+    labelled = Labelled(ragged(titles), np.zeros(len(titles), np.int32), np.zeros(len(titles), bool))
     groups = [np.arange(first, first + 40) for first in (0, 40, 80)]
-    for kind, own in (MLP, MlpParams((8,))), (CNN, CnnParams(4, (1, 2, 3))):
+    for kind, own in (MLP, MlpParams((8,), 4)), (CNN, CnnParams(4, (1, 2, 3))):
         with mock.patch.object(torch.cuda, "mem_get_info", lambda _: (1 << 30, 1 << 30)):
             made = OnGpu(labelled, SPELLING, DEVICE).of(network(kind, own, PAIRS, 5), groups)
         assert len({batch.words.bags.numbers.shape for batch, _ in made}) == 1

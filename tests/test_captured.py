@@ -17,7 +17,7 @@ from titles.vectors import Sizes
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 PARAMS = TrainParams(0, 1, 3, 1, 4, 32, 0.02, 0.01, 0.1, False, "balanced_accuracy")
 WORDS, TITLES = 50, 330
-NETWORKS = {"mlp": (MLP, MlpParams((8,))), "cnn": (CNN, CnnParams(4, (1, 2, 3)))}
+NETWORKS = {"mlp": (MLP, MlpParams((8,), 4)), "cnn": (CNN, CnnParams(4, (1, 2, 3)))}
 
 
 @pytest.fixture
@@ -25,7 +25,8 @@ def labelled():
     rng = np.random.default_rng(0)
     lengths = rng.integers(0, 9, TITLES)
     words = rng.integers(0, WORDS, lengths.sum()).astype(np.int32)
-    return Labelled(Ragged(words, np.cumsum([0, *lengths])), rng.integers(0, 3, TITLES).astype(np.int32))
+    labels = rng.integers(0, 3, TITLES).astype(np.int32)
+    return Labelled(Ragged(words, np.cumsum([0, *lengths])), labels, np.zeros(TITLES, bool))
 
 
 def trained(name, labelled, device, dropout=0.0, interrupted_after=None):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from titles.bags import Bags
-from titles.convolution import filtered, pooled
+from titles.convolution import filtered, pooled, sum_words
 from titles.windows import Windows
 
 # The distinct words of titles; of the second title there are none.
@@ -58,3 +58,11 @@ def test_the_gradient_of_what_is_pooled_goes_to_maxima_and_means():
     torch.manual_seed(0)
     windows = windows_of_titles(3, 0, 2, 1, 0)
     assert torch.autograd.gradcheck(lambda found: pooled(found, windows), random(6, 4))
+
+
+def test_the_words_of_a_title_are_summed_and_so_are_the_gradients_of_a_word():
+    torch.manual_seed(0)
+    vectors, windows = random(3, 4), windows_of(1)
+    expected = torch.stack([vectors[title].sum(0) for title in TITLES])
+    torch.testing.assert_close(sum_words(vectors, windows), expected)
+    assert torch.autograd.gradcheck(lambda vectors: sum_words(vectors, windows), vectors)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from titles.bags import Bags
 from titles.hyperparameters import ModelParams
-from titles.lookup import Table, sum_vectors
+from titles.lookup import Table
 
 MODEL = ModelParams("relu", "trained", dropout=0.0, word_dropout=0.0, members=1)
 ROWS = 6
@@ -41,18 +41,6 @@ def test_a_table_sums_as_torch_does_and_its_gradient_has_every_row_once(held):
     found = gradient(sums, table.weight)
     assert found._indices()[0].tolist() == sorted(set(bags.numbers.tolist()))
     torch.testing.assert_close(found.to_dense(), gradient(expected, table.weight))
-
-
-@settings(deadline=None, max_examples=50)
-@given(BAGS)
-@example([[]])
-def test_vectors_are_summed_as_torch_does(held):
-    torch.manual_seed(0)
-    bags = bags_of(held)
-    vectors = torch.randn(len(bags.rows), 3, requires_grad=True)
-    sums, expected = sum_vectors(vectors, bags), by_torch(vectors, bags.places, bags)
-    torch.testing.assert_close(sums, expected)
-    torch.testing.assert_close(gradient(sums, vectors), gradient(expected, vectors))
 
 
 def test_rows_looked_up_have_themselves_as_gradient():

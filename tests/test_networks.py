@@ -17,7 +17,7 @@ SIZES = Sizes(vocabulary=5, buckets=10, pairs=2, dimension=6, categories=4)
 MEMBERS = 2
 # Of words 1 and 2, and of 3 and 0.
 PAIRS = [1 << 32 | 2, 3 << 32]
-NETWORKS = {"mlp": (MLP, MlpParams((7, 6))), "cnn": (CNN, CnnParams(5, (1, 3)))}
+NETWORKS = {"mlp": (MLP, MlpParams((7, 6), 4)), "cnn": (CNN, CnnParams(5, (1, 3)))}
 TITLES = [[0, 1, 2, 3, 4, 0], [], [7], [4, 6], [1, 5, 7, 1]]
 TITLE = st.lists(st.integers(0, 7), max_size=6)
 
@@ -84,9 +84,9 @@ def test_a_network_takes_titles_as_words_and_the_mlp_as_pairs_that_have_a_vector
     titles = ragged([[3, 0, 3], [], [6]])
     mlp, cnn = (build(name).batch(titles, SPELLING) for name in ("mlp", "cnn"))
     assert mlp.words.bags.rows.tolist() == cnn.words.bags.rows.tolist() == [0, 3, 6]
-    assert mlp.words.bags.offsets.tolist() == [0, 3, 3, 4]
     assert (mlp.pairs.numbers.tolist(), mlp.pairs.offsets.tolist()) == ([1], [0, 1, 1, 1])
-    assert cnn.words.bags.offsets.tolist() == [0, 1, 2, 3, 4]
+    assert mlp.words.bags.offsets.tolist() == cnn.words.bags.offsets.tolist() == [0, 1, 2, 3, 4]
+    assert [windows.offsets.diff().tolist() for windows in mlp.windows] == [[3, 0, 1]]
     assert [windows.offsets.diff().tolist() for windows in cnn.windows] == [[3, 0, 1], [5, 0, 3]]
     assert cnn.windows[0].words.tolist() == [[1], [0], [1], [2]]
 
@@ -266,10 +266,11 @@ def test_every_member_draws_for_itself_which_words_go_without_their_own_row():
     assert 60 < (first != second).sum() < 140
 
 
-def test_an_empty_title_is_to_the_mlp_a_vector_of_zeros():
+def test_an_empty_title_is_to_the_mlp_a_vector_of_zeros_in_which_filters_find_nothing():
     network = build("mlp").eval()
-    zeros = torch.zeros(MEMBERS, 1, SIZES.dimension // MEMBERS)
-    expected = network.output(network.hidden(zeros)).log_softmax(2).logsumexp(0)
+    zeros, nothing = torch.zeros(MEMBERS, 1, SIZES.dimension // MEMBERS), torch.zeros(MEMBERS, 1, 4)
+    features = torch.cat([network.hidden(zeros), nothing], 2)
+    expected = network.output(features).log_softmax(2).logsumexp(0)
     torch.testing.assert_close(logits(network, [[], [0]])[:1], expected.detach())
 
 
@@ -289,6 +290,17 @@ def test_the_mlp_sees_the_sum_of_the_words_by_a_power_of_their_number():
     for words in ([1, 5], [1, 5, 1, 5]):
         logits(network, [words])
     torch.testing.assert_close(seen[1], seen[0] * 2 ** (1 - LENGTH_POWER))
+
+
+def test_the_filters_of_the_mlp_give_the_maximum_plus_the_mean_over_the_words():
+    network, batch = build("mlp").eval(), ragged([[1, 5, 1, 6], [1], [5], [6]])
+    vectors = network.word_vectors(network.batch(batch, SPELLING).words).view(3, MEMBERS, -1).transpose(0, 1)
+    first, second, third = network.activation(
+        network.filters[0].weight.transpose(1, 2) @ vectors.transpose(1, 2) + network.filters[0].bias.transpose(1, 2)
+    ).unbind(2)
+    expected = torch.stack([first, second, third]).amax(0) + (2 * first + second + third) / 4
+    found = network.features(network.batch(batch, SPELLING))[:, 0, -4:]
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])

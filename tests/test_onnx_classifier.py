@@ -28,7 +28,7 @@ from titles.onnx.export import export
 SOURCE = Path(__file__).parents[1] / "src"
 REAL_DATA = os.environ.get("TITLES_REAL_DATA")
 
-OWN = {"mlp": MlpParams((8,)), "cnn": CnnParams(8, (1, 2))}
+OWN = {"mlp": MlpParams((8,), 4), "cnn": CnnParams(8, (1, 2))}
 MODEL = ModelParams("relu", "trained", 0.0, 0.1, 2)
 TRAIN = TrainParams(0, 1, 2, 1, 2, 8, 0.05, 0.0, 0.0, False, "accuracy")
 TITLES = ["Palabra1 palabra2", "", "¿palabra7?", "otra, «palabra»", "¡!", "palabra3 " * 70, "x y"]

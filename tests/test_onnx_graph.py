@@ -20,7 +20,7 @@ from titles.ragged import Ragged
 from titles.vectors import Sizes
 
 SIZES = {"vocabulary": 5, "buckets": 10, "pairs": 2, "dimension": 12, "categories": 4}
-NETWORKS = {"mlp": (MLP, MlpParams((7, 6))), "cnn": (CNN, CnnParams(5, (1, 3)))}
+NETWORKS = {"mlp": (MLP, MlpParams((7, 6), 4)), "cnn": (CNN, CnnParams(5, (1, 3)))}
 TITLES = [[0, 1, 2, 3, 4, 0], [], [7], [4, 6], [1, 5, 7, 1], [3, 0] * 32]
 
 both_networks = pytest.mark.parametrize("name", NETWORKS)
@@ -122,7 +122,7 @@ def test_it_can_do_without_pairs():
 
 @pytest.mark.parametrize("hidden", [(), (3,), (9, 4, 5)])
 def test_the_mlp_has_any_hidden_layers(hidden):
-    network = build("mlp", MlpParams(hidden))
+    network = build("mlp", MlpParams(hidden, 4))
     check(network, exported(network), TITLES)
 
 

@@ -49,14 +49,14 @@ def test_a_section_becomes_its_dataclass(tmp_path: Path):
 
 
 def test_only_the_sections_that_are_wanted_are_looked_at(tmp_path: Path):
-    path = written(tmp_path, "mlp", {"hidden": "[64]"})
-    assert load_params(path, {"mlp": MlpParams}) == {"mlp": MlpParams((64,))}
+    path = written(tmp_path, "mlp", {"hidden": "[64]", "filters": "4"})
+    assert load_params(path, {"mlp": MlpParams}) == {"mlp": MlpParams((64,), 4)}
 
 
 def test_several_sections_are_loaded_at_once(tmp_path: Path):
-    path = written(tmp_path, "mlp", {"hidden": "[64]"})
+    path = written(tmp_path, "mlp", {"hidden": "[64]", "filters": "4"})
     path.write_text(path.read_text().replace("cnn: {}", "cnn: {filters: 8, widths: [2]}"))
-    expected = {"cnn": CnnParams(8, (2,)), "mlp": MlpParams((64,))}
+    expected = {"cnn": CnnParams(8, (2,)), "mlp": MlpParams((64,), 4)}
     assert load_params(path, {"cnn": CnnParams, "mlp": MlpParams}) == expected
 
 
@@ -66,7 +66,7 @@ def test_a_list_becomes_a_tuple(tmp_path: Path):
 
 
 def test_an_empty_list_is_a_list(tmp_path: Path):
-    assert loaded(written(tmp_path, "mlp", {"hidden": "[]"}), "mlp", MlpParams) == MlpParams(())
+    assert loaded(written(tmp_path, "mlp", {"hidden": "[]", "filters": "4"}), "mlp", MlpParams) == MlpParams((), 4)
 
 
 @pytest.mark.parametrize("value", ["", "null", "~"])
@@ -138,7 +138,7 @@ def test_every_activation_that_is_named_is_taken(tmp_path: Path, name: str):
     ],
 )
 def test_a_list_is_refused_for_what_is_wrong_in_it(tmp_path: Path, value: str, message: str):
-    assert refusal(written(tmp_path, "mlp", {"hidden": value}), "mlp", MlpParams) == message
+    assert refusal(written(tmp_path, "mlp", {"hidden": value, "filters": "4"}), "mlp", MlpParams) == message
 
 
 @pytest.mark.parametrize(

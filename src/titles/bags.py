@@ -49,10 +49,6 @@ class Bags:
         """Of the rows of a table that each bag holds, [bags, dimension]."""
         return _summed(table, self.numbers, self.offsets)
 
-    def sums_of_distinct(self, vectors: Tensor) -> Tensor:
-        """Of the vectors [distinct numbers, dimension] of what each bag holds, [bags, dimension]."""
-        return _summed(vectors, self.places, self.offsets)
-
     def sums_by_row(self, of_bags: Tensor) -> Tensor:
         """For each distinct number, of `of_bags` [bags, dimension] of the bags that hold it."""
         return _summed(of_bags, self.bags, self.starts)

@@ -51,16 +51,16 @@ class Words:
 class Batch:
     """What a network makes of titles.
 
-    words      the MLP's in a bag for each title, the CNN's each in one of its own
+    words      each in a bag of its own
     lengths    int64 [titles], in words
+    windows    for each width of the network's filters
     pairs      the MLP's pairs of words that have a vector, a bag for each title
-    windows    the CNN's, for each width of its filters
     """
 
     words: Words
     lengths: Tensor
+    windows: tuple[AnyWindows, ...]
     pairs: AnyBags | None = None
-    windows: tuple[AnyWindows, ...] = ()
 
 
 def moved(numbers: Any, device: torch.device) -> Any:

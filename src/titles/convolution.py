@@ -99,3 +99,25 @@ def pooled(found: Tensor, windows: AnyWindows) -> Tensor:
     """
     pooled: Tensor = _Pooled.apply(found, windows)  # type: ignore[no-untyped-call]
     return pooled
+
+
+class _WordSums(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor, windows: AnyWindows) -> Tensor:
+        ctx.windows = windows
+        sums = F.embedding_bag(
+            windows.words[:, 0], F.pad(vectors, (0, 0, 0, 1)), windows.offsets, mode="sum", include_last_offset=True
+        )
+        return sums[: windows.count]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        windows = ctx.windows
+        # One more, of no title, for padding.
+        return windows.sums_by_word(F.pad(gradient, (0, 0, 0, 1))[windows.titles], 0), None
+
+
+def sum_words(vectors: Tensor, windows: AnyWindows) -> Tensor:
+    """The sums of the vectors [distinct words, dimension] of each title's words, by its windows of one word."""
+    sums: Tensor = _WordSums.apply(vectors, windows)  # type: ignore[no-untyped-call]
+    return sums

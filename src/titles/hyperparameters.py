@@ -29,6 +29,7 @@ class ModelParams:
 @dataclass(frozen=True)
 class MlpParams:
     hidden: tuple[Annotated[int, Interval("[1, 65536]")], ...]
+    filters: Annotated[int, Interval("[1, 65536]")]
 
 
 @dataclass(frozen=True)

@@ -47,25 +47,6 @@ class _Sums(torch.autograd.Function):
         return sparse_rows(ctx.bags.rows, ctx.bags.sums_by_row(gradient), ctx.shape), None
 
 
-class _VectorSums(torch.autograd.Function):
-    """The same of vectors of which there is one for each distinct number."""
-
-    @staticmethod
-    def forward(ctx: Any, vectors: Tensor, bags: AnyBags) -> Tensor:
-        ctx.bags = bags
-        return bags.sums_of_distinct(vectors)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return ctx.bags.sums_by_row(gradient), None
-
-
-def sum_vectors(vectors: Tensor, bags: AnyBags) -> Tensor:
-    """The sums of the vectors [distinct numbers, dimension] of what each bag holds, [bags, dimension]."""
-    sums: Tensor = _VectorSums.apply(vectors, bags)  # type: ignore[no-untyped-call]
-    return sums
-
-
 class Table(nn.Module):
     """Vectors by number, of which a batch looks up few: their gradient is sparse, with every row once."""
 

@@ -1,17 +1,16 @@
 """The two networks: a batch of titles in, the logits of the categories out."""
 
 from collections.abc import Iterator
-from itertools import pairwise, repeat
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from titles.batch import AnyWindows, Batch, Words, moved
-from titles.convolution import filtered, pooled
+from titles.convolution import filtered, pooled, sum_words
 from titles.hyperparameters import ACTIVATIONS, CnnParams, MlpParams, ModelParams
-from titles.lookup import sum_vectors
 from titles.ragged import Ragged
 from titles.stretch import Stretch
 from titles.vectors import PairVectors, Sizes, WordVectors
@@ -56,13 +55,18 @@ class Network(nn.Module):
     temperature: Tensor
     calibration_bias: Tensor
 
-    def __init__(self, sizes: Sizes, model: ModelParams, features: int) -> None:
+    def __init__(
+        self, sizes: Sizes, model: ModelParams, filters: int, widths: tuple[int, ...], other_features: int = 0
+    ) -> None:
         super().__init__()
+        inputs = sizes.dimension // model.members
+        self.members, self.widths = model.members, widths
         self.word_vectors = WordVectors(sizes, model)
-        self.output = Linears(model.members, features, sizes.categories)
+        self.filters = nn.ModuleList(Filters(model.members, width * inputs, filters) for width in widths)
+        self.activation, self.dropout = _activation(model), nn.Dropout(model.dropout)
+        self.output = Linears(model.members, filters * len(widths) + other_features, sizes.categories)
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("calibration_bias", torch.zeros(sizes.categories))
-        self.members = model.members
 
     def forward(self, batch: Batch) -> Tensor:
         """The logits of every member [members, titles, categories] while training, else of all [titles, categories]."""
@@ -89,80 +93,23 @@ class Network(nn.Module):
         self.calibration_bias.copy_(log_shares)
 
     def batch(self, titles: Ragged, spelling: Ragged) -> Batch:
-        """The titles as this network takes them, on the CPU."""
-        raise NotImplementedError
+        """The titles as this network takes them, on the CPU: every word in a bag of its own, and in its windows."""
+        offsets, vectors = np.arange(len(titles.values) + 1), self.word_vectors
+        words = Words.of(titles.values, offsets, spelling, len(vectors.own.weight), vectors.finished)
+        windows = tuple(Windows.of(width, words.bags, titles.offsets) for width in self.widths)  # type: ignore[arg-type]
+        return Batch(words, torch.from_numpy(np.diff(titles.offsets)), windows)
 
     def batches(self, titles: Stretch) -> list[Batch]:
         """The same of many batches at once, on a GPU, while words are not finished."""
-        raise NotImplementedError
-
-    def features(self, batch: Batch) -> Tensor:
-        """What the output layer sees, [members, titles, features]."""
-        raise NotImplementedError
-
-    def words(self, titles: Ragged, spelling: Ragged, offsets: NDArray[np.int64]) -> Words:
-        """The words of the titles, of bag i from `offsets[i]` to `offsets[i + 1]`."""
-        vectors = self.word_vectors
-        return Words.of(titles.values, offsets, spelling, len(vectors.own.weight), vectors.finished)
-
-
-class MLP(Network):
-    """Fully connected layers over the sum of a title's vectors, of words and pairs, by a power of its words' number.
-
-    Divided by the number itself, a long title is a shorter vector than a short one, as independent words cancel out;
-    divided by its root, it is not.
-    """
-
-    def __init__(self, sizes: Sizes, model: ModelParams, mlp: MlpParams) -> None:
-        widths = [sizes.dimension // model.members, *mlp.hidden]
-        super().__init__(sizes, model, widths[-1])
-        self.pair_vectors = PairVectors(sizes, model)
-        self.hidden = nn.Sequential()
-        for inputs, outputs in pairwise(widths):
-            self.hidden.extend([Linears(model.members, inputs, outputs), _activation(model), nn.Dropout(model.dropout)])
-
-    def batch(self, titles: Ragged, spelling: Ragged) -> Batch:
-        """A bag of words for each title, and one of pairs."""
-        words = self.words(titles, spelling, titles.offsets)
-        return Batch(words, torch.from_numpy(np.diff(titles.offsets)), pairs=self.pair_vectors.bags(titles))
-
-    def batches(self, titles: Stretch) -> list[Batch]:
-        """As `batch`."""
-        return list(map(Batch, titles.words(), titles.lengths.each(), titles.pairs(self.pair_vectors.keys)))
-
-    def features(self, batch: Batch) -> Tensor:
-        """The last hidden layer; the sum of a title without words is zero."""
-        sums = sum_vectors(self.word_vectors(batch.words), batch.words.bags) + self.pair_vectors(batch.pairs)
-        lengths = batch.lengths.clamp(min=1)[:, None]
-        hidden: Tensor = self.hidden(_by_member(sums / lengths**LENGTH_POWER, self.members))
-        return hidden
-
-
-class CNN(Network):
-    """Filters of several widths over the word vectors in their order, as Kim (2014); of each maximum plus mean."""
-
-    def __init__(self, sizes: Sizes, model: ModelParams, cnn: CnnParams) -> None:
-        super().__init__(sizes, model, cnn.filters * len(cnn.widths))
-        inputs = sizes.dimension // model.members
-        self.widths = cnn.widths
-        self.filters = nn.ModuleList(Filters(model.members, width * inputs, cnn.filters) for width in cnn.widths)
-        self.activation = _activation(model)
-        self.dropout = nn.Dropout(model.dropout)
-
-    def batch(self, titles: Ragged, spelling: Ragged) -> Batch:
-        """Every word in a bag of its own, and the windows it stands in."""
-        words = self.words(titles, spelling, np.arange(len(titles.values) + 1))
-        windows = tuple(Windows.of(width, words.bags, titles.offsets) for width in self.widths)  # type: ignore[arg-type]
-        return Batch(words, torch.from_numpy(np.diff(titles.offsets)), windows=windows)
-
-    def batches(self, titles: Stretch) -> list[Batch]:
-        """As `batch`."""
         windows = zip(*map(titles.windows, self.widths), strict=True)
-        return list(map(Batch, titles.words_alone(), titles.lengths.each(), repeat(None), windows))
+        return list(map(Batch, titles.words(), titles.lengths.each(), windows))
 
     def features(self, batch: Batch) -> Tensor:
-        """What was found in the windows in which a word stands; zero where a title has none."""
-        vectors = self.word_vectors(batch.words)
+        """What the output layer sees, [members, titles, features]; zero for a title without words."""
+        raise NotImplementedError
+
+    def filtered(self, vectors: Tensor, batch: Batch) -> Tensor:
+        """What each filter finds in the windows of a title, maximum plus mean, [members, titles, filters]."""
         of_titles = [
             pooled(self.activation(filters(vectors, windows)), windows)
             for windows, filters in zip(batch.windows, self.filters, strict=True)
@@ -170,6 +117,53 @@ class CNN(Network):
         of_members = [_by_member(of_width, self.members) for of_width in of_titles]
         dropped: Tensor = self.dropout(torch.cat(of_members, 2))
         return dropped
+
+
+class MLP(Network):
+    """Fully connected layers over the sum of a title's vectors, of words and pairs, by a power of its words' number.
+
+    Divided by the number itself, a long title is a shorter vector than a short one, as independent words cancel out;
+    divided by its root, it is not.
+
+    Beside them one layer over each word alone, of which a title keeps the maximum plus the mean: one telling word among
+    others does not change a sum much. That matters most where a category has few titles.
+    """
+
+    def __init__(self, sizes: Sizes, model: ModelParams, mlp: MlpParams) -> None:
+        widths = [sizes.dimension // model.members, *mlp.hidden]
+        super().__init__(sizes, model, mlp.filters, (1,), widths[-1])
+        self.pair_vectors = PairVectors(sizes, model)
+        self.hidden = nn.Sequential()
+        for inputs, outputs in pairwise(widths):
+            self.hidden.extend([Linears(model.members, inputs, outputs), _activation(model), nn.Dropout(model.dropout)])
+
+    def batch(self, titles: Ragged, spelling: Ragged) -> Batch:
+        """The same with a bag of pairs for each title."""
+        return replace(super().batch(titles, spelling), pairs=self.pair_vectors.bags(titles))
+
+    def batches(self, titles: Stretch) -> list[Batch]:
+        """As `batch`."""
+        pairs = titles.pairs(self.pair_vectors.keys)
+        return [replace(batch, pairs=bags) for batch, bags in zip(super().batches(titles), pairs, strict=True)]
+
+    def features(self, batch: Batch) -> Tensor:
+        """The last hidden layer, and what filters find in the title's words."""
+        vectors = self.word_vectors(batch.words)
+        sums = sum_words(vectors, batch.windows[0]) + self.pair_vectors(batch.pairs)
+        lengths = batch.lengths.clamp(min=1)[:, None]
+        hidden = self.hidden(_by_member(sums / lengths**LENGTH_POWER, self.members))
+        return torch.cat([hidden, self.filtered(vectors, batch)], 2)
+
+
+class CNN(Network):
+    """Filters of several widths over the word vectors in their order, as Kim (2014); of each maximum plus mean."""
+
+    def __init__(self, sizes: Sizes, model: ModelParams, cnn: CnnParams) -> None:
+        super().__init__(sizes, model, cnn.filters, cnn.widths)
+
+    def features(self, batch: Batch) -> Tensor:
+        """What filters find in the windows in which a word stands."""
+        return self.filtered(self.word_vectors(batch.words), batch)
 
 
 def _by_member(vectors: Tensor, members: int) -> Tensor:

@@ -42,10 +42,6 @@ class PaddedBags:
         """See `Bags`."""
         return _summed(table[self.numbers], self.owners, len(self.lengths))
 
-    def sums_of_distinct(self, vectors: Tensor) -> Tensor:
-        """See `Bags`."""
-        return _summed(vectors[self.places.clamp(max=len(vectors) - 1)], self.owners, len(self.lengths))
-
     def sums_by_row(self, of_bags: Tensor) -> Tensor:
         """See `Bags`."""
         return _summed(F.pad(of_bags, (0, 0, 0, 1))[self.owners], self.places, len(self.rows))

@@ -52,18 +52,12 @@ class Stretch:
     capacities: Capacities
 
     def words(self) -> list[Words]:
-        """For each batch what `Words.of` makes of words in a bag for each title."""
-        return self._words(self.lengths, self.lengths.sizes[0])
-
-    def words_alone(self) -> list[Words]:
         """For each batch what `Words.of` makes of words each in a bag of its own."""
         alone = self.numbers.like(torch.ones_like(self.numbers.values))
-        return self._words(alone, self.capacities.of("words", self.numbers))
-
-    def _words(self, lengths: Parts, bags: int) -> list[Words]:
+        words = self._bags("words", self.numbers, alone, self.capacities.of("words", self.numbers))
         rows, _ = self._distinct
         subwords = self._bags("subwords", *self.spelling.take(rows), self.capacities.of("distinct words", rows))
-        return list(map(Words, self._bags("words", self.numbers, lengths, bags), repeat(None), subwords))
+        return list(map(Words, words, repeat(None), subwords))
 
     @cached_property
     def _distinct(self) -> tuple[Parts, Tensor]:

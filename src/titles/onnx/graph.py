@@ -11,7 +11,7 @@ numbers mean.
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Protocol, cast
+from typing import Protocol
 
 import numpy as np
 import onnx_ir as ir
@@ -20,7 +20,7 @@ from onnxscript import build_graph
 from torch import Tensor, nn
 
 from titles.embedded import Lexicon
-from titles.networks import CNN, LENGTH_POWER, MLP, Linears, Network
+from titles.networks import LENGTH_POWER, MLP, Linears, Network
 from titles.onnx.inputs import PADDING
 
 IR_VERSION, OPSETS = 10, {"": 20, "ai.onnx.ml": 4}
@@ -69,7 +69,10 @@ class _Graph:
 
     def probabilities(self) -> ir.Value:
         op, network = self.op, self.network
-        features = self.mlp(network) if isinstance(network, MLP) else self.cnn(cast("CNN", network))
+        around = max(network.widths) - 1
+        vectors = self.word_vectors(op.Pad(self.words, [0, around, 0, around], PADDING))
+        filtered = self.filtered(vectors, around)
+        features = self.mlp(network, vectors, filtered) if isinstance(network, MLP) else filtered
         logits = [self.linear("output", member, of_member) for member, of_member in enumerate(features)]
         if network.members == 1:
             (together,) = logits
@@ -80,24 +83,23 @@ class _Graph:
         scaled = op.Div(together, network.temperature.item())
         return op.Softmax(op.Add(scaled, self.constant("calibration_bias", network.calibration_bias)), axis=1)
 
-    def mlp(self, network: MLP) -> Iterator[ir.Value]:
+    def mlp(self, network: MLP, vectors: ir.Value, filtered: Iterator[ir.Value]) -> Iterator[ir.Value]:
         """The features of each member, [titles, features]."""
         op = self.op
-        sums = [op.ReduceSum(vectors, [1], keepdims=0) for vectors in (self.word_vectors(self.words), self.pairs())]
+        sums = [op.ReduceSum(values, [1], keepdims=0) for values in (vectors, self.pairs())]
         title = op.Div(op.Sum(*sums), op.Pow(op.Max(self.count(self.words), 1.0), LENGTH_POWER))
-        for member in range(network.members):
+        for member, found in enumerate(filtered):
             values = self.part(title, member)
             for name, layer in network.hidden.named_children():
                 if isinstance(layer, Linears):
                     values = self.linear(f"hidden.{name}", member, values)
                 elif not isinstance(layer, nn.Dropout):
-                    values = ACTIVATIONS[type(layer)](op, values)
-            yield values
+                    values = self.activated(values)
+            yield op.Concat(values, found, axis=1)
 
-    def cnn(self, network: CNN) -> Iterator[ir.Value]:
-        """The same."""
-        op, around = self.op, max(network.widths) - 1
-        vectors = self.word_vectors(op.Pad(self.words, [0, around, 0, around], PADDING))
+    def filtered(self, vectors: ir.Value, around: int) -> Iterator[ir.Value]:
+        """What each member's filters find, with room for `around` more words at either end, [titles, filters]."""
+        op, network = self.op, self.network
         windows = [self.windows(width, around) for width in network.widths]
         has_words = op.Greater(self.count(self.words), 0.0)
         for member in range(network.members):
@@ -105,10 +107,13 @@ class _Graph:
             for number, (places, is_there, share) in enumerate(windows):
                 inputs = self.weights[f"filters.{number}.weight"].shape[1]
                 flat = op.Reshape(op.Gather(own, places, axis=1), [0, 0, inputs])
-                values = ACTIVATIONS[type(network.activation)](op, self.linear(f"filters.{number}", member, flat))
+                values = self.activated(self.linear(f"filters.{number}", member, flat))
                 highest = op.ReduceMax(op.Where(is_there, values, -np.inf), [1], keepdims=0)
                 found.append(op.Add(highest, op.Squeeze(op.MatMul(share, values), [1])))
             yield op.Where(has_words, op.Concat(*found, axis=1), 0.0)
+
+    def activated(self, values: ir.Value) -> ir.Value:
+        return ACTIVATIONS[type(self.network.activation)](self.op, values)
 
     def windows(self, width: int, around: int) -> tuple[ir.Value, ir.Value, ir.Value]:
         """Of all windows of so many words, in titles with room for `around` more at either end:
