@@ -23,6 +23,7 @@ def write_numbered(root: Path, **titles: int) -> None:
         values = rng.integers(0, len(WORDS), count * 3).astype(np.int32)
         Ragged(values, np.arange(count + 1) * 3).save(embedded, split)
         np.save(embedded / f"{split}.labels.npy", (values[::3] % 3).astype(np.int32))
+        np.save(embedded / f"{split}.reliable.npy", np.zeros(count, bool))
     np.save(embedded / "pairs.npy", np.array([1, 2 << 32 | 5]))
     (embedded / "sources.csv").write_text("file,split,bytes,md5\n")
     np.save(root / "vectors.npy", np.empty((0, 8), np.float32))

@@ -1,7 +1,7 @@
 import signal
 import subprocess
 import sys
-from itertools import pairwise
+from itertools import cycle, islice, pairwise
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,11 @@ def embedded_from(root, titles=TITLES, **params):
         folder.mkdir(parents=True, exist_ok=True)
         # The titles of an unlabelled file come without a column for their category.
         columns = ["cleaned"] if split == "unlabelled" else ["cleaned", "category"]
-        pd.DataFrame(rows, columns=columns, dtype="str").to_parquet(folder / f"{split}.parquet")
+        quality = list(islice(cycle(["reliable", "unknown", "unreliable", "reliable"]), len(rows)))
+        written = pd.DataFrame(rows, columns=columns, dtype="str")
+        (written if split == "unlabelled" else written.assign(label_quality=quality)).to_parquet(
+            folder / f"{split}.parquet"
+        )
     (root / "prepared" / "sources.csv").write_text("file,split,bytes,md5\ntrain.csv,train,9,0f\n")
     arguments = (root / "prepared", root / "reduced", root / "word_vectors", root / "embedded", root / "vectors.npy")
     counts = embed(*arguments, EmbedParams(**{**vars(PARAMS), **params}))
@@ -98,11 +102,18 @@ def test_unlabelled_titles_have_words_but_no_labels(tmp_path):
     assert not (folder / "unlabelled.labels.npy").exists()
 
 
+def test_a_label_is_reliable_where_its_quality_says_so(tmp_path):
+    folder, _ = embedded_from(tmp_path)
+    assert Labelled.load(folder, "train").reliable.tolist() == [True, False, False, True]
+    assert Labelled.load(folder, "validation").reliable.tolist() == [True, False]
+
+
 def test_the_folder_holds_what_its_owner_says_and_nothing_else(tmp_path):
     folder, _ = embedded_from(tmp_path)
     ragged = [f"{name}.{part}.npy" for name in ("spelling", *TITLES) for part in ("offsets", "values")]
+    arrays = [f"{split}.{name}.npy" for split in TITLES for name in ("labels", "reliable")]
     assert sorted(path.name for path in folder.iterdir()) == sorted(
-        ["lexicon.json", "pairs.npy", "sources.csv", *ragged, *(f"{split}.labels.npy" for split in TITLES)]
+        ["lexicon.json", "pairs.npy", "sources.csv", *ragged, *arrays]
     )
 
 
@@ -163,7 +174,9 @@ def test_a_killed_run_leaves_what_was_there_before(tmp_path):
     folder, _ = embedded_from(tmp_path)
     outputs = [*folder.iterdir(), tmp_path / "vectors.npy"]
     before = {path: path.read_bytes() for path in outputs}
-    pd.DataFrame([("barco", "HOME")], columns=["cleaned", "category"]).to_parquet(tmp_path / "reduced/train.parquet")
+    pd.DataFrame([("barco", "HOME", "unknown")], columns=["cleaned", "category", "label_quality"]).to_parquet(
+        tmp_path / "reduced/train.parquet"
+    )
     killed = subprocess.run([sys.executable, "-c", KILLED, tmp_path], check=False)
     assert killed.returncode == -signal.SIGKILL
     assert {path: path.read_bytes() for path in outputs} == before

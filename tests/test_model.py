@@ -21,6 +21,7 @@ from titles.model import NETWORKS, load
 from titles.networks import predict
 from titles.ragged import Ragged
 from titles.steps import set_determinism
+from titles.suspect_search import SuspectSearch
 from titles.training import train
 from titles.validation import calibrate
 from titles.vectors import Sizes
@@ -28,7 +29,7 @@ from titles.vocabulary import number_words, spell, split_words
 
 LEXICON = Lexicon(["casa", "ropa", "sin ver"], [6, 2], [3, 4], 50, ["mesa", "silla", "camisa", "falda"])
 OTHERS = ["mesita"]
-OWN = {"mlp": MlpParams((5,)), "cnn": CnnParams(4, (1, 2))}
+OWN = {"mlp": MlpParams((5,), 4), "cnn": CnnParams(4, (1, 2))}
 MODEL = ModelParams("gelu", "trained", dropout=0.2, word_dropout=0.1, members=2)
 PARAMS = TrainParams(0, 1, 1, 1, 1, 4, 0.05, 0.01, 0.1, False, "balanced_accuracy")
 TITLES = ["mesa silla", "", "camisa", "falda camisa", "mesita silla", "falda"]
@@ -53,6 +54,7 @@ def embedded(tmp_path):
     ]:
         ragged(titles).save(folder, split)
         np.save(folder / f"{split}.labels.npy", np.array(labels, np.int32))
+        np.save(folder / f"{split}.reliable.npy", np.zeros(len(labels), bool))
     np.save(folder / "pairs.npy", np.array([1 << 32 | 0]))
     (folder / "sources.csv").write_text("file,split,bytes,md5\ntrain.csv.gz,train,1234,0f\n")
     np.save(tmp_path / "vectors.npy", np.empty((0, 6), np.float32))
@@ -197,3 +199,33 @@ def test_opening_a_model_loads_no_compiler(embedded):
     opened = f"from titles.classifier import Classifier; Classifier.load({str(fitted(embedded, 'cnn'))!r})"
     script = f"import sys; {opened}; print(*sys.modules)"
     assert "torch._dynamo" not in subprocess.check_output([sys.executable, "-c", script], text=True).split()
+
+
+def test_both_networks_leave_out_what_one_search_found(embedded, monkeypatch):
+    searches = []
+
+    def find(self, training, validation):
+        searches.append(len(training))
+        return np.arange(len(training)) == 0, np.zeros(len(validation), bool)
+
+    monkeypatch.setattr(SuspectSearch, "find", find)
+    params = replace(PARAMS, drop_suspect_labels=True)
+    for name in ("mlp", "cnn", "mlp"):
+        folder = embedded.parent / "models" / name
+        fit(name, embedded, embedded.parent / "vectors.npy", folder, MODEL, OWN[name], params)
+        assert json.loads((folder / "network.json").read_text())["suspect_labels"] == 1
+    assert searches == [6]
+
+
+def test_another_seed_searches_anew(embedded, monkeypatch):
+    searches = []
+
+    def find(self, training, validation):
+        searches.append(self.params.seed)
+        return np.zeros(len(training), bool), np.zeros(len(validation), bool)
+
+    monkeypatch.setattr(SuspectSearch, "find", find)
+    for seed in (1, 2):
+        params = replace(PARAMS, drop_suspect_labels=True, seed=seed)
+        fit("mlp", embedded, embedded.parent / "vectors.npy", embedded.parent / "mlp", MODEL, OWN["mlp"], params)
+    assert searches == [1, 2]

@@ -10,7 +10,8 @@ from titles.embedded import Labelled
 from titles.hyperparameters import MlpParams
 from titles.networks import MLP
 from titles.steps import set_determinism
-from titles.suspects import FEWEST_OF_CATEGORY, FEWEST_TITLES, Judged, SuspectSearch, _protect
+from titles.suspect_search import FEWEST_TITLES, SuspectSearch, is_gain
+from titles.suspects import KEPT_TITLES, Judged, needed
 from titles.vectors import Sizes
 
 CATEGORIES, WORDS, CODES = 3, 30, 2_000
@@ -25,7 +26,7 @@ def titles_of(count, seed):
     labels = rng.integers(0, CATEGORIES, count)
     words = labels + CATEGORIES * rng.integers(0, WORDS // CATEGORIES, count)
     codes = rng.integers(WORDS, WORDS + CODES, (2, count))
-    return Labelled(ragged(np.stack([words, *codes], 1).tolist()), labels.astype(np.int32))
+    return Labelled(ragged(np.stack([words, *codes], 1).tolist()), labels.astype(np.int32), np.zeros(count, bool))
 
 
 def mislabelled(titles, share):
@@ -33,13 +34,13 @@ def mislabelled(titles, share):
     rng = np.random.default_rng(9)
     wrong = rng.random(len(titles)) < share
     labels = np.where(wrong, (titles.labels + rng.integers(1, CATEGORIES, len(titles))) % CATEGORIES, titles.labels)
-    return Labelled(titles.titles, labels.astype(np.int32)), wrong
+    return replace(titles, labels=labels.astype(np.int32)), wrong
 
 
 def search(folder):
     def build():
         set_determinism(TRAIN, torch.device("cpu"))
-        return MLP(Sizes(WORDS + CODES, WORDS + CODES, 1, 16, CATEGORIES), MODEL, MlpParams((16,)))
+        return MLP(Sizes(WORDS + CODES, WORDS + CODES, 1, 16, CATEGORIES), MODEL, MlpParams((16,), 4))
 
     even = torch.full((CATEGORIES,), 1 / CATEGORIES).log()
     checkpoint = Checkpoint(folder / "checkpoints" / "this")
@@ -51,8 +52,8 @@ def test_wrong_labels_are_suspect_in_train_and_validation_and_right_ones_are_not
     validation, wrong_there = mislabelled(titles_of(100, 1), 0.2)
     suspects = search(tmp_path).find(training, validation)
     for found, expected in zip(suspects, (wrong, wrong_there), strict=True):
-        assert found[expected].mean() > 0.3
-        assert found[~expected].mean() < 0.05
+        assert found[expected].mean() > 0.6
+        assert found[~expected].mean() < 0.1
 
 
 def test_no_label_is_suspect_where_all_are_right(tmp_path):
@@ -60,15 +61,34 @@ def test_no_label_is_suspect_where_all_are_right(tmp_path):
     assert [found.any() for found in suspects] == [False, False]
 
 
-def test_the_trial_is_a_gain_without_wrong_labels_and_none_without_right_ones(tmp_path):
-    titles, wrong = mislabelled(titles_of(FEWEST_TITLES, 0), 0.3)
-    right = ~wrong & (np.random.default_rng(5).random(len(titles)) < 0.5)
-    own, unseen = np.split(np.arange(len(titles)), [FEWEST_TITLES // 2])
-    is_gain = [
-        search(tmp_path / name)._is_gain(titles, suspect, own, unseen, titles_of(50, 1))
-        for name, suspect in (("wrong", wrong), ("right", right))
-    ]
-    assert is_gain == [True, False]
+@pytest.mark.parametrize(
+    ("won", "lost", "titles", "expected"),
+    [
+        (90, 60, 1_000, True),
+        (80, 60, 1_000, False),
+        (30, 0, 10_000, False),
+        (60, 0, 10_000, True),
+        (0, 90, 1_000, False),
+    ],
+)
+def test_the_first_gain_must_be_two_standard_errors_and_half_a_percent_of_the_titles(won, lost, titles, expected):
+    assert is_gain(won, lost, titles) is expected
+
+
+def test_no_reviewed_label_is_suspect(tmp_path):
+    training, wrong = mislabelled(titles_of(2 * FEWEST_TITLES, 0), 0.3)
+    reviewed = wrong & (np.arange(len(wrong)) % 4 == 0)
+    suspect, _ = search(tmp_path).find(replace(training, reliable=reviewed), titles_of(50, 1))
+    assert suspect[wrong & ~reviewed].mean() > 0.3
+    assert not suspect[reviewed].any()
+
+
+def test_where_all_labels_are_reviewed_nothing_is_trained(tmp_path):
+    def build():
+        raise AssertionError
+
+    training = replace(titles_of(FEWEST_TITLES, 0), reliable=np.ones(FEWEST_TITLES, bool))
+    assert not replace(search(tmp_path), build=build).find(training, titles_of(5, 1))[0].any()
 
 
 def test_of_few_titles_none_is_suspect_and_nothing_is_trained(tmp_path):
@@ -86,17 +106,16 @@ def test_the_same_titles_have_the_same_suspects(tmp_path):
     assert np.array_equal(first[0], again[0])
 
 
-@pytest.mark.parametrize(("size", "lost"), [(FEWEST_OF_CATEGORY - 1, 0), (FEWEST_OF_CATEGORY, 2), (9, 4)])
-def test_a_category_keeps_half_of_its_titles_and_all_of_few(size, lost):
-    labels = np.array([0] * size + [1] * 10, np.int32)
-    of_label = np.linspace(0.4, 0.1, len(labels), dtype=np.float32)
-    suspect = _protect(labels == 0, of_label, labels)
-    # Those whose label is the least probable.
-    assert np.array_equal(np.flatnonzero(suspect), np.arange(size - lost, size))
+@pytest.mark.parametrize(("size", "kept"), [(KEPT_TITLES - 1, 4), (KEPT_TITLES, 5), (20, 5), (21, 6), (100, 25)])
+def test_a_category_needs_a_quarter_of_its_titles_and_some_of_few(size, kept):
+    labels = np.array([1] * 10 + [0] * size, np.int32)
+    odds = np.linspace(0, 9, len(labels), dtype=np.float32)
+    # Those whose label is the most probable.
+    assert np.array_equal(np.flatnonzero(needed(odds, labels))[-kept:], np.arange(10, 10 + kept))
 
 
-def test_a_label_is_suspect_where_another_category_is_as_probable_as_it_usually_is():
-    judged = Judged(np.float32([0.9, 0.2, 0.2, 0.3]), np.int32([1, 1, 1, 0]), np.float32([0.1, 0.7, 0.8, 0.7]))
+def test_a_label_is_suspect_where_another_category_is_half_as_probable_as_it_usually_is():
+    judged = Judged(np.float32([0.9, 0.1, 0.1, 0.2]), np.int32([1, 1, 1, 0]), np.float32([0.1, 0.35, 0.4, 0.5]))
     # The last is less than three times as probable as the label.
     assert judged.suspects(np.array([0.4, 0.75])).tolist() == [False, False, True, False]
 

@@ -68,15 +68,16 @@ class Checkpoint:
         self.saved_weights: Path | None = None
 
     def of_search(self, name: str) -> "Checkpoint":
-        """That of a training of the search for suspect labels, which comes first; those of its others are removed."""
+        """That of one training, where this is the folder of a search for suspect labels; its others are removed."""
         return Checkpoint(self.folder / "search" / name)
 
     def keep_found(self, suspects: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> None:
-        """What that search found, so that a killed training need not search again."""
+        """What the search found, which stays for the other network and for a training that is killed."""
         if processes.rank() == 0:
             written = self.folder / "suspects.new.npz"
             np.savez(written, *suspects)
             written.replace(self.folder / FOUND)
+            shutil.rmtree(self.folder / "search", ignore_errors=True)
 
     def found(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
         """What it found, if it came to its end."""

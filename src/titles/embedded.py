@@ -5,6 +5,7 @@
     pairs.npy                      the keys of the pairs of words that have a vector of their own, int64, ascending
     SPLIT.{values,offsets}.npy     the numbers of each title's words
     SPLIT.labels.npy               the label of each title, int32; unlabelled has none
+    SPLIT.reliable.npy             whether someone reviewed that label, bool; as above
     sources.csv                    the files that all titles come from
 
 Titles stand in the order of the Parquet file they come from.
@@ -57,18 +58,20 @@ class Lexicon:
 
 @dataclass(frozen=True)
 class Labelled:
-    """The titles of a split and their labels, int32 [titles]."""
+    """The titles of a split, their labels, and whether someone reviewed these, [titles] each."""
 
     titles: Ragged
     labels: NDArray[np.int32]
+    reliable: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, rows: NDArray[np.integer]) -> "Labelled":
         """The titles with these numbers, in this order, in memory."""
-        return Labelled(self.titles.take(rows), self.labels[rows])
+        return Labelled(self.titles.take(rows), self.labels[rows], self.reliable[rows])
 
     @classmethod
     def load(cls, folder: Path, split: str) -> "Labelled":
-        return cls(Ragged.load(folder, split), np.load(folder / f"{split}.labels.npy", mmap_mode="r"))
+        labels, reliable = (np.load(folder / f"{split}.{name}.npy", mmap_mode="r") for name in ("labels", "reliable"))
+        return cls(Ragged.load(folder, split), labels, reliable)

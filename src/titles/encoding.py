@@ -132,14 +132,16 @@ def _spell(words: pa.Array, embedded: Path, params: EmbedParams) -> None:
 def _encode(path: Path, embedded: Path, split: str, words: pa.Array, categories: pa.Array) -> None:
     """Writes the titles of a Parquet file as numbers, a batch at a time straight to the disk."""
     parquet = pq.ParquetFile(path)
-    columns = ["cleaned"] if split == "unlabelled" else ["cleaned", "category"]
+    columns = ["cleaned"] if split == "unlabelled" else ["cleaned", "category", "label_quality"]
     with ExitStack() as stack:
         titles = stack.enter_context(RaggedFiles(embedded, split))
         bar = stack.enter_context(Progress(parquet.metadata.num_rows, "titles", f"encoding {split}"))
         if split != "unlabelled":
             labels = stack.enter_context(ArrayFile(embedded / f"{split}.labels.npy", np.int32))
+            reliable = stack.enter_context(ArrayFile(embedded / f"{split}.reliable.npy", np.bool_))
         for batch in ahead(parquet.iter_batches(BATCH_ROWS, columns=columns)):
             titles.append(number_words(split_words(batch["cleaned"]), words))
             if split != "unlabelled":
                 labels.append(pc.index_in(batch["category"], categories).to_numpy())
+                reliable.append(pc.equal(batch["label_quality"], "reliable").to_numpy(zero_copy_only=False))
             bar.update(len(batch))

@@ -64,8 +64,7 @@ def evaluate(
     submitted = None
     if (prepared / "unlabelled.parquet").exists():
         submitted = best_by_mean(networks, Ragged.load(embedded, "unlabelled"), spelling, weights)
-    sample = np.arange(min(len(test), SAMPLE_TITLES))
-    some = Labelled(test.titles.take(sample), test.labels[sample])
+    some = test.take(np.arange(min(len(test), SAMPLE_TITLES)))
     for network in networks.values():
         network.uncalibrate(torch.from_numpy(lexicon.log_shares))
     uncalibrated = predictions(networks, some, spelling, weights)

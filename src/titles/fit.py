@@ -6,12 +6,12 @@ import platform
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from titles import __version__, processes
@@ -29,14 +29,12 @@ from titles.networks import MLP, Network
 from titles.outputs import whole
 from titles.ragged import Ragged
 from titles.steps import set_determinism
-from titles.suspects import SuspectSearch
+from titles.suspect_search import JUDGES, Suspects, SuspectSearch
 from titles.training import train
 from titles.validation import calibrate, thresholds_of
 from titles.vectors import Sizes
 
 log = logging.getLogger(__name__)
-
-Suspects = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
 
 def fit(
@@ -61,13 +59,16 @@ def fit(
     sizes = _sizes(lexicon, len(pairs), start.shape[1], model)
     training, validation = (Labelled.load(embedded, split) for split in ("train", "validation"))
     kind = torch.cuda.get_device_name() if device.type == "cuda" else device.type
-    deciding = [name, model, own, params, kind, processes.count()]
-    inputs = fingerprint([vectors, *embedded.iterdir()], *deciding)
-    checkpoint = Checkpoint(folder.parent / CHECKPOINTS / folder.name / inputs)
+
+    def checkpoint_of(what: str, *settings: object) -> Checkpoint:
+        inputs = fingerprint([vectors, *embedded.iterdir()], model, params, kind, processes.count(), *settings)
+        return Checkpoint(folder.parent / CHECKPOINTS / what / inputs)
+
+    checkpoint = checkpoint_of(folder.name, name, own)
     processes.join(device)
     spelling = Ragged.load(embedded, "spelling")
 
-    def build() -> Network:
+    def build(name: str, own: MlpParams | CnnParams) -> Network:
         set_determinism(params, device)
         network: Network = NETWORKS[name][0](sizes, model, own)
         if isinstance(network, MLP):
@@ -77,13 +78,17 @@ def fit(
         network.to(device)
         return network
 
-    search = SuspectSearch(build, checkpoint.of_search, spelling, torch.from_numpy(lexicon.log_shares), params)
-    suspects = _suspects(search, checkpoint, training, validation)
+    suspects: Suspects = np.zeros(len(training), bool), np.zeros(len(validation), bool)
+    if params.drop_suspect_labels:
+        search_checkpoint = checkpoint_of("suspects")
+        judges, log_shares = partial(build, "mlp", JUDGES), torch.from_numpy(lexicon.log_shares)
+        search = SuspectSearch(judges, search_checkpoint.of_search, spelling, log_shares, params)
+        suspects = _suspects(search, search_checkpoint, training, validation)
     trusted, calibrating = (
         titles.take(np.flatnonzero(~suspect)) if suspect.any() else titles
         for titles, suspect in zip((training, validation), suspects, strict=True)
     )
-    network = build()
+    network = build(name, own)
     epochs, best = train(network, trusted, validation, spelling, params, checkpoint, report)
     if processes.rank() == 0:
         calibrate(network, calibrating, spelling, lexicon)
@@ -106,9 +111,7 @@ def _sizes(lexicon: Lexicon, pairs: int, dimension: int, model: ModelParams) -> 
 
 
 def _suspects(search: SuspectSearch, checkpoint: Checkpoint, training: Labelled, validation: Labelled) -> Suspects:
-    """What the search found, now or before the training was killed; nothing where it is switched off."""
-    if not search.params.drop_suspect_labels:
-        return np.zeros(len(training), bool), np.zeros(len(validation), bool)
+    """What the search finds, or found for the other network or before the training was killed."""
     if (found := checkpoint.found()) is None:
         found = search.find(training, validation)
         checkpoint.keep_found(found)
