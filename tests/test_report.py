@@ -203,6 +203,7 @@ def test_a_split_is_counted_from_its_files(tmp_path: Path):
     for name, labels in {"validation": [0, 2], "test": [0, 3, 1]}.items():
         for part, array in {"labels": labels, "values": [], "offsets": [0] * (len(labels) + 1)}.items():
             np.save(tmp_path / f"{name}.{part}.npy", np.array(array, np.int64 if part == "offsets" else np.int32))
+        np.save(tmp_path / f"{name}.reliable.npy", np.zeros(len(labels), bool))
     assert splits(tmp_path, tmp_path, np.array([3, 0, 1, 0])) == {
         "train": {"rows": 8, "categories": 2, "unlearned": 0, "learned": 4},
         "validation": {"rows": 2, "categories": 2, "unlearned": 0},
