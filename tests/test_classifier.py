@@ -47,7 +47,7 @@ def trained(request, tmp_path_factory):
         folder = root / ("reduced" if split == "train" else "prepared")
         folder.mkdir(exist_ok=True)
         table = pd.DataFrame(rows, columns=["title", "category"])
-        table.assign(cleaned=table.title.map(clean)).to_parquet(folder / f"{split}.parquet")
+        table.assign(cleaned=table.title.map(clean), label_quality="unknown").to_parquet(folder / f"{split}.parquet")
     (root / "prepared" / "sources.csv").write_text("file,split,bytes,md5\n")
     vectors = root / "vectors.npy"
     embed(root / "prepared", root / "reduced", root / "word_vectors", root / "embedded", vectors, EMBED)
