@@ -83,11 +83,12 @@ def test_no_reviewed_label_is_suspect(tmp_path):
     assert not suspect[reviewed].any()
 
 
-def test_where_all_labels_are_reviewed_nothing_is_trained(tmp_path):
+@pytest.mark.parametrize("others", [0, 29])
+def test_where_nearly_all_labels_are_reviewed_nothing_is_trained(tmp_path, others):
     def build():
         raise AssertionError
 
-    training = replace(titles_of(FEWEST_TITLES, 0), reliable=np.ones(FEWEST_TITLES, bool))
+    training = replace(titles_of(FEWEST_TITLES, 0), reliable=np.arange(FEWEST_TITLES) >= others)
     assert not replace(search(tmp_path), build=build).find(training, titles_of(5, 1))[0].any()
 
 

@@ -105,11 +105,14 @@ class Network(nn.Module):
         return list(map(Batch, titles.words(), titles.lengths.each(), windows))
 
     def features(self, batch: Batch) -> Tensor:
-        """What the output layer sees, [members, titles, features]; zero for a title without words."""
+        """What the output layer sees, [members, titles, features]."""
         raise NotImplementedError
 
     def filtered(self, vectors: Tensor, batch: Batch) -> Tensor:
-        """What each filter finds in the windows of a title, maximum plus mean, [members, titles, filters]."""
+        """What each filter finds in the windows of a title, maximum plus mean, [members, titles, filters].
+
+        Zero for a title without words.
+        """
         of_titles = [
             pooled(self.activation(filters(vectors, windows)), windows)
             for windows, filters in zip(batch.windows, self.filters, strict=True)

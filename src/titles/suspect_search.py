@@ -73,7 +73,8 @@ class SuspectSearch:
         """
         none = np.zeros(len(training), bool), np.zeros(len(validation), bool)
         is_small = len(training) < max(FEWEST_TITLES, FEWEST_OF_CATEGORIES * len(self.log_shares))
-        if is_small or training.reliable.all():
+        # Only a label that nobody reviewed can be suspect.
+        if is_small or np.mean(~training.reliable) < LEAST_SHARE:
             return none
         order = np.random.default_rng(self.params.seed).permutation(len(training))
         rounds = self._rounds_that_gain(training, validation, order)

@@ -50,5 +50,5 @@ def needed(odds: NDArray[np.float32], labels: NDArray[np.int32]) -> NDArray[np.b
     starts = np.cumsum(sizes) - sizes
     ranks = np.empty(len(labels), np.int64)
     ranks[order] = np.arange(len(labels)) - starts[labels[order]]
-    isneeded: NDArray[np.bool_] = ranks < np.maximum(KEPT_TITLES, np.ceil(KEPT_SHARE * sizes))[labels]
-    return isneeded
+    is_needed: NDArray[np.bool_] = ranks < np.maximum(KEPT_TITLES, np.ceil(KEPT_SHARE * sizes))[labels]
+    return is_needed
