@@ -17,7 +17,7 @@ from titles.params import load_params
 if TYPE_CHECKING:
     import pandas as pd
     from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.pipeline import Pipeline
+    from sklearn.pipeline import FeatureUnion, Pipeline
 
 PARAMS = Path("params.yaml")
 WORD_VECTORS = Path("data/word_vectors")
@@ -69,13 +69,20 @@ def word_svm(C: float, class_weight: str | None = None) -> "Pipeline":  # noqa: 
 
 def character_svm(C: float, analyzer: str, class_weight: str | None = None) -> "Pipeline":  # noqa: N803
     """Linear SVM on TF-IDF of words, pairs of words, and n-grams of two to five characters."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.pipeline import make_pipeline, make_union
+    from sklearn.pipeline import make_pipeline
     from sklearn.svm import LinearSVC
 
-    characters = TfidfVectorizer(analyzer=analyzer, ngram_range=(2, 5), sublinear_tf=True)
     svm = LinearSVC(C=C, class_weight=class_weight, random_state=SEED)
-    return make_pipeline(make_union(_word_pairs(), characters), svm)
+    return make_pipeline(character_features(analyzer), svm)
+
+
+def character_features(analyzer: str) -> "FeatureUnion":
+    """TF-IDF of words, pairs of words, and n-grams of two to five characters."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_union
+
+    characters = TfidfVectorizer(analyzer=analyzer, ngram_range=(2, 5), sublinear_tf=True)
+    return make_union(_word_pairs(), characters)
 
 
 def _word_pairs() -> "TfidfVectorizer":

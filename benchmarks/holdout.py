@@ -14,9 +14,9 @@ from titles.raw import find_files
 from titles.rows import COLUMNS
 
 
-def read_rows(source: Path) -> list[dict[str, str | None]]:
-    """The rows of the train files that could be read."""
-    files = [file for file in find_files(source) if file.split == "train"]
+def read_rows(source: Path, split: str = "train") -> list[dict[str, str | None]]:
+    """The rows of the split's files that could be read."""
+    files = [file for file in find_files(source) if file.split == split]
     rows = (row for file in files for batch in file.batches() for row in batch.to_pylist())
     return [{column: row[column] for column in COLUMNS} for row in rows if row["fault"] is None]
 
