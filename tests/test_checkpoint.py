@@ -2,7 +2,7 @@ import os
 import random
 import shutil
 import signal
-import time
+import sys
 from dataclasses import replace
 from itertools import count
 from multiprocessing import get_context
@@ -18,6 +18,7 @@ from titles import checkpoint
 from titles.checkpoint import Checkpoint, fingerprint
 from titles.fit import fit
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
+from titles.steps import Step
 
 OWN = {"mlp": MlpParams((8,), 4), "cnn": CnnParams(4, (1, 2))}
 MODEL = ModelParams("relu", "trained", dropout=0.3, word_dropout=0.2, members=2)
@@ -44,20 +45,26 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def survives(seconds, function, *arguments):
-    """Whether a fork of this process that calls the function comes to its end within that time; else it is killed."""
+def calls_of(function, *arguments):
+    """The number of function calls and returns that the main thread takes for it."""
+    counted = count(1)
+    sys.setprofile(lambda *_: next(counted))
+    function(*arguments)
+    sys.setprofile(None)
+    return next(counted)
+
+
+def survives(calls, function, *arguments):
+    """Whether a fork of this process ends before its main thread comes to that call, at which it kills itself."""
     child = os.fork()
     if not child:
+        counted = count(1)
+        sys.setprofile(lambda *_: next(counted) == calls and os.kill(os.getpid(), signal.SIGKILL))
         function(*arguments)
         os._exit(0)
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return status == 0
-        time.sleep(0.001)
-    os.kill(child, signal.SIGKILL)
-    return os.waitpid(child, 0)[1] == 0
+    status = os.waitpid(child, 0)[1]
+    assert status in (0, signal.SIGKILL)
+    return not status
 
 
 def killed_while_writing(root, name, module, writer, call):
@@ -76,17 +83,17 @@ def killed_while_writing(root, name, module, writer, call):
 
 
 def killed(root, name):
-    """Compares trainings that were killed, at random points and while they write, with one that was not."""
-    # The first training of a process loads for seconds what all forks then have.
+    """Compares trainings that were killed, at random calls and while they write, with one that was not."""
+    # The first training of a process also loads what all forks then have.
     train(root, name)
     expected = contents(root / "models" / name)
-    rng, kills = random.Random(name), 0
+    rng, kills, calls = random.Random(name), 0, calls_of(train, root, name)
     while kills < 15:
-        while not survives(rng.uniform(0.02, 0.4), train, root, name):
+        while not survives(rng.randrange(1, calls), train, root, name):
             kills += 1
         assert contents(root / "models" / name) == expected
     for module, writer, call in [(torch, "save", 0), (torch, "save", 20), (checkpoint, "save_file", 1)]:
-        assert not survives(60, killed_while_writing, root, name, module, writer, call)
+        assert not survives(None, killed_while_writing, root, name, module, writer, call)
         train(root, name)
         assert contents(root / "models" / name) == expected
     assert list((root / "models" / ".checkpoints" / name).iterdir()) == []
@@ -105,34 +112,30 @@ def test_a_killed_training_that_is_started_again_ends_with_the_bytes_of_one_that
     assert process.exitcode == 0
 
 
-def train_on_two_threads(root):
-    """Fits a network wide enough for torch to share its steps out."""
-    with patch.dict(OWN, mlp=MlpParams((512,), 4)):
+def train_on_two_threads(root, steps=None):
+    """Fits a network wide enough for torch to share its steps out; dies after that many steps, before it saves."""
+    counted, step = count(1), Step.__call__
+
+    def dying(self, *arguments):
+        loss = step(self, *arguments)
+        if next(counted) == steps:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return loss
+
+    with patch.dict(OWN, mlp=MlpParams((512,), 4)), patch.object(Step, "__call__", dying):
         train(root, "mlp", replace(TRAIN, threads=2, batch_size=256))
-
-
-def killed_on_two_threads(root, seconds):
-    """Whether a training, killed so long after it saved for the first time, leaves from where to go on."""
-    process = get_context("spawn").Process(target=train_on_two_threads, args=(root,))
-    started = time.time()
-    process.start()
-    while process.is_alive() and not any(
-        file.stat().st_mtime > started for file in (root / "models").rglob("checkpoint.pt")
-    ):
-        time.sleep(0.01)
-    time.sleep(seconds)
-    process.kill()
-    process.join()
-    return any((root / "models").rglob("checkpoint.pt"))
 
 
 def test_a_training_on_two_threads_that_was_killed_ends_with_the_same_bytes(tmp_path):
     write_numbered(tmp_path, train=1500, validation=30)
     train_on_two_threads(tmp_path)
     expected = contents(tmp_path / "models" / "mlp")
-    kills = 0
-    while kills < 2:
-        kills += killed_on_two_threads(tmp_path, seconds=0.05)
+    # An epoch takes six steps.
+    for steps in (4, 7):
+        process = get_context("spawn").Process(target=train_on_two_threads, args=(tmp_path, steps))
+        process.start()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
     shutil.rmtree(tmp_path / "models" / "mlp")
     train_on_two_threads(tmp_path)
     assert contents(tmp_path / "models" / "mlp") == expected
