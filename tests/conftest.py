@@ -9,8 +9,8 @@ from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from tests.repository import Repository, committed
-from tests.servers import SECONDS, MlflowServer, PostgreSQL, postgresql_programs
+from tests.repository import SECONDS, Repository, committed
+from tests.servers import MlflowServer, PostgreSQL, postgresql_programs
 
 pytest.register_assert_rewrite("tests.any_store")
 # Equal bytes are promised on the CPU; what a GPU does differently has tests of its own.

@@ -11,11 +11,11 @@ import time
 import urllib.request
 from pathlib import Path
 
+from tests.repository import SECONDS
+
 SOURCE = Path(__file__).parents[1] / "src"
 
 
-# What no server takes to start or to end, on however busy a machine.
-SECONDS = 600
 reserved: list[socket.socket] = []
 
 
@@ -52,7 +52,19 @@ class PostgreSQL:
             shutil.chown(self.folder, "postgres")
         self._run("initdb", "--pgdata", "data", "--username", "postgres", "--auth", "trust", "--no-sync")
         options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-        self._run("pg_ctl", "--pgdata", "data", "--log", "log", "--wait", "--timeout", str(SECONDS), "--options", options, "start")
+        self._run(
+            "pg_ctl",
+            "--pgdata",
+            "data",
+            "--log",
+            "log",
+            "--wait",
+            "--timeout",
+            str(SECONDS),
+            "--options",
+            options,
+            "start",
+        )
 
     def stop(self) -> None:
         self._run("pg_ctl", "--pgdata", "data", "--mode", "immediate", "stop")

@@ -7,7 +7,8 @@ import pytest
 from mlflow import MlflowClient
 from playwright.sync_api import Browser, FrameLocator, Page, expect
 
-from tests.servers import SECONDS, MlflowServer
+from tests.repository import SECONDS
+from tests.servers import MlflowServer
 from tests.test_report import report
 
 pytestmark = pytest.mark.services

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.numbered import write_numbered
+from tests.repository import SECONDS
 from tests.tree import trees
 from titles.stage import start
 from titles.tracking.run import Run
@@ -85,7 +86,7 @@ def test_ctrl_c_ends_a_training_at_work(tmp_path: Path):
     assert process.stderr
     next(line for line in process.stderr if "epoch 2/" in line)
     process.send_signal(signal.SIGINT)
-    *_, last = process.communicate(timeout=60)[1].splitlines()
+    *_, last = process.communicate(timeout=SECONDS)[1].splitlines()
     assert last == "train_mlp: stopped; started again, it goes on from its last checkpoint"
     assert process.returncode == 1
     assert [path.name for path in (tmp_path / "models").iterdir()] == [".checkpoints"]
