@@ -1,5 +1,6 @@
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -9,13 +10,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from unittest.mock import patch
 
-import numpy as np
 import pytest
 import torch
 
 from tests.numbered import write_numbered
 from titles import checkpoint
-from titles.checkpoint import Checkpoint, fingerprint
+from titles.checkpoint import Checkpoint
 from titles.fit import fit
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
 from titles.steps import Step
@@ -171,34 +171,65 @@ def test_a_training_that_goes_on_reports_the_epochs_before_as_well(root, monkeyp
     assert "goes on in epoch 3, after 60 titles of it" in caplog.messages
 
 
-def test_another_training_starts_anew_and_removes_what_the_first_one_left(root, monkeypatch, caplog):
-    caplog.set_level("INFO", logger="titles.training")
+def test_another_training_in_between_costs_a_killed_one_nothing(root, monkeypatch, caplog):
+    caplog.set_level("INFO", logger="titles")
     interrupted(root, monkeypatch, epoch=2)
-    train(root, "mlp", replace(TRAIN, learning_rate=0.03))
+    train(root, "mlp", replace(TRAIN, learning_rate=0.03, epochs=1))
     assert not any("goes on" in message for message in caplog.messages)
+    assert (
+        "starts from the beginning: there is no checkpoint of this training, but 1 of other trainings, of which the "
+        "newest differs in train.epochs, train.learning_rate" in caplog.messages
+    )
+    train(root, "mlp")
+    assert "goes on in epoch 2, after 60 titles of it" in caplog.messages
     assert list((root / "models/.checkpoints/mlp").iterdir()) == []
 
 
-def test_the_fingerprint_depends_on_every_file_setting_and_version(root, monkeypatch):
-    files = [root / "embedded" / "pairs.npy", root / "vectors.npy"]
-    first = fingerprint(files, "mlp", TRAIN)
-    assert fingerprint(files, "mlp", TRAIN) == first
-    assert fingerprint(files[::-1], "mlp", TRAIN) == first
-    others = [fingerprint(files, "cnn", TRAIN), fingerprint(files, "mlp", replace(TRAIN, threads=2))]
-    monkeypatch.setattr(torch, "__version__", "2.99")
-    others.append(fingerprint(files, "mlp", TRAIN))
-    monkeypatch.undo()
-    np.save(files[0], np.array([1, 2 << 32 | 6]))
-    others.append(fingerprint(files, "mlp", TRAIN))
-    assert len({first, *others}) == 5
+def saved(folder, seconds, **description):
+    """The checkpoint of the training with that description, last saved at that time."""
+    kept = Checkpoint.of_training(folder, description)
+    kept.save({})
+    os.utime(kept.file, (seconds, seconds))
+    return kept.folder
 
 
-def test_the_fingerprint_depends_on_the_code(root, monkeypatch):
-    first = fingerprint([], TRAIN)
-    changed = root / "networks.py"
-    changed.write_text("# another network")
-    monkeypatch.setattr("titles.networks.__file__", str(changed))
-    assert fingerprint([], TRAIN) != first
+def test_the_newest_checkpoints_of_other_trainings_are_kept(tmp_path, caplog):
+    caplog.set_level("INFO", logger="titles")
+    second, _oldest, third, fourth = (saved(tmp_path, seconds, epochs=str(seconds)) for seconds in (20, 10, 30, 40))
+    own = saved(tmp_path, 50, epochs="50")
+    assert set(tmp_path.iterdir()) == {second, third, fourth, own}
+    (removed,) = [message for message in caplog.messages if message.startswith("removed")]
+    assert re.fullmatch(
+        r"removed the checkpoint of another training \(of 1970-01-01 [\d:]{5}, 0\.0 GB, which differs in epochs\), "
+        r"as only the newest 3 in at most 10 GB are kept",
+        removed,
+    )
+
+
+def test_checkpoints_of_other_trainings_are_kept_up_to_a_size(tmp_path, monkeypatch):
+    old, new = (saved(tmp_path, seconds, epochs=str(seconds)) for seconds in (10, 20))
+    (old / "best.0.safetensors").write_bytes(bytes(6000))
+    (new / "best.0.safetensors").write_bytes(bytes(6000))
+    monkeypatch.setattr(checkpoint, "KEPT_BYTES", 10_000)
+    own = saved(tmp_path, 30, epochs="30")
+    assert set(tmp_path.iterdir()) == {new, own}
+
+
+def test_trainings_that_were_killed_before_they_saved_take_no_place(tmp_path):
+    first = saved(tmp_path, 10, epochs="10")
+    for seconds in range(20, 25):
+        Checkpoint.of_training(tmp_path, {"epochs": str(seconds)})
+    assert first.exists()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_checkpoint_of_an_older_version_is_kept_like_any_other(tmp_path, caplog):
+    caplog.set_level("INFO", logger="titles")
+    older = saved(tmp_path, 10, epochs="10")
+    (older / "training.json").unlink()
+    saved(tmp_path, 20, epochs="20")
+    assert older.exists()
+    assert caplog.messages[-1].endswith("the newest differs in the version of titles")
 
 
 def test_where_the_disk_is_full_the_last_checkpoint_stays_and_training_goes_on(tmp_path, monkeypatch, caplog):
