@@ -177,8 +177,8 @@ def test_another_training_in_between_costs_a_killed_one_nothing(root, monkeypatc
     train(root, "mlp", replace(TRAIN, learning_rate=0.03, epochs=1))
     assert not any("goes on" in message for message in caplog.messages)
     assert (
-        "starts from the beginning: there is no checkpoint of this training, but 1 of other trainings, of which the "
-        "newest differs in train.epochs, train.learning_rate" in caplog.messages
+        f"{root}/models/.checkpoints/mlp has none of this training, and 1 of others; the newest differs in "
+        "train.epochs, train.learning_rate" in caplog.messages
     )
     train(root, "mlp")
     assert "goes on in epoch 2, after 60 titles of it" in caplog.messages
@@ -213,6 +213,9 @@ def test_checkpoints_of_other_trainings_are_kept_up_to_a_size(tmp_path, monkeypa
     monkeypatch.setattr(checkpoint, "KEPT_BYTES", 10_000)
     own = saved(tmp_path, 30, epochs="30")
     assert set(tmp_path.iterdir()) == {new, own}
+    monkeypatch.setattr(checkpoint, "KEPT_BYTES", 1)
+    last = saved(tmp_path, 40, epochs="40")
+    assert set(tmp_path.iterdir()) == {own, last}
 
 
 def test_trainings_that_were_killed_before_they_saved_take_no_place(tmp_path):

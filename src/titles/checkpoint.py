@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 CHECKPOINTS = ".checkpoints"
 FOUND, DESCRIPTION = "suspects.npz", "training.json"
-# How many checkpoints of other trainings of the same network are kept, and in how many bytes.
+# How many checkpoints of other trainings of the same network are kept, and in how many bytes; the newest one always.
 KEPT_TRAININGS, KEPT_BYTES = 3, 10 * 10**9
 # How long there is no checkpoint: a minute, or as long as keeps saving to this share of the time, but never longer than
 # the second.
@@ -137,13 +137,13 @@ class Checkpoint:
 
 def _remove_old(folder: Path, description: Description) -> None:
     """Remove the oldest of the checkpoints beside `folder`; log which, and what sets their trainings apart."""
-    others = {other: _last_saved(other) for other in folder.parent.iterdir() if other != folder}
+    others = {other: _last_saved(other) for other in folder.parent.iterdir() if other.is_dir() and other != folder}
     newest_first = sorted(others, key=lambda other: others[other], reverse=True)
     kept: list[Path] = []
     size = 0
     for other in newest_first:
         size += (own_size := sum(file.stat().st_size for file in other.rglob("*") if file.is_file()))
-        if others[other] and len(kept) < KEPT_TRAININGS and size <= KEPT_BYTES:
+        if others[other] and len(kept) < KEPT_TRAININGS and (size <= KEPT_BYTES or not kept):
             kept.append(other)
             continue
         # Of a training that was killed before it saved, nothing is lost.
@@ -154,8 +154,10 @@ def _remove_old(folder: Path, description: Description) -> None:
             log.info("removed the checkpoint of another training (%s), as only %s are kept", which, most)
         shutil.rmtree(other)
     if kept and not _last_saved(folder):
-        found = f"{len(kept)} of other trainings, of which the newest differs in {_differences(kept[0], description)}"
-        log.info("starts from the beginning: there is no checkpoint of this training, but %s", found)
+        newest = _differences(kept[0], description)
+        log.info(
+            "%s has none of this training, and %d of others; the newest differs in %s", folder.parent, len(kept), newest
+        )
 
 
 def _last_saved(folder: Path) -> float:

@@ -87,11 +87,11 @@ def files_of(folder: Path, *splits: str) -> list[Path]:
 
 def check_embedded(folder: Path, *splits: str) -> None:
     """Raise InputError unless `folder` holds what this version reads of these labelled splits."""
-    try:
-        Lexicon.load(folder)
-        for array in files_of(folder, *splits)[1:]:
-            np.load(array, mmap_mode="r")
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(
-            f"{folder} is not what this version of the stage embed writes ({error}); run the stage embed again"
-        ) from error
+    for file in files_of(folder, *splits):
+        try:
+            np.load(file, mmap_mode="r") if file.suffix == ".npy" else Lexicon.load(folder)
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(
+                f"{folder} is not what this version of the stage embed writes ({file.name}: {error}); "
+                "run the stage embed again"
+            ) from error
