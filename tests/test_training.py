@@ -10,7 +10,7 @@ from titles import training
 from titles.checkpoint import Checkpoint
 from titles.embedded import Labelled
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
-from titles.metrics import recalls
+from titles.metrics import recalls, smoothed_standard_error
 from titles.networks import CNN, MLP, predict
 from titles.ragged import Ragged
 from titles.steps import set_determinism
@@ -184,6 +184,18 @@ def test_validation_decides_for_the_objective(tmp_path, objective, expected):
         tmp_path, ambiguous, ambiguous, model=plain, objective=objective, epochs=20, patience=20, batch_size=28
     )
     assert history[-1].validation_accuracy == pytest.approx(expected, abs=1e-6)
+
+
+def test_validation_measures_the_standard_error_of_balanced_accuracy_and_not_of_accuracy(tmp_path):
+    titles = [[0]] * 80 + [[1]] * 20 + [[0]] * 2 + [[1]] * 10
+    ambiguous = labelled(titles, [0] * 100 + [1] * 12)
+    history, _, network = run(tmp_path, ambiguous, ambiguous, objective="balanced_accuracy", epochs=1)
+    found = predicted(network, ambiguous.titles)
+    expected = smoothed_standard_error(ambiguous.labels, found)
+    assert history[-1].validation_standard_error == pytest.approx(expected, abs=1e-6)
+    accuracy = (found == ambiguous.labels).mean()
+    # Few titles of the rare category make balanced accuracy the less certain of the two.
+    assert expected > 1.3 * np.sqrt(accuracy * (1 - accuracy) / len(found))
 
 
 def test_validation_titles_of_untrained_categories_count_zero_and_have_no_loss(tmp_path):

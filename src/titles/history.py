@@ -7,7 +7,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Epoch:
-    """What is known after an epoch; no times, so that equal runs give equal histories."""
+    """What is known after an epoch; no times, so that equal runs give equal histories.
+
+    `validation_standard_error` is that of the balanced accuracy: `titles.metrics.smoothed_standard_error`.
+    """
 
     epoch: int
     learning_rate: float

@@ -16,11 +16,12 @@ def balanced_accuracy(labels: NDArray[np.integer], predicted: NDArray[np.integer
     return float(np.nanmean(recalls(labels, predicted, int(labels.max()) + 1)))
 
 
-def standard_error(labels: NDArray[np.integer], predicted: NDArray[np.integer]) -> float:
-    """The standard error of the balanced accuracy, from the binomial variance of each category's recall.
+def smoothed_standard_error(labels: NDArray[np.integer], predicted: NDArray[np.integer]) -> float:
+    """The standard error of balanced accuracy (not of accuracy), from the binomial variance of each category's recall.
 
-    Recalls are estimated with one right and one wrong title more (Agresti and Coull, 1998), so that a category of one
-    title, whose recall is 0 or 1, counts as uncertain.
+    The variances are of recalls estimated with one right and one wrong title more (Agresti and Coull, 1998), so that a
+    category of one title, whose recall is 0 or 1, counts as uncertain. Early stopping needs that, as few validation
+    titles a category are the rule. `benchmarks.intervals` reports the plug-in estimate, which has no such titles.
     """
     rows = np.bincount(labels)
     hits = np.bincount(labels[labels == predicted], minlength=len(rows))[rows > 0]

@@ -13,7 +13,7 @@ from titles.calibration import fit_calibration
 from titles.decision import decision_weights
 from titles.embedded import Labelled, Lexicon
 from titles.hyperparameters import OBJECTIVES
-from titles.metrics import balanced_accuracy, standard_error
+from titles.metrics import balanced_accuracy, smoothed_standard_error
 from titles.networks import Network, predict
 from titles.progress import Progress
 from titles.ragged import Ragged
@@ -32,7 +32,7 @@ UNTRAINED = -100
 def validate(
     network: Network, validation: Batches, log_shares: Tensor, objective: str, most: int | None = None
 ) -> tuple[float, float, float, float]:
-    """Loss, accuracy, balanced accuracy and its standard error, of all titles or of the first so many.
+    """Loss, accuracy, balanced accuracy and the standard error of the latter, of all titles or of the first so many.
 
     The order of the titles is random.
 
@@ -60,7 +60,7 @@ def validate(
     total, count = processes.add_up(losses).tolist()
     found, labels = processes.add_up(predicted).cpu().numpy(), validation.titles.labels[rows]
     accuracy, balanced = float((found == labels).mean()), balanced_accuracy(labels, found)
-    error = standard_error(labels, found)
+    error = smoothed_standard_error(labels, found)
     return round(total / max(1, count), 6), round(accuracy, 6), round(balanced, 6), round(error, 6)
 
 
