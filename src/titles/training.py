@@ -48,8 +48,7 @@ def train(
     `params.min_steps` takes more epochs than `params.epochs`, patience grows in proportion. The network of the first
     process ends with the weights of the best epoch.
     """
-    batches = -(-len(training) // params.batch_size)
-    asked, epochs = params.epochs, max(params.epochs, -(-params.min_steps // batches))
+    asked, epochs = params.epochs, params.num_epochs(len(training))
     # The learning rate falls with the steps, not the epochs, so shorter epochs must be waited for longer.
     params = replace(params, epochs=epochs, patience=-(-params.patience * epochs // params.epochs))
     device = network.output.bias.device
