@@ -4,7 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, recall_score
 
-from titles.metrics import balanced_accuracy, expected_calibration_error, recalls, smoothed_standard_error
+from titles.metrics import (
+    balanced_accuracy,
+    confidence_bins,
+    expected_calibration_error,
+    recalls,
+    smoothed_standard_error,
+)
 
 CATEGORIES = 6
 PAIRS = st.lists(st.tuples(*[st.integers(0, CATEGORIES - 1)] * 2), min_size=1, max_size=40)
@@ -42,6 +48,11 @@ def test_the_calibration_error_is_the_mean_distance_of_confidence_and_accuracy_w
     # The last bin of fifteen holds the four above 14/15, the ninth the two others.
     expected = (abs(3 - confidence[[0, 1, 2, 5]].sum()) + abs(1 - confidence[[3, 4]].sum())) / 6
     assert expected_calibration_error(right, confidence) == pytest.approx(expected, abs=1e-6)
+
+
+def test_confidences_of_zero_and_one_are_in_the_first_and_the_last_bin():
+    confidence = np.array([0, 0.99 / 15, 1.01 / 15, 0.5, 1], np.float32)
+    assert confidence_bins(confidence).tolist() == [0, 0, 1, 7, 14]
 
 
 def test_a_network_that_is_as_often_right_as_it_is_sure_is_calibrated():

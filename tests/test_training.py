@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from itertools import chain
 
@@ -206,6 +207,12 @@ def test_validation_titles_of_untrained_categories_count_zero_and_have_no_loss(t
     assert last.validation_loss == pytest.approx(
         run(tmp_path, validation=without, epochs=20)[0][-1].validation_loss, abs=2e-6
     )
+
+
+def test_validation_titles_of_untrained_categories_alone_have_no_loss_and_not_one_of_zero(tmp_path):
+    history, *_ = run(tmp_path, validation=labelled([[0], [3]], [3, 4]), epochs=2)
+    assert [math.isnan(epoch.validation_loss) for epoch in history] == [True, True]
+    assert [epoch.validation_balanced_accuracy for epoch in history] == [0, 0]
 
 
 def test_validation_does_not_depend_on_how_many_batches_it_takes(tmp_path):

@@ -60,6 +60,7 @@ def evaluate(
     categories = pd.Index(lexicon.categories, dtype="str")
     spelling = Ragged.load(embedded, "spelling")
     test, training = (Labelled.load(embedded, split) for split in ("test", "train"))
+    _log_untrained(test, lexicon)
     said = predictions(networks, test, spelling, weights)
     submitted = None
     if (prepared / "unlabelled.parquet").exists():
@@ -95,6 +96,14 @@ def evaluate(
     return metrics
 
 
+def _log_untrained(test: Labelled, lexicon: Lexicon) -> None:
+    untrained = np.count_nonzero(test.labels >= lexicon.trained_categories)
+    loss = "log loss is over the others" if untrained < len(test) else "there is no log loss"
+    if untrained:
+        counts = f"{untrained:,} of {len(test):,}"
+        log.info("%s test titles are of categories that train lacks: they count as wrong, and %s", counts, loss)
+
+
 def _by_group(
     test: Labelled, said: dict[str, Predictions], titles: pd.DataFrame, sizes: NDArray[np.int64]
 ) -> dict[str, pd.DataFrame]:
@@ -115,15 +124,17 @@ def _metrics(
     uncalibrated: Predictions,
     by_group: dict[str, pd.DataFrame],
 ) -> Metrics:
-    """The loss is over the titles whose category train has; all else is over all."""
-    losses = -np.log(np.maximum(said.true_probability, np.finfo(np.float32).tiny), dtype=np.float64)
+    """The loss is over the titles whose category train has, and left out where none has one; all else is over all."""
+    of_trained = said.true_probability[~np.isnan(said.true_probability)]
     metrics: Metrics = {
         "balanced_accuracy": balanced_accuracy(labels, said.best),
         "accuracy": float((said.best == labels).mean()),
         "top5_accuracy": float(said.in_top.mean()),
         "macro_f1": float(f1_score(labels, said.best, average="macro", labels=np.unique(labels), zero_division=0)),
-        "log_loss": float(np.nansum(losses) / max(1, np.count_nonzero(~np.isnan(losses)))),
     }
+    if len(of_trained):
+        losses = -np.log(np.maximum(of_trained, np.finfo(np.float32).tiny), dtype=np.float64)
+        metrics["log_loss"] = float(losses.mean())
     metrics["expected_calibration_error"] = expected_calibration_error(labels == said.best, said.confidence)
     metrics["expected_calibration_error_uncalibrated"] = expected_calibration_error(
         labels[: len(uncalibrated.best)] == uncalibrated.best, uncalibrated.confidence

@@ -3,6 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+# As in Guo et al. (2017), for the expected calibration error and the chart beside it.
+CALIBRATION_BINS = 15
+
 
 def recalls(labels: NDArray[np.integer], predicted: NDArray[np.integer], categories: int) -> NDArray[np.float64]:
     """The share of each category's titles that were predicted as such, [categories]; NaN where it has no titles."""
@@ -30,11 +33,15 @@ def smoothed_standard_error(labels: NDArray[np.integer], predicted: NDArray[np.i
     return float(np.sqrt((shares * (1 - shares) / rows).sum()) / len(rows))
 
 
-def expected_calibration_error(right: NDArray[np.bool_], confidence: NDArray[np.floating], bins: int = 15) -> float:
+def confidence_bins(confidence: NDArray[np.floating]) -> NDArray[np.int64]:
+    """The number of the bin each confidence is in, of `CALIBRATION_BINS` equal bins from 0 to 1; 1 is in the last."""
+    return np.minimum((confidence.astype(np.float64) * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
+
+
+def expected_calibration_error(right: NDArray[np.bool_], confidence: NDArray[np.floating]) -> float:
     """How far confidence is from the share that is right, on average over titles, within equal bins of confidence.
 
     Guo et al. (2017), On calibration of modern neural networks.
     """
-    numbers = np.minimum((confidence * bins).astype(int), bins - 1)
-    differences = np.bincount(numbers, right - confidence.astype(np.float64))
+    differences = np.bincount(confidence_bins(confidence), right - confidence.astype(np.float64))
     return float(np.abs(differences).sum() / len(right))

@@ -1,6 +1,7 @@
 """What a network in training is worth, measured by all processes together, and how sure to be of it."""
 
 import logging
+import math
 
 import numpy as np
 import torch
@@ -38,7 +39,7 @@ def validate(
 
     The network is one in training, not yet calibrated: with `log_shares` [categories] added its logits are those of the
     training titles' own distribution, from which the loss is computed and the category for the objective decided.
-    Titles of categories that train lacks have no loss.
+    Titles of categories that train lacks have no loss; without others it is NaN.
     """
     network.eval()
     rows = np.arange(len(validation))[:most]
@@ -61,7 +62,8 @@ def validate(
     found, labels = processes.add_up(predicted).cpu().numpy(), validation.titles.labels[rows]
     accuracy, balanced = float((found == labels).mean()), balanced_accuracy(labels, found)
     error = smoothed_standard_error(labels, found)
-    return round(total / max(1, count), 6), round(accuracy, 6), round(balanced, 6), round(error, 6)
+    loss = total / count if count else math.nan
+    return round(loss, 6), round(accuracy, 6), round(balanced, 6), round(error, 6)
 
 
 def calibrate(network: Network, validation: Labelled, spelling: Ragged, lexicon: Lexicon) -> None:
