@@ -11,9 +11,7 @@ def evaluate(prepared: Path, embedded: Path, mlp: Path, cnn: Path, results: Path
     # Imported here, so that a mistake in params.yaml is refused before torch costs its seconds.
     from titles.embedded import Labelled, check_embedded
     from titles.evaluation import evaluate
-    from titles.outputs import finished
 
-    finished(prepared / "test.parquet", "prepare")
     check_embedded(embedded, "train", "validation", "test")
     titles = len(Labelled.load(embedded, "test"))
     run.log_metrics({"rows_in": titles, "rows_rejected": 0, "rows_out": titles})

@@ -9,6 +9,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 from tests.page import Page
 from titles.classifier import Classifier
 from titles.encoding import EmbedParams, embed
+from titles.errors import InputError
 from titles.evaluation import evaluate
 from titles.fit import fit
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
@@ -309,6 +310,23 @@ def test_titles_of_untrained_categories_are_counted_in_the_log(tmp_path, caplog)
         "1 of 10 test titles are of categories that train lacks: they count as wrong, and log loss is over the others"
     )
     assert said in caplog.messages
+
+
+def test_inputs_that_are_not_made_from_each_other_are_refused(tmp_path):
+    work = Work(tmp_path)
+    titles = pd.read_parquet(work.prepared / "test.parquet")
+    titles[1:].to_parquet(work.prepared / "test.parquet")
+    with pytest.raises(InputError, match=r"prepared has 9 test titles and .*embedded has 10; run the stages embed and"):
+        work.evaluate()
+    titles.to_parquet(work.prepared / "test.parquet")
+    lexicon = tmp_path / "cnn" / "lexicon.json"
+    lexicon.write_text(lexicon.read_text().replace("HOME", "HOUSE"))
+    with pytest.raises(InputError, match=r"cnn has other words or categories than .*; run the stage train_cnn again"):
+        work.evaluate()
+    lexicon.unlink()
+    with pytest.raises(InputError, match=r"lexicon\.json is not there; run the stage train_cnn to its end first"):
+        work.evaluate()
+    assert not (tmp_path / "results").exists()
 
 
 def test_unlabelled_titles_become_a_submission_in_the_order_of_their_file(tmp_path):

@@ -73,8 +73,6 @@ def test_bad_input_ends_a_stage_with_one_line_that_says_what_to_do(tmp_path: Pat
 def test_a_stage_that_finds_titles_numbered_by_another_version_says_so_in_one_line(tmp_path: Path, stage: str):
     write_numbered(tmp_path, train=20, validation=10, test=10)
     (tmp_path / "embedded/train.reliable.npy").unlink()
-    (tmp_path / "prepared").mkdir()
-    (tmp_path / "prepared/test.parquet").touch()
     paths = ["prepared", "embedded", "mlp", "cnn", "results", "predicted"]
     done = run_stage(tmp_path, stage, *(paths if stage == "evaluate" else ["embedded", "vectors.npy", "models/mlp"]))
     assert done.returncode == 1

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
@@ -25,10 +26,11 @@ from titles import tables
 from titles.decision import decision_weights
 from titles.device import chosen_device
 from titles.embedded import Labelled, Lexicon
+from titles.errors import InputError
 from titles.memory import keep_freed_memory
 from titles.metrics import balanced_accuracy, expected_calibration_error
 from titles.model import load, objective_of
-from titles.outputs import fresh
+from titles.outputs import finished, fresh
 from titles.predictions import Predictions, best_by_mean, predictions
 from titles.ragged import Ragged
 from titles.report import Report, histories, rejected, splits
@@ -51,6 +53,7 @@ def evaluate(
 
     `predicted` gets every test title with the category each network gives it, and submission.csv for unlabelled titles.
     """
+    _check_inputs(models, prepared, embedded)
     keep_freed_memory()
     device = chosen_device()
     networks = {name: load(folder)[0].to(device) for name, folder in models.items()}
@@ -94,6 +97,22 @@ def evaluate(
         answers = pd.DataFrame({"id": ids, "category": categories[submitted]})
         answers.to_csv(predicted / "submission.csv", index=False)
     return metrics
+
+
+def _check_inputs(models: dict[str, Path], prepared: Path, embedded: Path) -> None:
+    """Raise InputError where one of them is not made from what the others are made from."""
+    rows = pq.read_metadata(finished(prepared / "test.parquet", "prepare")).num_rows
+    titles = len(Labelled.load(embedded, "test"))
+    if rows != titles:
+        raise InputError(
+            f"{prepared} has {rows:,} test titles and {embedded} has {titles:,}; run the stages embed and train_* again"
+        )
+    lexicon = (embedded / "lexicon.json").read_bytes()
+    for name, folder in models.items():
+        if finished(folder / "lexicon.json", f"train_{name}").read_bytes() != lexicon:
+            raise InputError(
+                f"{folder} has other words or categories than {embedded}; run the stage train_{name} again"
+            )
 
 
 def _log_untrained(test: Labelled, lexicon: Lexicon) -> None:
