@@ -30,7 +30,8 @@ repro: setup  ## run what is not up to date of the six stages, then print the ba
 		for name, metrics in json.load(open("results/metrics.json")).items()]'
 
 # One more than there are cores, as many tests wait for a process of their own.
-WORKERS = $(shell python -c "import os; print(os.cpu_count() + 1)")
+# The recipe's shell asks for them, as it has .venv in its path.
+WORKERS = $$(python -c "import os; print(os.cpu_count() + 1)")
 test: setup  ## run the tests
 	pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 

@@ -27,8 +27,11 @@ def count_right(true: Sequence[str], predicted: Sequence[str]) -> tuple[Counts, 
     return np.bincount(labels, minlength=len(names)), np.bincount(labels[right], minlength=len(names))
 
 
-def standard_error(titles: Counts, right: Counts) -> float:
-    """Return the standard error of balanced accuracy: sqrt(sum r_k (1 - r_k) / n_k) / categories."""
+def plug_in_standard_error(titles: Counts, right: Counts) -> float:
+    """Return the plug-in standard error of balanced accuracy: sqrt(sum r_k (1 - r_k) / n_k) / categories.
+
+    Early stopping smooths the recalls r_k first: see `titles.metrics.smoothed_standard_error`.
+    """
     recall = right / titles
     return float(np.sqrt((recall * (1 - recall) / titles).sum()) / len(titles))
 
@@ -51,7 +54,7 @@ def accuracies(true: Sequence[str], predicted: Sequence[str]) -> dict[str, float
         "balanced_accuracy": float((right / titles).mean()),
         "low": low,
         "high": high,
-        "standard_error": standard_error(titles, right),
+        "standard_error": plug_in_standard_error(titles, right),
         "accuracy": float(right.sum() / titles.sum()),
     }
 

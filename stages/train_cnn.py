@@ -19,9 +19,10 @@ def train_cnn(
 ) -> None:
     """Logs every epoch and points within long ones, and the network as a model that takes titles."""
     # Imported here, so that a wrong parameter is refused before torch costs its seconds.
-    from titles.embedded import Labelled
+    from titles.embedded import Labelled, check_embedded
     from titles.fit import fit
 
+    check_embedded(embedded, "train", "validation")
     titles = sum(len(Labelled.load(embedded, split)) for split in ("train", "validation"))
     run.log_metrics({"rows_in": titles, "rows_rejected": 0, "rows_out": 0})
     fit("cnn", embedded, vectors, folder, model, cnn, train, run.log_progress)

@@ -5,29 +5,68 @@ The tests of a store are those of the file that has its `repository` and takes t
 
 import json
 import re
+import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.repository import TRAINED, Repository, committed
+from tests.repository import SECONDS, TRAINED, Repository, committed
 from tests.tree import Tree, check_tree, predicted_by_champion, trees
 from titles.classifier import Classifier
 from titles.tracking.recorder import KILLED
 from titles.tracking.store import flat
 
-# Long enough to be interrupted.
-EPOCHS = 80
+EPOCHS = 4
 LONG = ("-S", f"train.epochs={EPOCHS}", "-S", f"train.patience={EPOCHS}")
+HOLD = ".dvc/tmp/hold"
+HOLDING = f"""
+def holding(run):
+    import time
+
+    def report(known):
+        run.log_progress(known)
+        while getattr(known, "epoch", 0) == 2 and Path("{HOLD}").exists():
+            time.sleep(0.1)
+
+    return report
+
+
+if __name__"""
 
 
 def numbered(folder: Path, store: str | None) -> Repository:
     """Its titles are numbered and it is committed; nothing of it is in its store, which need not be there."""
-    made = committed(folder, store)
+    made = with_hold(committed(folder, store))
     made.run("dvc", "repro", "embed")
     made.commit("numbered titles")
     return made
+
+
+def with_hold(repository: Repository) -> Repository:
+    """Let `train_mlp` wait at the end of its second epoch for as long as there is the file `HOLD`."""
+    stage = repository.folder / "stages/train_mlp.py"
+    code = stage.read_text()
+    assert code.count("run.log_progress") == code.count("\nif __name__") == 1
+    stage.write_text(code.replace("run.log_progress", "holding(run)").replace("\nif __name__", HOLDING))
+    repository.commit("a training that can be held")
+    return repository
+
+
+@contextmanager
+def held_training(repository: Repository, name: str) -> Iterator[tuple[subprocess.Popen[bytes], psutil.Process]]:
+    """`dvc exp run`, and the process of its `train_mlp`, which waits after its second epoch."""
+    hold = repository.folder / HOLD
+    hold.parent.mkdir(parents=True, exist_ok=True)
+    hold.touch()
+    try:
+        running = repository.start("dvc", "exp", "run", "--name", name, *LONG, tracking="on")
+        yield running, under_training(repository, name)
+    finally:
+        hold.unlink()
 
 
 def found(repository: Repository) -> list[Tree]:
@@ -57,8 +96,9 @@ def experiments(repository: Repository) -> dict[str, dict[str, object]]:
 
 
 def under_training(repository: Repository, name: str) -> psutil.Process:
-    """The process of train_mlp once two epochs of the experiment are in the store."""
-    for _ in range(600):
+    """The process of train_mlp once an epoch of the experiment is in the store."""
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
         time.sleep(0.1)
         for tree in found(repository):
             child = tree.children.get("train_mlp")
@@ -140,15 +180,14 @@ def test_an_experiment_that_logged_nothing_gets_its_run_once(repository: Reposit
 
 
 def test_a_stage_that_is_killed_leaves_its_run_and_the_parent_failed(repository: Repository) -> None:
-    running = repository.start("dvc", "exp", "run", "--name", "killed", *LONG, tracking="on")
-    under_training(repository, "killed").kill()
-    assert "failed to reproduce 'train_mlp'" in repository.finish(running, status=255)
-    for _ in range(300):
+    with held_training(repository, "killed") as (running, training):
+        training.kill()
+        assert "failed to reproduce 'train_mlp'" in repository.finish(running, status=255)
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
         if (tree := named(repository, "killed")).parent.info.status == "FAILED":
             break
         time.sleep(0.2)
     assert tree.statuses == {"pipeline": "FAILED", "train_mlp": "FAILED"}
     assert tree.children["train_mlp"].data.tags["error"] == KILLED
     assert tree.parent.data.tags["error"] == f"train_mlp: {KILLED}"
-    repository.run("git", "checkout", "--quiet", ".")
-    repository.run("dvc", "checkout", "--force")

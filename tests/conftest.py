@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from playwright.sync_api import Browser, sync_playwright
+from hypothesis import HealthCheck, settings
+from playwright.sync_api import Browser, expect, sync_playwright
 
-from tests.repository import Repository, committed
+from tests.repository import SECONDS, Repository, committed
 from tests.servers import MlflowServer, PostgreSQL, postgresql_programs
 
 pytest.register_assert_rewrite("tests.any_store")
@@ -16,6 +17,10 @@ pytest.register_assert_rewrite("tests.any_store")
 os.environ["TITLES_DEVICE"] = "cpu"
 # Tests run beside each other, and threads that spin while they wait for their like take the time of the others'.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Nor may a test depend on how fast the machine is.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
+expect.set_options(timeout=SECONDS * 1000)
 
 
 @pytest.fixture
@@ -76,7 +81,8 @@ def chromium() -> Iterator[Browser]:
     if not Path(program).exists():
         pytest.skip("Chromium is not installed: apt-get install chromium, or name it in CHROMIUM")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        arguments = ["--no-sandbox", "--disable-gpu"]
+        browser = playwright.chromium.launch(executable_path=program, args=arguments, timeout=SECONDS * 1000)
         yield browser
         browser.close()
 

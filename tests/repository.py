@@ -23,7 +23,7 @@ SMALL = {
     "cnn": {"filters": 8},
     "train": {"epochs": 2, "min_steps": 1, "batch_size": 32, "learning_rate": 0.02, "threads": 1},
 }
-# What no command takes, on however busy a machine.
+# What no command takes, and no server to start or to end, on however busy a machine.
 SECONDS = 900
 TRAINED = ["train_mlp", "train_cnn", "evaluate"]
 ALL = ["prepare", "reduce", "embed", *TRAINED]

@@ -11,13 +11,27 @@ import time
 import urllib.request
 from pathlib import Path
 
+from tests.repository import SECONDS
+
 SOURCE = Path(__file__).parents[1] / "src"
 
 
+reserved: list[socket.socket] = []
+
+
 def free_port() -> int:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return int(bound.getsockname()[1])
+    """Reserve a port until the tests end, so that nothing else gets it before a server listens, or between two."""
+    bound = socket.socket()
+    # With this, Linux lets a server bind a port that is bound, but not listened on, and gives it to nobody who asks for
+    # any port.
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind(("127.0.0.1", 0))
+    port = int(bound.getsockname()[1])
+    if sys.platform == "linux":
+        reserved.append(bound)
+    else:
+        bound.close()
+    return port
 
 
 def postgresql_programs() -> Path | None:
@@ -38,7 +52,19 @@ class PostgreSQL:
             shutil.chown(self.folder, "postgres")
         self._run("initdb", "--pgdata", "data", "--username", "postgres", "--auth", "trust", "--no-sync")
         options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-        self._run("pg_ctl", "--pgdata", "data", "--log", "log", "--wait", "--options", options, "start")
+        self._run(
+            "pg_ctl",
+            "--pgdata",
+            "data",
+            "--log",
+            "log",
+            "--wait",
+            "--timeout",
+            str(SECONDS),
+            "--options",
+            options,
+            "start",
+        )
 
     def stop(self) -> None:
         self._run("pg_ctl", "--pgdata", "data", "--mode", "immediate", "stop")
@@ -68,7 +94,7 @@ class MlflowServer:
                 "MLFLOW_DISABLE_TELEMETRY": "true",
             }
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-        _wait_for(f"{self.uri}/health", self.folder / "log")
+        _wait_for(f"{self.uri}/health", self.process, self.folder / "log")
 
     def kill(self) -> None:
         """With its workers, as a crash of the machine would."""
@@ -88,12 +114,12 @@ class TitlesServer:
         environment = os.environ | {"PYTHONPATH": str(SOURCE)}
         with self.log.open("w") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-        _wait_for(f"{self.uri}/ready", self.log)
+        _wait_for(f"{self.uri}/ready", self.process, self.log)
 
     def stop(self) -> int:
         """Asks it to end, as a service manager does; gives its exit status."""
         self.process.terminate()
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=SECONDS)
 
 
 class ModelServer:
@@ -111,7 +137,7 @@ class ModelServer:
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         with self.log.open("w") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-        _wait_for(f"{self.uri}/ping", self.log)
+        _wait_for(f"{self.uri}/ping", self.process, self.log)
 
     def kill(self) -> None:
         """With its workers."""
@@ -119,10 +145,12 @@ class ModelServer:
         self.process.wait()
 
 
-def _wait_for(address: str, log: Path) -> None:
-    for _ in range(300):
+def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until the server answers; raise TimeoutError with its log where it ends or never does."""
+    end = time.monotonic() + SECONDS
+    while process.poll() is None and time.monotonic() < end:
         try:
-            with urllib.request.urlopen(address, timeout=1):
+            with urllib.request.urlopen(address, timeout=10):
                 return
         except OSError:
             time.sleep(0.2)

@@ -1,4 +1,4 @@
-import time
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -23,19 +23,23 @@ def test_an_error_comes_after_the_items_before_it():
 
 
 def test_what_is_made_by_threads_comes_in_the_order_it_was_asked_for():
+    is_made = [threading.Event() for _ in range(20)]
+
     def make(number):
-        time.sleep(0.01 * (number % 3))
+        # Of two results the second one is made first.
+        if number % 2 == 0:
+            is_made[number + 1].wait()
+        is_made[number].set()
         return number
 
-    assert list(map_ahead(make, range(20), threads=3)) == list(range(20))
+    assert list(map_ahead(make, range(20), threads=2)) == list(range(20))
 
 
 def test_threads_make_no_more_than_twice_their_number_before_it_is_asked_for():
-    made = []
-    results = map_ahead(made.append, range(100), threads=2)
-    next(results)
-    time.sleep(0.1)
-    assert len(made) <= 2 * 2 + 1
+    items = iter(range(100))
+    results = map_ahead(lambda number: number, items, threads=2)
+    assert next(results) == 0
+    assert next(items) == 2 * 2 + 1
     results.close()
 
 

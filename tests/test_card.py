@@ -1,6 +1,7 @@
 import hashlib
 import json
 import re
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -51,6 +52,26 @@ def test_it_tells_what_the_network_learned_from(card):
 def test_it_has_every_parameter_of_the_training(card):
     assert "| `train.learning_rate` | `0.05` |" in card
     assert '| `model.activation` | `"relu"` |' in card
+
+
+@pytest.mark.parametrize(
+    ("min_steps", "expected"),
+    [
+        # The 15 titles make 2 batches.
+        (
+            19,
+            "Of epoch {} of 10 (`train.epochs` is 8, but so few titles take more epochs to make `train.min_steps`, 19, "
+            "steps), on",
+        ),
+        (16, "Of epoch {}, on"),
+    ],
+)
+def test_it_explains_more_epochs_than_were_asked_for(tmp_path, min_steps, expected):
+    write_numbered(tmp_path, train=15, validation=10)
+    params = replace(TRAIN, min_steps=min_steps)
+    fit("mlp", tmp_path / "embedded", tmp_path / "vectors.npy", tmp_path / "mlp", MODEL, OWN["mlp"], params)
+    epoch = json.loads((tmp_path / "mlp" / "network.json").read_text())["epoch"]
+    assert expected.format(epoch) in (tmp_path / "mlp" / "README.md").read_text()
 
 
 def test_its_thresholds_are_those_of_the_model(model, card):

@@ -1,23 +1,24 @@
 import os
 import random
+import re
 import shutil
 import signal
-import time
+import sys
 from dataclasses import replace
 from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
 from unittest.mock import patch
 
-import numpy as np
 import pytest
 import torch
 
 from tests.numbered import write_numbered
 from titles import checkpoint
-from titles.checkpoint import Checkpoint, fingerprint
+from titles.checkpoint import Checkpoint
 from titles.fit import fit
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
+from titles.steps import Step
 
 OWN = {"mlp": MlpParams((8,), 4), "cnn": CnnParams(4, (1, 2))}
 MODEL = ModelParams("relu", "trained", dropout=0.3, word_dropout=0.2, members=2)
@@ -44,20 +45,26 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def survives(seconds, function, *arguments):
-    """Whether a fork of this process that calls the function comes to its end within that time; else it is killed."""
+def calls_of(function, *arguments):
+    """The number of function calls and returns that the main thread takes for it."""
+    counted = count(1)
+    sys.setprofile(lambda *_: next(counted))
+    function(*arguments)
+    sys.setprofile(None)
+    return next(counted)
+
+
+def survives(calls, function, *arguments):
+    """Whether a fork of this process ends before its main thread comes to that call, at which it kills itself."""
     child = os.fork()
     if not child:
+        counted = count(1)
+        sys.setprofile(lambda *_: next(counted) == calls and os.kill(os.getpid(), signal.SIGKILL))
         function(*arguments)
         os._exit(0)
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return status == 0
-        time.sleep(0.001)
-    os.kill(child, signal.SIGKILL)
-    return os.waitpid(child, 0)[1] == 0
+    status = os.waitpid(child, 0)[1]
+    assert status in (0, signal.SIGKILL)
+    return not status
 
 
 def killed_while_writing(root, name, module, writer, call):
@@ -76,17 +83,17 @@ def killed_while_writing(root, name, module, writer, call):
 
 
 def killed(root, name):
-    """Compares trainings that were killed, at random points and while they write, with one that was not."""
-    # The first training of a process loads for seconds what all forks then have.
+    """Compares trainings that were killed, at random calls and while they write, with one that was not."""
+    # The first training of a process also loads what all forks then have.
     train(root, name)
     expected = contents(root / "models" / name)
-    rng, kills = random.Random(name), 0
+    rng, kills, calls = random.Random(name), 0, calls_of(train, root, name)
     while kills < 15:
-        while not survives(rng.uniform(0.02, 0.4), train, root, name):
+        while not survives(rng.randrange(1, calls), train, root, name):
             kills += 1
         assert contents(root / "models" / name) == expected
     for module, writer, call in [(torch, "save", 0), (torch, "save", 20), (checkpoint, "save_file", 1)]:
-        assert not survives(60, killed_while_writing, root, name, module, writer, call)
+        assert not survives(None, killed_while_writing, root, name, module, writer, call)
         train(root, name)
         assert contents(root / "models" / name) == expected
     assert list((root / "models" / ".checkpoints" / name).iterdir()) == []
@@ -105,34 +112,30 @@ def test_a_killed_training_that_is_started_again_ends_with_the_bytes_of_one_that
     assert process.exitcode == 0
 
 
-def train_on_two_threads(root):
-    """Fits a network wide enough for torch to share its steps out."""
-    with patch.dict(OWN, mlp=MlpParams((512,), 4)):
+def train_on_two_threads(root, steps=None):
+    """Fits a network wide enough for torch to share its steps out; dies after that many steps, before it saves."""
+    counted, step = count(1), Step.__call__
+
+    def dying(self, *arguments):
+        loss = step(self, *arguments)
+        if next(counted) == steps:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return loss
+
+    with patch.dict(OWN, mlp=MlpParams((512,), 4)), patch.object(Step, "__call__", dying):
         train(root, "mlp", replace(TRAIN, threads=2, batch_size=256))
-
-
-def killed_on_two_threads(root, seconds):
-    """Whether a training, killed so long after it saved for the first time, leaves from where to go on."""
-    process = get_context("spawn").Process(target=train_on_two_threads, args=(root,))
-    started = time.time()
-    process.start()
-    while process.is_alive() and not any(
-        file.stat().st_mtime > started for file in (root / "models").rglob("checkpoint.pt")
-    ):
-        time.sleep(0.01)
-    time.sleep(seconds)
-    process.kill()
-    process.join()
-    return any((root / "models").rglob("checkpoint.pt"))
 
 
 def test_a_training_on_two_threads_that_was_killed_ends_with_the_same_bytes(tmp_path):
     write_numbered(tmp_path, train=1500, validation=30)
     train_on_two_threads(tmp_path)
     expected = contents(tmp_path / "models" / "mlp")
-    kills = 0
-    while kills < 2:
-        kills += killed_on_two_threads(tmp_path, seconds=0.05)
+    # An epoch takes six steps.
+    for steps in (4, 7):
+        process = get_context("spawn").Process(target=train_on_two_threads, args=(tmp_path, steps))
+        process.start()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
     shutil.rmtree(tmp_path / "models" / "mlp")
     train_on_two_threads(tmp_path)
     assert contents(tmp_path / "models" / "mlp") == expected
@@ -168,34 +171,68 @@ def test_a_training_that_goes_on_reports_the_epochs_before_as_well(root, monkeyp
     assert "goes on in epoch 3, after 60 titles of it" in caplog.messages
 
 
-def test_another_training_starts_anew_and_removes_what_the_first_one_left(root, monkeypatch, caplog):
-    caplog.set_level("INFO", logger="titles.training")
+def test_another_training_in_between_costs_a_killed_one_nothing(root, monkeypatch, caplog):
+    caplog.set_level("INFO", logger="titles")
     interrupted(root, monkeypatch, epoch=2)
-    train(root, "mlp", replace(TRAIN, learning_rate=0.03))
+    train(root, "mlp", replace(TRAIN, learning_rate=0.03, epochs=1))
     assert not any("goes on" in message for message in caplog.messages)
+    assert (
+        f"{root}/models/.checkpoints/mlp has none of this training, and 1 of others; the newest differs in "
+        "train.epochs, train.learning_rate" in caplog.messages
+    )
+    train(root, "mlp")
+    assert "goes on in epoch 2, after 60 titles of it" in caplog.messages
     assert list((root / "models/.checkpoints/mlp").iterdir()) == []
 
 
-def test_the_fingerprint_depends_on_every_file_setting_and_version(root, monkeypatch):
-    files = [root / "embedded" / "pairs.npy", root / "vectors.npy"]
-    first = fingerprint(files, "mlp", TRAIN)
-    assert fingerprint(files, "mlp", TRAIN) == first
-    assert fingerprint(files[::-1], "mlp", TRAIN) == first
-    others = [fingerprint(files, "cnn", TRAIN), fingerprint(files, "mlp", replace(TRAIN, threads=2))]
-    monkeypatch.setattr(torch, "__version__", "2.99")
-    others.append(fingerprint(files, "mlp", TRAIN))
-    monkeypatch.undo()
-    np.save(files[0], np.array([1, 2 << 32 | 6]))
-    others.append(fingerprint(files, "mlp", TRAIN))
-    assert len({first, *others}) == 5
+def saved(folder, seconds, **description):
+    """The checkpoint of the training with that description, last saved at that time."""
+    kept = Checkpoint.of_training(folder, description)
+    kept.save({})
+    os.utime(kept.file, (seconds, seconds))
+    return kept.folder
 
 
-def test_the_fingerprint_depends_on_the_code(root, monkeypatch):
-    first = fingerprint([], TRAIN)
-    changed = root / "networks.py"
-    changed.write_text("# another network")
-    monkeypatch.setattr("titles.networks.__file__", str(changed))
-    assert fingerprint([], TRAIN) != first
+def test_the_newest_checkpoints_of_other_trainings_are_kept(tmp_path, caplog):
+    caplog.set_level("INFO", logger="titles")
+    second, _oldest, third, fourth = (saved(tmp_path, seconds, epochs=str(seconds)) for seconds in (20, 10, 30, 40))
+    own = saved(tmp_path, 50, epochs="50")
+    assert set(tmp_path.iterdir()) == {second, third, fourth, own}
+    (removed,) = [message for message in caplog.messages if message.startswith("removed")]
+    assert re.fullmatch(
+        r"removed the checkpoint of another training \(of 1970-01-01 [\d:]{5}, 0\.0 GB, which differs in epochs\), "
+        r"as only the newest 3 in at most 10 GB are kept",
+        removed,
+    )
+
+
+def test_checkpoints_of_other_trainings_are_kept_up_to_a_size(tmp_path, monkeypatch):
+    old, new = (saved(tmp_path, seconds, epochs=str(seconds)) for seconds in (10, 20))
+    (old / "best.0.safetensors").write_bytes(bytes(6000))
+    (new / "best.0.safetensors").write_bytes(bytes(6000))
+    monkeypatch.setattr(checkpoint, "KEPT_BYTES", 10_000)
+    own = saved(tmp_path, 30, epochs="30")
+    assert set(tmp_path.iterdir()) == {new, own}
+    monkeypatch.setattr(checkpoint, "KEPT_BYTES", 1)
+    last = saved(tmp_path, 40, epochs="40")
+    assert set(tmp_path.iterdir()) == {own, last}
+
+
+def test_trainings_that_were_killed_before_they_saved_take_no_place(tmp_path):
+    first = saved(tmp_path, 10, epochs="10")
+    for seconds in range(20, 25):
+        Checkpoint.of_training(tmp_path, {"epochs": str(seconds)})
+    assert first.exists()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_checkpoint_of_an_older_version_is_kept_like_any_other(tmp_path, caplog):
+    caplog.set_level("INFO", logger="titles")
+    older = saved(tmp_path, 10, epochs="10")
+    (older / "training.json").unlink()
+    saved(tmp_path, 20, epochs="20")
+    assert older.exists()
+    assert caplog.messages[-1].endswith("the newest differs in the version of titles")
 
 
 def test_where_the_disk_is_full_the_last_checkpoint_stays_and_training_goes_on(tmp_path, monkeypatch, caplog):

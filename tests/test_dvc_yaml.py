@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from titles import fingerprint
 from titles.params import SECTIONS
 from titles.tracking.run import Run
 
@@ -27,6 +28,7 @@ NO_INFLUENCE = {
         "device",
         "disk",
         "errors",
+        "fingerprint",
         "limits",
         "memory",
         "params",
@@ -36,6 +38,10 @@ NO_INFLUENCE = {
         "tracking/run",
     )
 }
+
+# Has its part in the model folder of a trained network, and none in its weights.
+AFTER_TRAINING = {f"src/titles/{name}.py" for name in ("card", "cleaning", "decision", "model", "outputs", "sources")}
+AFTER_TRAINING |= {"src/titles/thresholds.py"}
 
 
 def imported_files(path: Path) -> set[Path]:
@@ -82,6 +88,15 @@ def test_the_six_stages_are_there_in_the_order_they_run() -> None:
 def test_a_stage_depends_on_exactly_the_modules_it_imports(stage: str) -> None:
     declared = [path for path in STAGES[stage]["deps"] if path.startswith(CODE)]
     assert sorted(declared) == sorted(used_files(stage))
+
+
+@pytest.mark.parametrize("stage", ["train_mlp", "train_cnn"])
+def test_a_killed_training_goes_on_unless_code_that_computes_its_weights_has_changed(stage: str) -> None:
+    expected = used_files(stage) - AFTER_TRAINING - {f"stages/{stage}.py"} | {
+        "src/titles/checkpoint.py",
+        "src/titles/processes.py",
+    }
+    assert {f"src/titles/{name}.py" for name in fingerprint.CODE} == expected
 
 
 @pytest.mark.parametrize("stage", STAGES)

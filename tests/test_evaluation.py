@@ -9,10 +9,11 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 from tests.page import Page
 from titles.classifier import Classifier
 from titles.encoding import EmbedParams, embed
+from titles.errors import InputError
 from titles.evaluation import evaluate
 from titles.fit import fit
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
-from titles.metrics import expected_calibration_error
+from titles.metrics import CALIBRATION_BINS, expected_calibration_error
 from titles.model import load
 from titles.prepared import REJECTED
 
@@ -23,6 +24,7 @@ MODEL = ModelParams("tanh", "trained", dropout=0.0, word_dropout=0.0, members=2)
 OWN = {"mlp": MlpParams((16,), 4), "cnn": CnnParams(16, (1, 2))}
 TRAIN = TrainParams(0, 1, 2, 1, 2, 4, 0.02, 0.0, 0.0, False, "accuracy")
 NAMES = ["mlp", "cnn", "mean"]
+HEADLINE = "What each network, and their mean, is worth on test"
 
 # Each word of train stands in one category alone, and often enough that one epoch makes both networks sure of it.
 KNOWN = {"HOME": "mesa silla", "SHOES": "zapato bota", "TOOLS": "taladro sierra", "BOOKS": "libro novela"}
@@ -229,10 +231,11 @@ def test_confused_pairs_count_titles_and_their_share_of_the_true_category(work):
     ]
 
 
-def test_calibration_has_a_row_for_every_tenth_of_confidence(work):
+def test_calibration_has_a_row_for_every_bin_of_the_expected_calibration_error(work):
     table = work.table("calibration")
     assert list(table.columns) == ["confidence", *NAMES]
-    assert table.confidence.tolist() == [0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95]
+    assert len(table) == CALIBRATION_BINS
+    assert np.diff(table.confidence, prepend=-1 / 30, append=1 + 1 / 30) == pytest.approx(1 / 15, abs=1e-5)
 
 
 def test_calibration_is_the_share_of_titles_that_are_right_when_a_network_is_that_sure(tmp_path):
@@ -242,13 +245,18 @@ def test_calibration_is_the_share_of_titles_that_are_right_when_a_network_is_tha
         for (one, category), (other, _), (third, _) in of_three
     ]
     unsure = Work(tmp_path, test=mixed)
-    unsure.evaluate()
+    metrics = unsure.evaluate()
     predicted, calibration = unsure.predicted, unsure.table("calibration")
     for name in NAMES:
-        tenths = np.minimum(probabilities_of(unsure, predicted.title, name).max(1) * 10 // 1, 9)
-        right = (predicted[name] == predicted.category).groupby(tenths).mean()
-        assert len(right) > 2
-        np.testing.assert_allclose(calibration[name], right.reindex(range(10)), atol=1e-6)
+        confidence = probabilities_of(unsure, predicted.title, name).max(1)
+        is_right = predicted[name] == predicted.category
+        bins = is_right.groupby(np.minimum(confidence * CALIBRATION_BINS // 1, CALIBRATION_BINS - 1))
+        assert len(bins) > 2
+        np.testing.assert_allclose(calibration[name], bins.mean().reindex(range(CALIBRATION_BINS)), atol=1e-6)
+        # What the chart shows adds up to the number beside it.
+        means = pd.Series(confidence).groupby(bins.ngroup()).mean().to_numpy()
+        error = (np.abs(bins.mean().to_numpy() - means) * bins.size().to_numpy()).sum() / len(predicted)
+        assert metrics[name]["expected_calibration_error"] == pytest.approx(error, abs=1e-5)
 
 
 def test_two_runs_write_the_same_bytes(work):
@@ -274,7 +282,7 @@ def test_without_a_mistake_no_pair_is_confused(tmp_path):
     metrics = flawless.evaluate()
     assert [metrics[name]["balanced_accuracy"] for name in NAMES] == [1, 1, 1]
     assert flawless.table("confused_pairs").empty
-    assert len(flawless.table("calibration")) == 10
+    assert len(flawless.table("calibration")) == CALIBRATION_BINS
 
 
 def test_a_language_that_is_not_known_is_a_language_of_its_own(tmp_path):
@@ -283,10 +291,42 @@ def test_a_language_that_is_not_known_is_a_language_of_its_own(tmp_path):
     assert metrics["mlp"]["balanced_accuracy_by_label_quality"] == {"unknown": metrics["mlp"]["balanced_accuracy"]}
 
 
-def test_a_test_of_untrained_categories_alone_scores_zero_in_numbers_that_json_knows(tmp_path):
+def test_a_test_of_untrained_categories_alone_scores_zero_and_has_no_loss(tmp_path, caplog):
+    caplog.set_level("INFO", logger="titles.evaluation")
     metrics = Work(tmp_path, test=[("sierra", "ANIMALS", "spanish", "reliable")]).evaluate()
     assert [metrics[name]["balanced_accuracy"] for name in NAMES] == [0, 0, 0]
+    assert not any("log_loss" in metrics[name] for name in NAMES)
     assert "NaN" not in (tmp_path / "results" / "metrics.json").read_text()
+    headline = Page((tmp_path / "results" / "report.html").read_text()).tables[HEADLINE]
+    assert [row[1:] for row in headline if row[0].startswith("Log loss")] == [["–"] * 3]
+    said = "1 of 1 test titles are of categories that train lacks: they count as wrong, and there is no log loss"
+    assert said in caplog.messages
+
+
+def test_titles_of_untrained_categories_are_counted_in_the_log(tmp_path, caplog):
+    caplog.set_level("INFO", logger="titles.evaluation")
+    Work(tmp_path).evaluate()
+    said = (
+        "1 of 10 test titles are of categories that train lacks: they count as wrong, and log loss is over the others"
+    )
+    assert said in caplog.messages
+
+
+def test_inputs_that_are_not_made_from_each_other_are_refused(tmp_path):
+    work = Work(tmp_path)
+    titles = pd.read_parquet(work.prepared / "test.parquet")
+    titles[1:].to_parquet(work.prepared / "test.parquet")
+    with pytest.raises(InputError, match=r"prepared has 9 test titles and .*embedded has 10; run the stages embed and"):
+        work.evaluate()
+    titles.to_parquet(work.prepared / "test.parquet")
+    lexicon = tmp_path / "cnn" / "lexicon.json"
+    lexicon.write_text(lexicon.read_text().replace("HOME", "HOUSE"))
+    with pytest.raises(InputError, match=r"cnn has other words or categories than .*; run the stage train_cnn again"):
+        work.evaluate()
+    lexicon.unlink()
+    with pytest.raises(InputError, match=r"lexicon\.json is not there; run the stage train_cnn to its end first"):
+        work.evaluate()
+    assert not (tmp_path / "results").exists()
 
 
 def test_unlabelled_titles_become_a_submission_in_the_order_of_their_file(tmp_path):
@@ -336,7 +376,7 @@ def test_the_report_shows_what_was_run_and_what_came_out(work):
         ["test", "10", "2.9 %", "4", "1"],
         ["rejected", "1", "0.3 %", "", ""],
     ]
-    headline = page.tables["What each network, and their mean, is worth on test"]
+    headline = page.tables[HEADLINE]
     balanced = [f"{work.metrics[name]['balanced_accuracy']:.4f}" for name in NAMES]
     assert (headline[1][0].startswith("Balanced accuracy"), headline[1][1:]) == (True, balanced)
     pairs = page.tables["Pairs with the most mistakes of the mean, and those it was surest of"]

@@ -4,7 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, recall_score
 
-from titles.metrics import balanced_accuracy, expected_calibration_error, recalls, standard_error
+from titles.metrics import (
+    balanced_accuracy,
+    confidence_bins,
+    expected_calibration_error,
+    recalls,
+    smoothed_standard_error,
+)
 
 CATEGORIES = 6
 PAIRS = st.lists(st.tuples(*[st.integers(0, CATEGORIES - 1)] * 2), min_size=1, max_size=40)
@@ -44,6 +50,11 @@ def test_the_calibration_error_is_the_mean_distance_of_confidence_and_accuracy_w
     assert expected_calibration_error(right, confidence) == pytest.approx(expected, abs=1e-6)
 
 
+def test_confidences_of_zero_and_one_are_in_the_first_and_the_last_bin():
+    confidence = np.array([0, 0.99 / 15, 1.01 / 15, 0.5, 1], np.float32)
+    assert confidence_bins(confidence).tolist() == [0, 0, 1, 7, 14]
+
+
 def test_a_network_that_is_as_often_right_as_it_is_sure_is_calibrated():
     assert expected_calibration_error(np.array([True, True, True, False]), np.full(4, 0.75)) == 0
 
@@ -57,14 +68,16 @@ def test_the_standard_error_is_the_spread_of_the_balanced_accuracy_of_other_titl
         return np.where(rng.random(len(labels)) < rates[labels], labels, 3)
 
     spread = np.std([balanced_accuracy(labels, draw()) for _ in range(2000)])
-    assert standard_error(labels, draw()) == pytest.approx(spread, rel=0.1)
+    assert smoothed_standard_error(labels, draw()) == pytest.approx(spread, rel=0.1)
 
 
 def test_a_category_of_a_single_title_is_uncertain_whether_it_was_right_or_wrong():
-    right, wrong = (standard_error(np.array([0]), np.array([predicted])) for predicted in (0, 1))
+    right, wrong = (smoothed_standard_error(np.array([0]), np.array([predicted])) for predicted in (0, 1))
     assert right == wrong == pytest.approx((2 / 9) ** 0.5)
 
 
 def test_categories_without_titles_have_no_part_in_the_standard_error():
     labels, predicted = np.array([0, 0, 5]), np.array([0, 1, 5])
-    assert standard_error(labels, predicted) == standard_error(np.minimum(labels, 1), np.array([0, 2, 1]))
+    assert smoothed_standard_error(labels, predicted) == smoothed_standard_error(
+        np.minimum(labels, 1), np.array([0, 2, 1])
+    )

@@ -158,8 +158,20 @@ def test_a_network_that_wants_its_titles_cleaned_in_another_way_is_refused(embed
     description = json.loads((folder / "network.json").read_text())
     description["cleaning"]["most_words"] += 1
     (folder / "network.json").write_text(json.dumps(description))
-    with pytest.raises(InputError, match="cleans titles in another way; train it again"):
+    with pytest.raises(InputError, match=r"^[^ ]+ is of a version that cleans titles in another way; train it again$"):
         load(folder)
+
+
+@both_networks
+def test_what_a_killed_embed_leaves_in_its_folder_does_not_disturb_a_training(embedded, name):
+    (embedded / ".unfinished").mkdir()
+    load(fitted(embedded, name))
+
+
+def test_vectors_that_a_killed_embed_did_not_come_to_write_are_named(embedded):
+    (embedded.parent / "vectors.npy").unlink()
+    with pytest.raises(InputError, match=r"vectors\.npy is not there; run the stage embed to its end first"):
+        fitted(embedded, "mlp")
 
 
 def shortened(folder):
@@ -179,6 +191,7 @@ DAMAGES = {
     "a lexicon cut short": lambda folder: os.truncate(folder / "lexicon.json", 20),
     "the lexicon of another": shortened,
     "a description cut short": lambda folder: os.truncate(folder / "network.json", 20),
+    "a description that is a list": lambda folder: (folder / "network.json").write_text("[]"),
     "an unknown network": renamed,
 }
 

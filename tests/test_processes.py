@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.numbered import write_numbered
+from tests.repository import SECONDS
 from titles import processes
 from titles.fit import fit
 from titles.history import Epoch
@@ -31,7 +32,7 @@ def root(tmp_path_factory):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = [*torchrun, "-m", "tests.test_processes", str(root)]
     environment = os.environ | {"PYTHONPATH": f"{ROOT}/src:{ROOT}", "OMP_NUM_THREADS": "1"}
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=120)
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=SECONDS)
     return root
 
 

@@ -1,10 +1,27 @@
 import io
 import logging
-import re
 
 import pytest
 
+from titles import progress as module
 from titles.progress import Progress, format_seconds
+
+
+class Clock:
+    """Stands still unless told otherwise."""
+
+    def __init__(self):
+        self.seconds = 0.0
+
+    def monotonic(self):
+        return self.seconds
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    """The only clock that progress is measured by."""
+    monkeypatch.setattr(module, "time", clock := Clock())
+    return clock
 
 
 class Terminal(io.StringIO):
@@ -21,17 +38,11 @@ def logged(caplog):
     return caplog
 
 
-def passed(progress, seconds):
-    """As if that long had gone by since the last line."""
-    progress.shown -= seconds
-
-
-def test_what_was_done_before_counts_for_the_share_and_not_for_the_rate(logged):
-    with Progress(100, "titles", "epoch 1/2", done=60) as progress:
-        progress.started -= 10
-        passed(progress, 40)
-        progress.update(20)
-    assert re.fullmatch(r"epoch 1/2: 80%, 2 titles/s, 10 s to go", logged.messages[-1])
+def test_what_was_done_before_counts_for_the_share_and_not_for_the_rate(logged, clock):
+    with Progress(1000, "titles", "epoch 1/2", done=600) as progress:
+        clock.seconds += 40
+        progress.update(200)
+    assert logged.messages == ["epoch 1/2: 80%, 5 titles/s, 40 s to go"]
 
 
 @pytest.mark.parametrize(
@@ -53,18 +64,18 @@ def test_seconds_read_as_the_two_largest_units(seconds, expected):
     assert format_seconds(seconds) == expected
 
 
-def test_a_log_gets_no_line_before_half_a_minute(logged):
+def test_a_log_gets_no_line_before_half_a_minute(logged, clock):
     with Progress(10, "titles", "encoding") as progress:
         progress.update(1)
-        passed(progress, 29)
+        clock.seconds += 29.9
         progress.update(9)
     assert logged.messages == []
 
 
-def test_a_log_gets_one_line_after_half_a_minute_and_the_next_after_another(logged):
+def test_a_log_gets_one_line_after_half_a_minute_and_the_next_after_another(logged, clock):
     with Progress(10, "titles", "encoding") as progress:
         for expected_lines in (1, 2):
-            passed(progress, 30)
+            clock.seconds += 30
             progress.update(1)
             progress.update(1)
             assert len(logged.messages) == expected_lines
@@ -80,35 +91,32 @@ def test_a_log_gets_one_line_after_half_a_minute_and_the_next_after_another(logg
         (0, "epoch 1/2: 100%, 1 titles/s, 0 s to go"),
     ],
 )
-def test_a_line_says_how_far_how_fast_and_how_long(logged, total, expected):
+def test_a_line_says_how_far_how_fast_and_how_long(logged, clock, total, expected):
     with Progress(total, "titles", "epoch 1/2") as progress:
-        progress.started -= 1000
-        passed(progress, 30)
+        clock.seconds += 1000
         progress.update(1000)
     assert logged.messages == [expected]
 
 
-def test_nothing_done_yet_has_no_rate_and_no_end(logged):
+def test_nothing_done_yet_has_no_rate_and_no_end(logged, clock):
     with Progress(10, "titles", "encoding") as progress:
-        progress.started -= 30
-        passed(progress, 30)
+        clock.seconds += 30
         progress.update(0)
     assert logged.messages == ["encoding: 0%, 0 titles/s, 0 s to go"]
 
 
-def test_a_log_holds_no_carriage_return_or_escape(logged, capfd):
+def test_a_log_holds_no_carriage_return_or_escape(logged, clock, capfd):
     with Progress(10, "titles", "encoding") as progress:
-        passed(progress, 30)
+        clock.seconds += 30
         progress.update(5)
     assert not progress.on_terminal
     assert not set("\r\x1b") & set("".join(logged.messages) + capfd.readouterr().err)
 
 
-def test_a_terminal_shows_one_line_that_moves_and_is_gone_at_the_end(logged, monkeypatch):
+def test_a_terminal_shows_one_line_that_moves_and_is_gone_at_the_end(logged, clock, monkeypatch):
     monkeypatch.setattr("sys.stderr", terminal := Terminal())
     with Progress(1010, "titles", "encoding") as progress:
-        progress.started -= 1000
-        passed(progress, 1)
+        clock.seconds += 1000
         progress.update(1000)
     assert terminal.getvalue() == "\r\x1b[Kencoding: 99%, 1 titles/s, 10 s to go\r\x1b[K"
     assert logged.messages == []

@@ -7,6 +7,7 @@ import pytest
 from mlflow import MlflowClient
 from playwright.sync_api import Browser, FrameLocator, Page, expect
 
+from tests.repository import SECONDS
 from tests.servers import MlflowServer
 from tests.test_report import report
 
@@ -17,6 +18,7 @@ pytestmark = pytest.mark.services
 def page(chromium: Browser) -> Iterator[Page]:
     """A page that must complain of nothing."""
     opened, errors = chromium.new_page(), []
+    opened.set_default_timeout(SECONDS * 1000)
     opened.on("pageerror", lambda error: errors.append(str(error)))
     yield opened
     opened.close()
@@ -62,7 +64,7 @@ def test_mlflow_shows_it_beside_the_run(page: Page, tmp_path: Path) -> None:
     try:
         page.goto(f"{server.uri}/#/experiments/{experiment}/runs/{run}/artifacts/report/report.html")
         shown = page.frame_locator("iframe")
-        shown.get_by_label("Find a category").wait_for(timeout=60_000)
+        shown.get_by_label("Find a category").wait_for()
         check_the_table_of_categories(shown)
     finally:
         server.kill()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.any_store import EPOCHS, LONG, artifacts, named, under_training
+from tests.any_store import EPOCHS, artifacts, held_training, named, with_hold
 from tests.repository import ALL, TRAINED, committed
 from tests.servers import MlflowServer
 from tests.tree import check_tree
@@ -18,10 +18,9 @@ def test_a_server_that_dies_during_training_costs_a_warning_and_is_filled_afterw
 ) -> None:
     from mlflow import MlflowClient
 
-    repository = committed(tmp_path, server.uri)
-    running = repository.start("dvc", "exp", "run", "--name", "orphaned", *LONG, tracking="on")
-    under_training(repository, "orphaned")
-    server.kill()
+    repository = with_hold(committed(tmp_path, server.uri))
+    with held_training(repository, "orphaned") as (running, _):
+        server.kill()
     printed = repository.finish(running)
     assert "train_mlp: MLflow does not answer, the stage goes on" in printed
     for stage in TRAINED:

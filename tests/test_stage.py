@@ -1,6 +1,7 @@
 """A stage as a process, on input a user can mend."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.numbered import write_numbered
+from tests.repository import SECONDS
 from tests.tree import trees
 from titles.stage import start
 from titles.tracking.run import Run
@@ -16,25 +18,35 @@ from titles.tracking.run import Run
 ROOT = Path(__file__).parents[1]
 
 
-def start_stage(
-    folder: Path, name: str, *arguments: str, tracking: str = "off", changes: dict[str, str] | None = None
-) -> subprocess.Popen[str]:
-    params = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    for line, changed in (changes or {}).items():
-        assert params.count(line) == 1
-        params = params.replace(line, changed)
-    (folder / "params.yaml").write_text(params, encoding="utf-8")
+# A training that waits in its first step for Ctrl-C.
+HELD = """
+import runpy, stages, time
+from titles.checkpoint import Checkpoint
+
+def hold(*_):
+    print("held", flush=True)
+    while True:
+        time.sleep(0.01)
+
+Checkpoint.save_when_due = hold
+runpy.run_module("stages.train_mlp", run_name="__main__")
+"""
+
+
+def start_stage(folder: Path, run: list[str], *arguments: str, tracking: str = "off") -> subprocess.Popen[str]:
+    """A process of Python that is to `run` a stage, by a module or a script."""
+    shutil.copyfile(ROOT / "params.yaml", folder / "params.yaml")
     names = ("MLFLOW_TRACKING_URI", "DVC_ROOT")
     environment = {key: value for key, value in os.environ.items() if key not in names}
     environment |= {"PYTHONPATH": str(ROOT), "TITLES_TRACKING": tracking}
-    command = [sys.executable, "-m", f"stages.{name}", *arguments]
+    command = [sys.executable, *run, *arguments]
     return subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
 def run_stage(folder: Path, name: str, *arguments: str, tracking: str = "off") -> subprocess.CompletedProcess[str]:
-    process = start_stage(folder, name, *arguments, tracking=tracking)
+    process = start_stage(folder, ["-m", f"stages.{name}"], *arguments, tracking=tracking)
     said = process.communicate()
     return subprocess.CompletedProcess(process.args, process.returncode, *said)
 
@@ -55,6 +67,18 @@ def test_bad_input_ends_a_stage_with_one_line_that_says_what_to_do(tmp_path: Pat
     assert done.stderr.splitlines()[-1].startswith("prepare: ")
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("stage", ["train_mlp", "train_cnn", "evaluate"])
+def test_a_stage_that_finds_titles_numbered_by_another_version_says_so_in_one_line(tmp_path: Path, stage: str):
+    write_numbered(tmp_path, train=20, validation=10, test=10)
+    (tmp_path / "embedded/train.reliable.npy").unlink()
+    paths = ["prepared", "embedded", "mlp", "cnn", "results", "predicted"]
+    done = run_stage(tmp_path, stage, *(paths if stage == "evaluate" else ["embedded", "vectors.npy", "models/mlp"]))
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"{stage}: embedded is not what this version of the stage embed writes (")
+    assert line.endswith("'embedded/train.reliable.npy'); run the stage embed again")
 
 
 def test_bad_input_leaves_a_failed_run(tmp_path: Path):
@@ -79,13 +103,11 @@ def test_ctrl_c_ends_a_stage_with_one_line_that_says_how_to_go_on(monkeypatch: p
 
 def test_ctrl_c_ends_a_training_at_work(tmp_path: Path):
     write_numbered(tmp_path, train=200, validation=20)
-    # More epochs than there is time for, so that the training is at work when it is interrupted.
-    endless = {"  epochs: 8\n": "  epochs: 1000000\n", "  patience: 3\n": "  patience: 1000000\n"}
-    process = start_stage(tmp_path, "train_mlp", "embedded", "vectors.npy", "models/mlp", changes=endless)
-    assert process.stderr
-    next(line for line in process.stderr if "epoch 2/" in line)
+    process = start_stage(tmp_path, ["-c", HELD], "embedded", "vectors.npy", "models/mlp")
+    assert process.stdout
+    assert process.stdout.readline() == "held\n"
     process.send_signal(signal.SIGINT)
-    *_, last = process.communicate(timeout=60)[1].splitlines()
+    *_, last = process.communicate(timeout=SECONDS)[1].splitlines()
     assert last == "train_mlp: stopped; started again, it goes on from its last checkpoint"
     assert process.returncode == 1
     assert [path.name for path in (tmp_path / "models").iterdir()] == [".checkpoints"]

@@ -11,7 +11,7 @@ from titles.hyperparameters import MlpParams
 from titles.networks import MLP
 from titles.steps import set_determinism
 from titles.suspect_search import FEWEST_TITLES, SuspectSearch, is_gain
-from titles.suspects import KEPT_TITLES, Judged, needed
+from titles.suspects import KEPT_TITLES, Judged, needed, needed_within
 from titles.vectors import Sizes
 
 CATEGORIES, WORDS, CODES = 3, 30, 2_000
@@ -56,9 +56,11 @@ def test_wrong_labels_are_suspect_in_train_and_validation_and_right_ones_are_not
         assert found[~expected].mean() < 0.1
 
 
-def test_no_label_is_suspect_where_all_are_right(tmp_path):
+def test_no_label_is_suspect_where_all_are_right_and_the_log_says_that_all_titles_are_kept(tmp_path, caplog):
+    caplog.set_level("INFO", logger="titles.suspect_search")
     suspects = search(tmp_path).find(titles_of(FEWEST_TITLES, 0), titles_of(100, 1))
     assert [found.any() for found in suspects] == [False, False]
+    assert caplog.messages[-1] == "leaving out labels that look wrong is no gain: all titles are kept"
 
 
 @pytest.mark.parametrize(
@@ -113,6 +115,38 @@ def test_a_category_needs_a_quarter_of_its_titles_and_some_of_few(size, kept):
     odds = np.linspace(0, 9, len(labels), dtype=np.float32)
     # Those whose label is the most probable.
     assert np.array_equal(np.flatnonzero(needed(odds, labels))[-kept:], np.arange(10, 10 + kept))
+
+
+def test_what_is_needed_within_a_group_does_not_depend_on_titles_outside():
+    labels = np.zeros(40, np.int32)
+    # The lowest odds, by which titles are kept first, are those of titles outside the halves.
+    odds = np.repeat(np.float32([1, 2, 0]), [10, 10, 20])
+    halves = np.arange(10), np.arange(10, 20)
+    is_needed = needed_within(halves, odds, labels)
+    assert [is_needed[half].sum() for half in halves] == [KEPT_TITLES, KEPT_TITLES]
+    assert not is_needed[20:].any()
+    assert not needed(odds, labels)[:20].any()
+
+
+def test_in_a_trial_a_half_keeps_titles_of_a_category_whose_labels_all_look_wrong(tmp_path, monkeypatch):
+    def judge(self, _, titles):
+        looks_wrong = titles.labels == 0
+        of_label, of_other = np.where(looks_wrong, [[0.1], [0.8]], [[0.9], [0.05]]).astype(np.float32)
+        return Judged(of_label, looks_wrong.astype(np.int32), of_other)
+
+    learned = {}
+
+    def right(self, name, titles, validation, test):
+        learned[name] = np.bincount(titles.labels, minlength=CATEGORIES)
+        return np.zeros(len(test), bool)
+
+    monkeypatch.setattr(SuspectSearch, "_train", lambda *_: None)
+    monkeypatch.setattr(SuspectSearch, "_calibrate", lambda *_: None)
+    monkeypatch.setattr(SuspectSearch, "_judge", judge)
+    monkeypatch.setattr(SuspectSearch, "_right", right)
+    search(tmp_path).find(titles_of(FEWEST_TITLES, 0), titles_of(50, 1))
+    before, after = learned["trial-all"], learned["trial-0"]
+    assert after.tolist() == [np.ceil(0.25 * before[0]), *before[1:]]
 
 
 def test_a_label_is_suspect_where_another_category_is_half_as_probable_as_it_usually_is():

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from itertools import chain
 
@@ -10,7 +11,7 @@ from titles import training
 from titles.checkpoint import Checkpoint
 from titles.embedded import Labelled
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
-from titles.metrics import recalls
+from titles.metrics import recalls, smoothed_standard_error
 from titles.networks import CNN, MLP, predict
 from titles.ragged import Ragged
 from titles.steps import set_determinism
@@ -186,6 +187,18 @@ def test_validation_decides_for_the_objective(tmp_path, objective, expected):
     assert history[-1].validation_accuracy == pytest.approx(expected, abs=1e-6)
 
 
+def test_validation_measures_the_standard_error_of_balanced_accuracy_and_not_of_accuracy(tmp_path):
+    titles = [[0]] * 80 + [[1]] * 20 + [[0]] * 2 + [[1]] * 10
+    ambiguous = labelled(titles, [0] * 100 + [1] * 12)
+    history, _, network = run(tmp_path, ambiguous, ambiguous, objective="balanced_accuracy", epochs=1)
+    found = predicted(network, ambiguous.titles)
+    expected = smoothed_standard_error(ambiguous.labels, found)
+    assert history[-1].validation_standard_error == pytest.approx(expected, abs=1e-6)
+    accuracy = (found == ambiguous.labels).mean()
+    # Few titles of the rare category make balanced accuracy the less certain of the two.
+    assert expected > 1.3 * np.sqrt(accuracy * (1 - accuracy) / len(found))
+
+
 def test_validation_titles_of_untrained_categories_count_zero_and_have_no_loss(tmp_path):
     with_untrained = labelled([[0, 1], [3, 4], [6, 7], [2], [5]], [0, 1, 2, 3, 7])
     without = labelled([[0, 1], [3, 4], [6, 7]], [0, 1, 2])
@@ -194,6 +207,12 @@ def test_validation_titles_of_untrained_categories_count_zero_and_have_no_loss(t
     assert last.validation_loss == pytest.approx(
         run(tmp_path, validation=without, epochs=20)[0][-1].validation_loss, abs=2e-6
     )
+
+
+def test_validation_titles_of_untrained_categories_alone_have_no_loss_and_not_one_of_zero(tmp_path):
+    history, *_ = run(tmp_path, validation=labelled([[0], [3]], [3, 4]), epochs=2)
+    assert [math.isnan(epoch.validation_loss) for epoch in history] == [True, True]
+    assert [epoch.validation_balanced_accuracy for epoch in history] == [0, 0]
 
 
 def test_validation_does_not_depend_on_how_many_batches_it_takes(tmp_path):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from string import Template
@@ -11,10 +12,12 @@ import numpy as np
 
 from titles.embedded import Labelled, Lexicon
 from titles.history import Epoch
+from titles.hyperparameters import TrainParams
 from titles.sources import read_sources
 
 HASHED = ("weights.safetensors", "lexicon.json", "network.json")
 LONG_NAMES = {"mlp": "multilayer perceptron over bags of words", "cnn": "convolutional network over words in order"}
+MORE_EPOCHS = " of {} (`train.epochs` is {}, but so few titles take more epochs to make `train.min_steps`, {:,}, steps)"
 
 CARD = Template("""---
 $front_matter
@@ -43,7 +46,7 @@ A category had $fewest to $most titles, half of them $median or more. It knows $
 others by $spelling.
 
 ## Figures
-Of epoch $epoch, on the validation titles, where each is given the category that is best for $objective:
+Of epoch $epoch$more_epochs, on the validation titles, where each is given the category that is best for $objective:
 
 $figures
 
@@ -81,10 +84,7 @@ def write_card(folder: Path, embedded: Path, epoch: Epoch) -> None:
         "front_matter": _front_matter(description["network"], epoch, [source.file for source in sources]),
         "sources": _table("file,as,bytes,MD5", [(s.file, s.split, f"{s.bytes:,}", f"`{s.md5}`") for s in sources]),
         "spelling": _spelling(lexicon),
-        "figures": _table(
-            "balanced accuracy,accuracy,loss",
-            [(epoch.validation_balanced_accuracy, epoch.validation_accuracy, epoch.validation_loss)],
-        ),
+        "figures": _table("balanced accuracy,accuracy,loss", [_figures(epoch)]),
         "hashes": _table("file,SHA-256", [(name, f"`{_sha256(folder / name)}`") for name in HASHED]),
     }
     (folder / "README.md").write_text(CARD.substitute(facts), encoding="utf-8")
@@ -95,6 +95,8 @@ def _facts(description: dict[str, Any], embedded: Path) -> dict[str, str]:
     name, sizes = description["network"], description["sizes"]
     labels = Labelled.load(embedded, "train").labels
     per_category = np.bincount(labels, minlength=sizes["categories"])
+    params = TrainParams(**description["train"])
+    epochs = params.num_epochs(len(labels) - description["suspect_labels"])
     counts = {
         "members": description["model"]["members"],
         "categories": sizes["categories"],
@@ -117,13 +119,19 @@ def _facts(description: dict[str, Any], embedded: Path) -> dict[str, str]:
     return {key: f"{count:,}" for key, count in counts.items()} | {
         "name": name,
         "long_name": LONG_NAMES[name],
-        "objective": description["train"]["objective"].replace("_", " "),
+        "objective": params.objective.replace("_", " "),
+        "more_epochs": "" if epochs == params.epochs else MORE_EPOCHS.format(epochs, params.epochs, params.min_steps),
         "thresholds": _table(
             "accuracy,score of at least,share of the titles", [one.values() for one in description["thresholds"]]
         ),
         "parameters": _table("parameter,value", [(f"`{key}`", f"`{json.dumps(value)}`") for key, value in parameters]),
         "versions": ", ".join(f"{package} {version}" for package, version in description["versions"].items()),
     }
+
+
+def _figures(epoch: Epoch) -> tuple[object, ...]:
+    loss = "–" if math.isnan(epoch.validation_loss) else epoch.validation_loss
+    return epoch.validation_balanced_accuracy, epoch.validation_accuracy, loss
 
 
 def _front_matter(name: str, epoch: Epoch, files: list[str]) -> str:

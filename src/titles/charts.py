@@ -72,7 +72,7 @@ def _axis(field: str, title: str, **more: Any) -> dict[str, Any]:
 
 
 def _drawn(table: pd.DataFrame, x: dict[str, Any], y: dict[str, Any], *layers: dict[str, Any]) -> str:
-    """The SVG. JSON knows no NaN, which a tenth without titles has, and no infinity, which a loss may be."""
+    """The SVG. JSON knows no NaN, which a bin without titles has, and no infinity, which a loss may be."""
     finite = np.isfinite(table.select_dtypes("number").to_numpy()).all(axis=1)
     spec = {
         "config": CONFIG,

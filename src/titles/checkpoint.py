@@ -1,16 +1,16 @@
 """From where a training that was killed goes on, when the same training is started again.
 
-A checkpoint is kept in a folder named by everything that decides the result, so that a training never goes on from the
-checkpoint of another one, and outside DVC's outputs, which DVC removes before a stage runs.
+A checkpoint is kept in a folder named by everything that decides the result (`titles.fingerprint`), so that a training
+never goes on from the checkpoint of another one, and outside DVC's outputs, which DVC removes before a stage runs.
+Beside it stand the newest checkpoints of other trainings, so that a quick trial in between costs none of them.
 """
 
-import hashlib
+import json
 import logging
 import os
 import shutil
-import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,35 +22,22 @@ from torch import Tensor
 
 from titles import processes
 from titles.disk import complaint
+from titles.fingerprint import Description, differences, fingerprint
 
 log = logging.getLogger(__name__)
 
 CHECKPOINTS = ".checkpoints"
-FOUND = "suspects.npz"
+FOUND, DESCRIPTION = "suspects.npz", "training.json"
+# How many checkpoints of other trainings of the same network are kept, and in how many bytes; the newest one always.
+KEPT_TRAININGS, KEPT_BYTES = 3, 10 * 10**9
 # How long there is no checkpoint: a minute, or as long as keeps saving to this share of the time, but never longer than
 # the second.
 SECONDS, MOST_SECONDS = 60.0, 100.0
 SHARE = 0.02
 
 
-def fingerprint(inputs: Iterable[Path], *settings: object) -> str:
-    """A hash of the files and of the settings, and of this package's code, the versions and the processor's kind."""
-    digest = hashlib.blake2b(digest_size=16)
-    modules = (module.__file__ for name, module in sys.modules.items() if name.startswith("titles."))
-    for file in sorted({*inputs, *(Path(module) for module in modules if module)}):
-        digest.update(f"{file.name} {_hash(file)}\n".encode())
-    versions = (sys.version, np.__version__, torch.__version__, torch.backends.cpu.get_cpu_capability())
-    digest.update(repr((versions, settings)).encode())
-    return digest.hexdigest()
-
-
-def _hash(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "blake2b").hexdigest()
-
-
 class Checkpoint:
-    """The folder of one training. What other trainings of the same network left beside it is removed.
+    """The folder of one training.
 
     Of several processes, which are all in the same place, the first writes and all read.
     """
@@ -59,16 +46,26 @@ class Checkpoint:
         self.folder, self.file = folder, folder / "checkpoint.pt"
         if processes.rank() == 0:
             folder.mkdir(parents=True, exist_ok=True)
-            for other in folder.parent.iterdir():
-                if other != folder:
-                    shutil.rmtree(other)
         self.saved, self.interval = time.monotonic(), SECONDS
         # The weights of the best epoch, and those that the last checkpoint speaks of, which must stay as they are.
         self.weights: Path | None = None
         self.saved_weights: Path | None = None
 
+    @classmethod
+    def of_training(cls, folder: Path, description: Description) -> "Checkpoint":
+        """The checkpoint in `folder` of the training with that description; removes old ones of other trainings."""
+        checkpoint = cls(folder / fingerprint(description))
+        if processes.rank() == 0:
+            (checkpoint.folder / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+            _remove_old(checkpoint.folder, description)
+        return checkpoint
+
     def of_search(self, name: str) -> "Checkpoint":
         """That of one training, where this is the folder of a search for suspect labels; its others are removed."""
+        if processes.rank() == 0:
+            for other in self.folder.glob("search/*"):
+                if other.name != name:
+                    shutil.rmtree(other)
         return Checkpoint(self.folder / "search" / name)
 
     def keep_found(self, suspects: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> None:
@@ -136,6 +133,44 @@ class Checkpoint:
     def remove(self) -> None:
         """The training is done."""
         shutil.rmtree(self.folder)
+
+
+def _remove_old(folder: Path, description: Description) -> None:
+    """Remove the oldest of the checkpoints beside `folder`; log which, and what sets their trainings apart."""
+    others = {other: _last_saved(other) for other in folder.parent.iterdir() if other.is_dir() and other != folder}
+    newest_first = sorted(others, key=lambda other: others[other], reverse=True)
+    kept: list[Path] = []
+    size = 0
+    for other in newest_first:
+        size += (own_size := sum(file.stat().st_size for file in other.rglob("*") if file.is_file()))
+        if others[other] and len(kept) < KEPT_TRAININGS and (size <= KEPT_BYTES or not kept):
+            kept.append(other)
+            continue
+        # Of a training that was killed before it saved, nothing is lost.
+        if others[other]:
+            saved = time.strftime("%Y-%m-%d %H:%M", time.localtime(others[other]))
+            which = f"of {saved}, {own_size / 1e9:.1f} GB, which differs in {_differences(other, description)}"
+            most = f"the newest {KEPT_TRAININGS} in at most {KEPT_BYTES / 1e9:.0f} GB"
+            log.info("removed the checkpoint of another training (%s), as only %s are kept", which, most)
+        shutil.rmtree(other)
+    if kept and not _last_saved(folder):
+        newest = _differences(kept[0], description)
+        log.info(
+            "%s has none of this training, and %d of others; the newest differs in %s", folder.parent, len(kept), newest
+        )
+
+
+def _last_saved(folder: Path) -> float:
+    """When a checkpoint, or what a search found, was last saved there; 0 where nothing was."""
+    return max((file.stat().st_mtime for name in ("checkpoint.pt", FOUND) for file in folder.rglob(name)), default=0.0)
+
+
+def _differences(folder: Path, description: Description) -> str:
+    try:
+        other = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return "the version of titles"
+    return differences(description, other)
 
 
 def _sync(path: Path) -> None:

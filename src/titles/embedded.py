@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from titles.errors import InputError
 from titles.ragged import Ragged
 
 
@@ -75,3 +76,22 @@ class Labelled:
     def load(cls, folder: Path, split: str) -> "Labelled":
         labels, reliable = (np.load(folder / f"{split}.{name}.npy", mmap_mode="r") for name in ("labels", "reliable"))
         return cls(Ragged.load(folder, split), labels, reliable)
+
+
+def files_of(folder: Path, *splits: str) -> list[Path]:
+    """The files of `folder` that these labelled splits need."""
+    arrays = [f"spelling.{part}" for part in ("values", "offsets")]
+    arrays += [f"{split}.{part}" for split in splits for part in ("values", "offsets", "labels", "reliable")]
+    return [folder / "lexicon.json", folder / "pairs.npy", *(folder / f"{name}.npy" for name in arrays)]
+
+
+def check_embedded(folder: Path, *splits: str) -> None:
+    """Raise InputError unless `folder` holds what this version reads of these labelled splits."""
+    for file in files_of(folder, *splits):
+        try:
+            np.load(file, mmap_mode="r") if file.suffix == ".npy" else Lexicon.load(folder)
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(
+                f"{folder} is not what this version of the stage embed writes ({file.name}: {error}); "
+                "run the stage embed again"
+            ) from error

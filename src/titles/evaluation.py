@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
@@ -25,10 +26,11 @@ from titles import tables
 from titles.decision import decision_weights
 from titles.device import chosen_device
 from titles.embedded import Labelled, Lexicon
+from titles.errors import InputError
 from titles.memory import keep_freed_memory
 from titles.metrics import balanced_accuracy, expected_calibration_error
 from titles.model import load, objective_of
-from titles.outputs import fresh
+from titles.outputs import finished, fresh
 from titles.predictions import Predictions, best_by_mean, predictions
 from titles.ragged import Ragged
 from titles.report import Report, histories, rejected, splits
@@ -51,6 +53,7 @@ def evaluate(
 
     `predicted` gets every test title with the category each network gives it, and submission.csv for unlabelled titles.
     """
+    _check_inputs(models, prepared, embedded)
     keep_freed_memory()
     device = chosen_device()
     networks = {name: load(folder)[0].to(device) for name, folder in models.items()}
@@ -60,6 +63,7 @@ def evaluate(
     categories = pd.Index(lexicon.categories, dtype="str")
     spelling = Ragged.load(embedded, "spelling")
     test, training = (Labelled.load(embedded, split) for split in ("test", "train"))
+    _log_untrained(test, lexicon)
     said = predictions(networks, test, spelling, weights)
     submitted = None
     if (prepared / "unlabelled.parquet").exists():
@@ -95,6 +99,30 @@ def evaluate(
     return metrics
 
 
+def _check_inputs(models: dict[str, Path], prepared: Path, embedded: Path) -> None:
+    """Raise InputError where one of them is not made from what the others are made from."""
+    rows = pq.read_metadata(finished(prepared / "test.parquet", "prepare")).num_rows
+    titles = len(Labelled.load(embedded, "test"))
+    if rows != titles:
+        raise InputError(
+            f"{prepared} has {rows:,} test titles and {embedded} has {titles:,}; run the stages embed and train_* again"
+        )
+    lexicon = (embedded / "lexicon.json").read_bytes()
+    for name, folder in models.items():
+        if finished(folder / "lexicon.json", f"train_{name}").read_bytes() != lexicon:
+            raise InputError(
+                f"{folder} has other words or categories than {embedded}; run the stage train_{name} again"
+            )
+
+
+def _log_untrained(test: Labelled, lexicon: Lexicon) -> None:
+    untrained = np.count_nonzero(test.labels >= lexicon.trained_categories)
+    loss = "log loss is over the others" if untrained < len(test) else "there is no log loss"
+    if untrained:
+        counts = f"{untrained:,} of {len(test):,}"
+        log.info("%s test titles are of categories that train lacks: they count as wrong, and %s", counts, loss)
+
+
 def _by_group(
     test: Labelled, said: dict[str, Predictions], titles: pd.DataFrame, sizes: NDArray[np.int64]
 ) -> dict[str, pd.DataFrame]:
@@ -115,15 +143,17 @@ def _metrics(
     uncalibrated: Predictions,
     by_group: dict[str, pd.DataFrame],
 ) -> Metrics:
-    """The loss is over the titles whose category train has; all else is over all."""
-    losses = -np.log(np.maximum(said.true_probability, np.finfo(np.float32).tiny), dtype=np.float64)
+    """The loss is over the titles whose category train has, and left out where none has one; all else is over all."""
+    of_trained = said.true_probability[~np.isnan(said.true_probability)]
     metrics: Metrics = {
         "balanced_accuracy": balanced_accuracy(labels, said.best),
         "accuracy": float((said.best == labels).mean()),
         "top5_accuracy": float(said.in_top.mean()),
         "macro_f1": float(f1_score(labels, said.best, average="macro", labels=np.unique(labels), zero_division=0)),
-        "log_loss": float(np.nansum(losses) / max(1, np.count_nonzero(~np.isnan(losses)))),
     }
+    if len(of_trained):
+        losses = -np.log(np.maximum(of_trained, np.finfo(np.float32).tiny), dtype=np.float64)
+        metrics["log_loss"] = float(losses.mean())
     metrics["expected_calibration_error"] = expected_calibration_error(labels == said.best, said.confidence)
     metrics["expected_calibration_error_uncalibrated"] = expected_calibration_error(
         labels[: len(uncalibrated.best)] == uncalibrated.best, uncalibrated.confidence

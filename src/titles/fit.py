@@ -16,17 +16,18 @@ from safetensors.torch import save_file
 
 from titles import __version__, processes
 from titles.card import write_card
-from titles.checkpoint import CHECKPOINTS, Checkpoint, fingerprint
+from titles.checkpoint import CHECKPOINTS, Checkpoint
 from titles.cleaning import RULES
 from titles.device import chosen_device
-from titles.embedded import Labelled, Lexicon
+from titles.embedded import Labelled, Lexicon, files_of
 from titles.errors import InputError
+from titles.fingerprint import describe
 from titles.history import Epoch, Point, write_history
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
 from titles.memory import keep_freed_memory
 from titles.model import NETWORKS
 from titles.networks import MLP, Network
-from titles.outputs import whole
+from titles.outputs import finished, whole
 from titles.ragged import Ragged
 from titles.steps import set_determinism
 from titles.suspect_search import JUDGES, Suspects, SuspectSearch
@@ -55,16 +56,18 @@ def fit(
     keep_freed_memory()
     device = chosen_device()
     lexicon = Lexicon.load(embedded)
-    start, pairs = np.load(vectors), np.load(embedded / "pairs.npy")
+    start, pairs = np.load(finished(vectors, "embed")), np.load(embedded / "pairs.npy")
     sizes = _sizes(lexicon, len(pairs), start.shape[1], model)
     training, validation = (Labelled.load(embedded, split) for split in ("train", "validation"))
     kind = torch.cuda.get_device_name() if device.type == "cuda" else device.type
 
-    def checkpoint_of(what: str, *settings: object) -> Checkpoint:
-        inputs = fingerprint([vectors, *embedded.iterdir()], model, params, kind, processes.count(), *settings)
-        return Checkpoint(folder.parent / CHECKPOINTS / what / inputs)
+    inputs = [vectors, *files_of(embedded, "train", "validation")]
 
-    checkpoint = checkpoint_of(folder.name, name, own)
+    def checkpoint_of(what: str, **settings: object) -> Checkpoint:
+        common = {"model": model, "train": params, "device": kind, "processes": processes.count()}
+        return Checkpoint.of_training(folder.parent / CHECKPOINTS / what, describe(inputs, common | settings))
+
+    checkpoint = checkpoint_of(folder.name, **{"network": name, name: own})
     processes.join(device)
     spelling = Ragged.load(embedded, "spelling")
 

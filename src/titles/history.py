@@ -1,13 +1,17 @@
 """What is known after each epoch of a training, and the file it is kept in."""
 
 import csv
+import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What is known after an epoch; no times, so that equal runs give equal histories."""
+    """What is known after an epoch; no times, so that equal runs give equal histories.
+
+    `validation_standard_error` is that of the balanced accuracy: `titles.metrics.smoothed_standard_error`.
+    """
 
     epoch: int
     learning_rate: float
@@ -27,8 +31,9 @@ class Point:
 
 
 def write_history(history: list[Epoch], path: Path) -> None:
-    """A CSV file with a row an epoch, for the learning curves."""
+    """A CSV file with a row an epoch, for the learning curves; a loss that is NaN is empty."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Epoch)], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(asdict(epoch) for epoch in history)
+        for epoch in history:
+            writer.writerow({name: "" if math.isnan(value) else value for name, value in asdict(epoch).items()})

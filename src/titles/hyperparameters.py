@@ -51,3 +51,8 @@ class TrainParams:
     label_smoothing: Annotated[float, Interval("[0, 1)")]
     drop_suspect_labels: bool
     objective: Annotated[str, OneOf(OBJECTIVES)]
+
+    def num_epochs(self, titles: int) -> int:
+        """The number of times so many training titles are seen: `epochs`, or as often as `min_steps` takes."""
+        batches = -(-titles // self.batch_size)
+        return max(self.epochs, -(-self.min_steps // batches))

@@ -1,6 +1,8 @@
-"""How the C library treats memory that training frees."""
+"""The peak memory of this process, and how the C library treats memory that training frees."""
 
 import ctypes
+import resource
+import sys
 
 # What mallopt of glibc calls M_TRIM_THRESHOLD and M_MMAP_THRESHOLD.
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
@@ -18,3 +20,10 @@ def keep_freed_memory() -> None:
         return
     mallopt(TRIM_THRESHOLD, 512 << 20)
     mallopt(MMAP_THRESHOLD, 32 << 20)
+
+
+def peak_memory_mb() -> float:
+    """The largest resident set size of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # In bytes on macOS and in kilobytes elsewhere.
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)

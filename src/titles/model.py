@@ -32,7 +32,9 @@ def load(folder: Path) -> tuple[Network, Lexicon]:
     """
     try:
         network, lexicon = _read(folder)
-    except (OSError, ValueError, LookupError, TypeError, RuntimeError, SafetensorError) as error:
+    except InputError:
+        raise
+    except (OSError, ValueError, LookupError, AttributeError, TypeError, RuntimeError, SafetensorError) as error:
         what = str(error).partition("\n")[0]
         raise InputError(f"{folder} is not a whole model folder ({what}); train it again or fetch it anew") from error
     return network, lexicon

@@ -34,7 +34,8 @@ def whole(path: Path) -> Iterator[Path]:
     unfinished = fresh(path / UNFINISHED)
     try:
         yield unfinished
-    except Exception:
+    # Ctrl-C as well.
+    except BaseException:
         shutil.rmtree(unfinished)
         raise
     beside = path.with_name(f".{path.name}{UNFINISHED}")

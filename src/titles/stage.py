@@ -2,7 +2,6 @@
 
 import inspect
 import logging
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 from titles import processes
 from titles.disk import room_at
 from titles.errors import InputError
+from titles.memory import peak_memory_mb
 from titles.params import load_params
 from titles.progress import format_seconds
 from titles.tracking.run import Run, leave_failed_run, tracked
@@ -49,6 +49,6 @@ def start(stage: Callable[..., None]) -> None:
 
 
 def _log_cost(run: Run, seconds: float) -> None:
-    peak_memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    log.info("done in %s, with at most %.0f MB of memory", format_seconds(seconds), peak_memory_mb)
-    run.log_metrics({"seconds": seconds, "peak_memory_mb": peak_memory_mb})
+    peak = peak_memory_mb()
+    log.info("done in %s, with at most %.0f MB of memory", format_seconds(seconds), peak)
+    run.log_metrics({"seconds": seconds, "peak_memory_mb": peak})

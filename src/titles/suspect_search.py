@@ -1,9 +1,9 @@
 """Looks for training titles whose label is probably wrong, by networks that have not learned from them.
 
 Two networks learn, each from one half of the titles and for a small part of a training, in which wrong labels are not
-yet learned by heart, and judge the labels of the other half. `titles.suspects` says
-by what they hold for probable which labels are suspect; a reviewed label never is. Two more networks that learn without
-these suspects may judge better, as in Iterative learning with open-set noisy labels (Wang et al., 2018).
+yet learned by heart, and judge the labels of the other half. `titles.suspects` says by what they hold for probable
+which labels are suspect; a reviewed label never is. Two more networks that learn without these suspects may judge
+better, as in Iterative learning with open-set noisy labels (Wang et al., 2018).
 
 Where labels are right, suspects are the hard titles, and leaving these out costs accuracy. So every round is tried
 first, on a part of the titles: a network that learns without suspects must be right about significantly more of the
@@ -13,7 +13,7 @@ is enough to be better than the first.
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,7 +29,7 @@ from titles.embedded import Labelled
 from titles.hyperparameters import MlpParams, TrainParams
 from titles.networks import Network, predict
 from titles.ragged import Ragged
-from titles.suspects import Judged, needed
+from titles.suspects import Judged, needed_within
 from titles.training import train
 from titles.validation import SAMPLE_TITLES
 
@@ -71,22 +71,24 @@ class SuspectSearch:
 
         Equal in all processes.
         """
-        none = np.zeros(len(training), bool), np.zeros(len(validation), bool)
+        suspects = np.zeros(len(training), bool), np.zeros(len(validation), bool)
         is_small = len(training) < max(FEWEST_TITLES, FEWEST_OF_CATEGORIES * len(self.log_shares))
         # Only a label that nobody reviewed can be suspect.
         if is_small or np.mean(~training.reliable) < LEAST_SHARE:
-            return none
+            return suspects
         order = np.random.default_rng(self.params.seed).permutation(len(training))
         rounds = self._rounds_that_gain(training, validation, order)
-        suspects = none
         for number in range(rounds):
-            half, other_half = np.array_split(order, 2)
+            half, rest = np.array_split(order, 2)
             log.info("looking for wrong labels among all titles, round %d of %d", number + 1, rounds)
             # Of more titles than a judge learns from, the last judges alone are asked about all.
             judged = MOST_TITLES if number < rounds - 1 else len(order)
-            suspects = self._round(f"all-{number}", training, validation, (half, other_half), suspects[0], judged)
+            # The network learns from both halves together.
+            suspects = self._round(f"all-{number}", training, validation, (half, rest), [order], suspects[0], judged)
         if rounds:
             log.info("%.1f %% of the labels look wrong and are left out", 100 * suspects[0].mean())
+        else:
+            log.info("leaving out labels that look wrong is no gain: all titles are kept")
         return suspects
 
     def _rounds_that_gain(self, training: Labelled, validation: Labelled, order: NDArray[np.int64]) -> int:
@@ -96,7 +98,7 @@ class SuspectSearch:
         own, suspect, right = halves[0], np.zeros(len(training), bool), None
         for number in range(MOST_ROUNDS):
             log.info("looking for wrong labels in a part of the titles, round %d", number + 1)
-            found, _ = self._round(f"trial-{number}", training, validation, halves, suspect, MOST_TITLES)
+            found, _ = self._round(f"trial-{number}", training, validation, halves, halves, suspect, MOST_TITLES)
             if found[own].mean() < LEAST_SHARE:
                 return number
             if right is None:
@@ -117,10 +119,14 @@ class SuspectSearch:
         training: Labelled,
         validation: Labelled,
         halves: Halves,
+        kept: Sequence[NDArray[np.int64]],
         suspect: NDArray[np.bool_],
         most_judged: int,
     ) -> Suspects:
-        """The suspects of both halves, by judges that learn without those of before; of validation where both agree."""
+        """The suspects of both halves, by judges that learn without those of before; of validation where both agree.
+
+        Of every category so many are never suspect as each of the groups `kept` needs.
+        """
         odds, suspect_there = np.zeros(len(training), np.float32), np.ones(len(validation), bool)
         for number, (own, others) in enumerate((halves, halves[::-1])):
             own, others = own[:MOST_TITLES], others[:most_judged]
@@ -132,7 +138,8 @@ class SuspectSearch:
             is_suspect = judged.suspects(averages)
             odds[others[is_suspect]] = (judged.of_other / judged.of_label)[is_suspect]
             suspect_there &= self._judge(judge, validation).suspects(averages)
-        return (odds > 0) & ~training.reliable & ~needed(odds, training.labels), suspect_there & ~validation.reliable
+        is_needed = needed_within(kept, odds, training.labels)
+        return (odds > 0) & ~training.reliable & ~is_needed, suspect_there & ~validation.reliable
 
     def _train(self, name: str, titles: Labelled, validation: Labelled, part: float) -> Network:
         epochs, min_steps = (math.ceil(part * number) for number in (self.params.epochs, self.params.min_steps))

@@ -4,6 +4,7 @@ A label is suspect if another category is several times as probable, and not muc
 for the titles that are labelled so, as in Confident learning (Northcutt et al., 2021).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,4 +52,14 @@ def needed(odds: NDArray[np.float32], labels: NDArray[np.int32]) -> NDArray[np.b
     ranks = np.empty(len(labels), np.int64)
     ranks[order] = np.arange(len(labels)) - starts[labels[order]]
     is_needed: NDArray[np.bool_] = ranks < np.maximum(KEPT_TITLES, np.ceil(KEPT_SHARE * sizes))[labels]
+    return is_needed
+
+
+def needed_within(
+    groups: Iterable[NDArray[np.integer]], odds: NDArray[np.float32], labels: NDArray[np.int32]
+) -> NDArray[np.bool_]:
+    """Those that are `needed` within a group, which is given by the numbers of its titles, [titles]."""
+    is_needed = np.zeros(len(labels), bool)
+    for titles in groups:
+        is_needed[titles] = needed(odds[titles], labels[titles])
     return is_needed

@@ -7,11 +7,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titles.metrics import balanced_accuracy, recalls
+from titles.metrics import CALIBRATION_BINS, balanced_accuracy, confidence_bins, recalls
 from titles.predictions import Predictions
 
 CONFUSED_PAIRS = 25
-CALIBRATION_BINS = 10
 SHARES = (0.5, 0.8, 0.9, 0.95, 1.0)
 EXAMPLES = 3
 
@@ -89,12 +88,13 @@ def by_group(labels: NDArray[np.int32], said: dict[str, Predictions], groups: "p
 
 
 def calibration(labels: NDArray[np.int32], said: dict[str, Predictions]) -> pd.DataFrame:
-    """For each tenth of confidence the share of titles that are right; empty where no title is that sure."""
-    edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
-    table = pd.DataFrame({"confidence": (edges[:-1] + edges[1:]) / 2})
+    """For each bin of the expected calibration error its middle, and the share of its titles that are right.
+
+    Empty where no title is that sure.
+    """
+    table = pd.DataFrame({"confidence": (np.arange(CALIBRATION_BINS) + 0.5) / CALIBRATION_BINS})
     for name, predictions in said.items():
-        bins = np.clip(np.digitize(predictions.confidence, edges) - 1, 0, CALIBRATION_BINS - 1)
-        right = pd.Series(predictions.best == labels).groupby(bins).mean()
+        right = pd.Series(predictions.best == labels).groupby(confidence_bins(predictions.confidence)).mean()
         table[name] = right.reindex(table.index)
     return table
 

@@ -43,13 +43,12 @@ def train(
     """Trains `network` from `checkpoint` on, or from the start; returns the measured epochs and the number of the best.
 
     The best is the last that validation cannot tell from the one with the highest balanced accuracy: within one
-    standard error of it. On few titles the highest is a matter of luck, and the later epoch, of a lower learning rate,
-    the better one. Ends early when no epoch was that good for `params.patience` epochs. Where `params.min_steps` takes
-    more epochs than `params.epochs`, patience grows in proportion. The network of the first process ends with the
-    weights of the best epoch.
+    standard error of that balanced accuracy. On few titles the highest is a matter of luck, and the later epoch, of a
+    lower learning rate, the better one. Ends early when no epoch was that good for `params.patience` epochs. Where
+    `params.min_steps` takes more epochs than `params.epochs`, patience grows in proportion. The network of the first
+    process ends with the weights of the best epoch.
     """
-    batches = -(-len(training) // params.batch_size)
-    asked, epochs = params.epochs, max(params.epochs, -(-params.min_steps // batches))
+    asked, epochs = params.epochs, params.num_epochs(len(training))
     # The learning rate falls with the steps, not the epochs, so shorter epochs must be waited for longer.
     params = replace(params, epochs=epochs, patience=-(-params.patience * epochs // params.epochs))
     device = network.output.bias.device

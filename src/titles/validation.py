@@ -1,6 +1,7 @@
 """What a network in training is worth, measured by all processes together, and how sure to be of it."""
 
 import logging
+import math
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from titles.calibration import fit_calibration
 from titles.decision import decision_weights
 from titles.embedded import Labelled, Lexicon
 from titles.hyperparameters import OBJECTIVES
-from titles.metrics import balanced_accuracy, standard_error
+from titles.metrics import balanced_accuracy, smoothed_standard_error
 from titles.networks import Network, predict
 from titles.progress import Progress
 from titles.ragged import Ragged
@@ -32,13 +33,13 @@ UNTRAINED = -100
 def validate(
     network: Network, validation: Batches, log_shares: Tensor, objective: str, most: int | None = None
 ) -> tuple[float, float, float, float]:
-    """Loss, accuracy, balanced accuracy and its standard error, of all titles or of the first so many.
+    """Loss, accuracy, balanced accuracy and the standard error of the latter, of all titles or of the first so many.
 
     The order of the titles is random.
 
     The network is one in training, not yet calibrated: with `log_shares` [categories] added its logits are those of the
     training titles' own distribution, from which the loss is computed and the category for the objective decided.
-    Titles of categories that train lacks have no loss.
+    Titles of categories that train lacks have no loss; without others it is NaN.
     """
     network.eval()
     rows = np.arange(len(validation))[:most]
@@ -60,8 +61,9 @@ def validate(
     total, count = processes.add_up(losses).tolist()
     found, labels = processes.add_up(predicted).cpu().numpy(), validation.titles.labels[rows]
     accuracy, balanced = float((found == labels).mean()), balanced_accuracy(labels, found)
-    error = standard_error(labels, found)
-    return round(total / max(1, count), 6), round(accuracy, 6), round(balanced, 6), round(error, 6)
+    error = smoothed_standard_error(labels, found)
+    loss = total / count if count else math.nan
+    return round(loss, 6), round(accuracy, 6), round(balanced, 6), round(error, 6)
 
 
 def calibrate(network: Network, validation: Labelled, spelling: Ragged, lexicon: Lexicon) -> None:

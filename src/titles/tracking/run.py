@@ -15,13 +15,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from titles import processes
 from titles.errors import InputError
 from titles.tracking.location import main_root, tracking_uri
-from titles.tracking.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -117,6 +113,9 @@ def is_off() -> bool:
 
 
 def _start_recorder(stage: str, sections: list[str]) -> "subprocess.Popen[str]":
+    # Needs psutil, as _params needs ruamel.yaml; a machine that trains without tracking need not have them.
+    from titles.tracking.pipeline import Pipeline
+
     recorder = subprocess.Popen(
         [sys.executable, "-m", "titles.tracking.recorder"],
         env=os.environ | {"PYTHONPATH": os.pathsep.join([SOURCE, os.environ.get("PYTHONPATH", "")])},
@@ -136,6 +135,9 @@ def _start_recorder(stage: str, sections: list[str]) -> "subprocess.Popen[str]":
 
 def _params() -> object:
     """All of params.yaml as DVC reads it; nothing where it cannot be read, which the stage says by itself."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
     try:
         return YAML(typ="safe").load(Path("params.yaml"))
     except (OSError, YAMLError, UnicodeDecodeError):
