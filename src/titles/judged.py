@@ -1,6 +1,6 @@
 """What becomes of a row, as expressions of Ibis: usable or not, of all rows that say the same the one that is kept."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import ibis
@@ -8,6 +8,7 @@ import ibis.expr.types as ir
 from ibis import _
 
 from titles.cleaning import cleaned
+from titles.columns import ColumnNames
 from titles.limits import Interval
 
 NOT_LATIN = "no Latin letter or digit in the title"
@@ -17,6 +18,7 @@ NOT_LATIN = "no Latin letter or digit in the title"
 class PrepareParams:
     validation_fraction: Annotated[float, Interval("(0, 0.5)")]
     test_fraction: Annotated[float, Interval("(0, 0.5)")]
+    columns: ColumnNames = field(default_factory=ColumnNames)
 
 
 def examined(raw_table: ir.Table) -> ir.Table:

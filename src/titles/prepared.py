@@ -41,7 +41,7 @@ def prepare(raw: Path, prepared: Path, params: PrepareParams) -> dict[str, int]:
 
     Raises InputError where a file cannot be used, a split gets no row, or train has fewer than two categories.
     """
-    files = find_files(raw)
+    files = find_files(raw, params.columns)
     with whole(prepared) as unfinished, connected(unfinished) as (engine, scratch):
         read = write_raw_table(files, scratch / "raw.parquet")
         rows = examined(engine.read_parquet(scratch / "raw.parquet"))
@@ -54,7 +54,7 @@ def prepare(raw: Path, prepared: Path, params: PrepareParams) -> dict[str, int]:
             tables = _judged_parts(engine, scratch, parts, given, params, bar)
             counts = {"read": read} | _write_splits(tables, scratch, unfinished)
         counts |= _write_others(engine, scratch, unfinished)
-        write_sources({file.path: file.split for file in files}, unfinished / "sources.csv")
+        write_sources(raw, {part: file.split for file in files for part in file.parts}, unfinished / "sources.csv")
         _check_splits(raw, engine.read_parquet(unfinished / "train.parquet"), counts)
     log.info(", ".join(f"{count:,} {name}" for name, count in counts.items()))
     return counts

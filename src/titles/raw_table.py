@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from titles import rows
 from titles.ahead import ahead
-from titles.raw import RawFile
+from titles.raw_file import RawFile
 
 SCHEMA = pa.schema([pa.field("file", pa.string()), pa.field("split", pa.string()), *rows.SCHEMA])
 REPEATED = ["file", "split", "category", "language", "label_quality", "fault"]
