@@ -24,11 +24,10 @@ class PrepareParams:
 def examined(raw_table: ir.Table) -> ir.Table:
     """Adds `cleaned`, fills what may be absent, and says in `reason` why a row cannot be used by itself."""
     named = raw_table.mutate(
-        cleaned=cleaned(_.title.fill_null("")),
+        cleaned=cleaned(_.unescaped.fill_null(_.title).fill_null("")),
         id=_.id.strip().nullif(""),
-        category=_.category.strip().nullif(""),
-        language=_.language.strip().nullif("").fill_null("unknown"),
-        label_quality=_.label_quality.strip().nullif("").fill_null("unknown"),
+        language=_.language.fill_null("unknown"),
+        label_quality=_.label_quality.fill_null("unknown"),
     )
     return named.mutate(
         hash=_.cleaned.hexdigest("md5"),
