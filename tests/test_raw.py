@@ -179,7 +179,7 @@ def test_hidden_files_and_those_of_editors_are_passed_over_with_a_warning(
 ):
     found = find_files(folder_of(tmp_path, {name: "\0\0", "train.csv": CSV}))
     assert [file.path.name for file in found] == ["train.csv"]
-    assert caplog.messages == [f"passed over {tmp_path / name}: hidden, or an editor's"]
+    assert caplog.messages == [f"passed over {tmp_path / name}: a hidden file, or one of an editor"]
 
 
 def test_folders_of_other_names_are_passed_over(tmp_path: Path):
