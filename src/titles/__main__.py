@@ -24,7 +24,7 @@ def predict(options: argparse.Namespace) -> None:
     from titles.raw import titles_file
     from titles.table_files import format_of, printed, written
 
-    file = titles_file(options.titles) if options.titles else None
+    file = titles_file(options.titles, options.title_column, options.id_column) if options.titles else None
     if options.output:
         format_of(options.output)
         if file and options.output.exists() and options.output.samefile(file.path):
@@ -37,7 +37,7 @@ def predict(options: argparse.Namespace) -> None:
     from titles.classifier import Classifier
 
     classifier = Classifier.load(options.model, options.objective)
-    answers = Answers(classifier, options.top, options.min_score, with_ids=file is not None and "id" in file.columns)
+    answers = Answers(classifier, options.top, options.min_score, with_ids=file is not None and "id" in file.names)
     stream = cast("BufferedReader", sys.stdin.buffer)
     tables = answers.of(file.batches()) if file else answers.of(lines_of(stream), map)
     with written(options.output, answers.schema) if options.output else printed(answers.schema) as write:
@@ -50,10 +50,8 @@ def submit(options: argparse.Namespace) -> None:
     from titles.raw import titles_file
     from titles.table_files import format_of
 
-    file = titles_file(options.test)
+    file = titles_file(options.test, options.title_column, options.id_column, required=("id", "title"))
     format_of(options.output)
-    if "id" not in file.columns:
-        raise InputError(f"{file.path}: no column id, which a submission is made of; it has {', '.join(file.columns)}")
     from titles.bulk import write_submission
     from titles.classifier import Classifier
 
@@ -108,12 +106,16 @@ def _parser() -> argparse.ArgumentParser:
         added = commands.add_parser(run.__name__, help=about, description=run.__doc__)
         added.set_defaults(run=run)
         added.add_argument("model", type=Path, help=MODEL)
+        if run in (predict, submit):
+            for column in ("title", "id"):
+                about = f"what the file calls its column {column}"
+                added.add_argument(f"--{column}-column", default=column, metavar="NAME", help=about)
         if run is not export:
             added.add_argument("--objective", choices=OBJECTIVES, help=OBJECTIVE)
         return added
 
     added = command(predict, "categories for titles")
-    added.add_argument("titles", type=Path, nargs="?", help="CSV, JSON Lines or Parquet with a column title")
+    added.add_argument("titles", type=Path, nargs="?", help="CSV, TSV, JSON Lines or Parquet with a column title")
     added.add_argument("-o", "--output", type=Path, help="CSV, JSON Lines or Parquet; by default CSV to stdout")
     added.add_argument("--top", type=int, default=1, help="how many categories a title gets (1)")
     added.add_argument("--min-score", type=float, default=0.0, help="no category scores lower than this (0)")

@@ -24,7 +24,7 @@ from titles.ahead import ahead
 from titles.classifier import Classifier
 from titles.errors import InputError
 from titles.memory import keep_freed_memory
-from titles.raw import RawFile
+from titles.raw_file import RawFile
 from titles.rows import NO_VALUES, Row, batch_of
 from titles.table_files import written
 from titles.threads import map_threads
