@@ -19,7 +19,7 @@ from titles.checkpoint import Checkpoint, fingerprint
 from titles.fit import fit
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
 
-OWN = {"mlp": MlpParams((8,), 4), "cnn": CnnParams(4, (1, 2))}
+OWN = {"mlp": MlpParams(1, 8, 4), "cnn": CnnParams(4, 1, 2)}
 MODEL = ModelParams("relu", "trained", dropout=0.3, word_dropout=0.2, members=2)
 TRAIN = TrainParams(0, 1, 4, 1, 4, 4, 0.02, 0.01, 0.1, False, "balanced_accuracy")
 
@@ -107,7 +107,7 @@ def test_a_killed_training_that_is_started_again_ends_with_the_bytes_of_one_that
 
 def train_on_two_threads(root):
     """Fits a network wide enough for torch to share its steps out."""
-    with patch.dict(OWN, mlp=MlpParams((512,), 4)):
+    with patch.dict(OWN, mlp=MlpParams(1, 512, 4)):
         train(root, "mlp", replace(TRAIN, threads=2, batch_size=256))
 
 

@@ -27,6 +27,8 @@ def test_another_activation_trains_again_and_nothing_else_and_not_a_second_time(
     experiment = ("dvc", "exp", "run", "-S", "model.activation=sigmoid")
     assert baseline.stages_run_by(*experiment) == TRAINED
     assert baseline.metrics() != before
+    changed = baseline.run("git", "diff", "--unified=0", "params.yaml").splitlines()[-2:]
+    assert changed == ["-  activation: relu", "+  activation: sigmoid"]
     assert "mlp.balanced_accuracy" in baseline.run("dvc", "metrics", "diff")
     charts = [next(iter(plot)) for plot in yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]]
     assert list(json.loads(baseline.run("dvc", "plots", "diff", "--json"))["data"]) == charts

@@ -72,7 +72,7 @@ def written(raw: Path, folder: Path, engine: str, monkeypatch: pytest.MonkeyPatc
     prepared, reduced = folder / "prepared", folder / "reduced"
     prepare(raw, prepared, PrepareParams(0.03, 0.1))
     reduce(prepared, reduced, ReduceParams(0.1, 5))
-    params = EmbedParams(8, 100, (3,), 997, 100, None)
+    params = EmbedParams(8, 100, 3, 3, 997, 100, "none")
     embed(prepared, reduced, folder, folder / "embedded", folder / "vectors.npy", params)
     return outputs(folder)
 

@@ -20,7 +20,7 @@ from titles.ahead import ahead
 from titles.array_file import ArrayFile
 from titles.embedded import Lexicon
 from titles.engine import connected, write_parquet
-from titles.limits import Interval
+from titles.limits import Interval, check_range
 from titles.outputs import finished, whole
 from titles.pairs import find_pairs
 from titles.progress import Progress
@@ -30,6 +30,9 @@ from titles.word_vectors import check_word_vectors, read_word_vectors
 
 log = logging.getLogger(__name__)
 
+# What embed.word_vectors is where there is no file to start from.
+NO_WORD_VECTORS = "none"
+
 BATCH_ROWS = 500_000
 BATCH_WORDS = 100_000
 
@@ -38,10 +41,21 @@ BATCH_WORDS = 100_000
 class EmbedParams:
     dimension: Annotated[int, Interval("[1, 4096]")]
     words: Annotated[int, Interval("[1, 2147483647]")]
-    subword_lengths: tuple[Annotated[int, Interval("[2, 8]")], ...]
+    subword_min_n: Annotated[int, Interval("[2, 8]")]
+    subword_max_n: Annotated[int, Interval("[0, 8]")]
     subword_buckets: Annotated[int, Interval("[1, 2147483647]")]
     pairs: Annotated[int, Interval("[0, 2147483647]")]
-    word_vectors: str | None
+    word_vectors: str
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where the longest subwords, unless there are none, are shorter than the shortest."""
+        if self.subword_max_n:
+            check_range("subword_min_n", self.subword_min_n, "subword_max_n", self.subword_max_n)
+
+    @property
+    def subword_lengths(self) -> range:
+        """Every length from the shortest to the longest; empty where there are no subwords."""
+        return range(self.subword_min_n, self.subword_max_n + 1)
 
 
 def embed(
@@ -56,7 +70,7 @@ def embed(
     files |= {split: finished(prepared / f"{split}.parquet", "prepare") for split in ("validation", "test")}
     if (unlabelled := prepared / "unlabelled.parquet").exists():
         files["unlabelled"] = unlabelled
-    if params.word_vectors is not None:
+    if params.word_vectors != NO_WORD_VECTORS:
         check_word_vectors(word_vectors / params.word_vectors, params.dimension)
     with whole(embedded) as unfinished:
         with connected(unfinished) as (engine, scratch):
@@ -113,7 +127,7 @@ def _lexicon(
 
 
 def _starting_vectors(folder: Path, vocabulary: list[str], params: EmbedParams) -> NDArray[np.float32]:
-    if params.word_vectors is None:
+    if params.word_vectors == NO_WORD_VECTORS:
         return np.empty((0, params.dimension), np.float32)
     vectors = read_word_vectors(folder / params.word_vectors, vocabulary, params.dimension)
     found = len(vectors) - np.count_nonzero(np.isnan(vectors[:, 0]))
