@@ -105,7 +105,7 @@ class Workspace:
         )
         mlp, cnn = (own / "models" / network for network in ("mlp", "cnn"))
         return {
-            "prepare": [self.folder / "raw", prepared],
+            "prepare": [prepared],
             "reduce": [prepared, reduced],
             "embed": [prepared, reduced, self.folder / "word_vectors", embedded, vectors],
             "train_mlp": [embedded, vectors, mlp],
@@ -122,7 +122,8 @@ class Workspace:
         say(f"{name}, {setup}, {self.rows:,} rows")
         module = ["benchmarks.watched", name] if name.startswith("train") else [f"stages.{name}"]
         before = peaks()
-        cost, printed = self.python(joined(SETUPS[setup], changes or {}), *module, *paths)
+        raw: Changes = {"data": {"raw": str(self.folder / "raw")}}
+        cost, printed = self.python(joined(SETUPS[setup], raw, changes or {}), *module, *paths)
         multiplied, copied = (mean(pair) for pair in zip(before, peaks(), strict=True))
         _mark(paths[-1]).touch()
         line = self.line(name, setup, cost, printed)

@@ -33,8 +33,10 @@ def start_stage(
     )
 
 
-def run_stage(folder: Path, name: str, *arguments: str, tracking: str = "off") -> subprocess.CompletedProcess[str]:
-    process = start_stage(folder, name, *arguments, tracking=tracking)
+def run_stage(
+    folder: Path, name: str, *arguments: str, tracking: str = "off", changes: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    process = start_stage(folder, name, *arguments, tracking=tracking, changes=changes)
     said = process.communicate()
     return subprocess.CompletedProcess(process.args, process.returncode, *said)
 
@@ -50,7 +52,7 @@ def run_stage(folder: Path, name: str, *arguments: str, tracking: str = "off") -
 def test_bad_input_ends_a_stage_with_one_line_that_says_what_to_do(tmp_path: Path, content: bytes, told: str):
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/train.csv").write_bytes(content)
-    done = run_stage(tmp_path, "prepare", "raw", "prepared")
+    done = run_stage(tmp_path, "prepare", "prepared", changes={"raw: data/demo": "raw: raw"})
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("prepare: ")
     assert told in done.stderr
@@ -59,7 +61,7 @@ def test_bad_input_ends_a_stage_with_one_line_that_says_what_to_do(tmp_path: Pat
 
 def test_bad_input_leaves_a_failed_run(tmp_path: Path):
     (tmp_path / ".dvc").mkdir()
-    done = run_stage(tmp_path, "prepare", "nowhere", "prepared", tracking="on")
+    done = run_stage(tmp_path, "prepare", "prepared", tracking="on", changes={"raw: data/demo": "raw: nowhere"})
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
     (tree,) = trees(f"sqlite:///{tmp_path}/mlflow.db")
     assert tree.statuses == {"pipeline": "FAILED", "prepare": "FAILED"}

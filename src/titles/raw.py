@@ -21,6 +21,11 @@ SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
+class DataParams:
+    raw: str
+
+
+@dataclass(frozen=True)
 class RawFile:
     """A file of titles; a test file that has no category is of the split `unlabelled`."""
 
