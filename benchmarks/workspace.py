@@ -21,6 +21,7 @@ from benchmarks.limits import operations, peaks
 from benchmarks.report import say
 from titles.predictions import BATCH_SIZE as PREDICTED_TOGETHER
 from titles.ragged import Ragged
+from titles.tracking.location import sqlite_uri
 
 CATEGORIES, SEED = 1588, 1
 WHOLE: Changes = {"reduce": {"fraction": 1}, "train": {"epochs": 1, "min_steps": 1}}
@@ -92,7 +93,7 @@ class Workspace:
             "DVC_NO_ANALYTICS": "1",
             "MLFLOW_DISABLE_TELEMETRY": "true",
             # Checkouts come and go, and curves are compared.
-            "MLFLOW_TRACKING_URI": f"sqlite:///{self.folder.parent / 'mlflow.db'}",
+            "MLFLOW_TRACKING_URI": sqlite_uri(self.folder.parent / "mlflow.db"),
         }
         return run([sys.executable, "-m", *map(str, arguments)], self.checkout, environment)
 

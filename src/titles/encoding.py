@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from titles.ahead import ahead
 from titles.array_file import ArrayFile
 from titles.embedded import Lexicon
-from titles.engine import connected, write_parquet
+from titles.engine import connected, read_parquet, write_parquet
 from titles.limits import Interval, check_range
 from titles.outputs import finished, whole
 from titles.pairs import find_pairs
@@ -74,7 +74,7 @@ def embed(
         check_word_vectors(word_vectors / params.word_vectors, params.dimension)
     with whole(embedded) as unfinished:
         with connected(unfinished) as (engine, scratch):
-            tables = {split: engine.read_parquet(path) for split, path in files.items()}
+            tables = {split: read_parquet(engine, path) for split, path in files.items()}
             lexicon, other_words = _lexicon(engine, tables, params, scratch)
         lexicon.save(unfinished)
         shutil.copyfile(finished(prepared / "sources.csv", "prepare"), unfinished / "sources.csv")
@@ -111,7 +111,7 @@ def _lexicon(
     seen = ibis.union(*(_words(table).mutate(rows=int(split == "train")) for split, table in tables.items()))
     counts = seen.group_by("word").agg(rows=_.rows.sum())
     write_parquet(engine, counts, scratch / "words.parquet", "counting words")
-    counted = engine.read_parquet(scratch / "words.parquet")
+    counted = read_parquet(engine, scratch / "words.parquet")
     frequent = counted.filter(_.rows > 0).order_by([_.rows.desc(), "word"]).limit(params.words)
     vocabulary = frequent.word.to_pyarrow().to_pylist()
     others = counted.anti_join(frequent, "word").order_by("word").word.to_pyarrow().combine_chunks()
