@@ -19,7 +19,7 @@ from benchmarks.trials import machine, prepare, trial
 PARTS: dict[str, Changes] = {
     "members of their own": {"model": {"members": 1}},
     "pairs of words": {"embed": {"pairs": 0}},
-    "subwords": {"embed": {"subword_lengths": ()}},
+    "subwords": {"embed": {"subword_max_n": 0}},
     "dropout on words": {"model": {"word_dropout": 0.0}},
     "dropout": {"model": {"dropout": 0.0}},
     "label smoothing": {"train": {"label_smoothing": 0.0}},

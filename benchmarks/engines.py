@@ -19,7 +19,9 @@ from typing import Any
 import pandas as pd
 import psutil
 import pyarrow.parquet as pq
+import yaml
 
+from benchmarks.contenders import PARAMS
 from benchmarks.report import markdown, say
 
 ENGINES = ("duckdb", "spark")
@@ -28,8 +30,8 @@ COSTS = ["seconds", "cpu_seconds", "peak_mb", "disk_mb"]
 
 
 def watched(command: list[str], work: Path, environment: dict[str, str]) -> dict[str, float]:
-    """What a command and all its processes took, and how much lay in `work` at most while it ran."""
-    process, started = psutil.Popen(command, env=os.environ | environment), time.monotonic()
+    """What a command in `work` and all its processes took, and how much lay there at most while it ran."""
+    process, started = psutil.Popen(command, cwd=work, env=os.environ | environment), time.monotonic()
     cpu_seconds: dict[int, float] = {}
     peak_mb = disk_mb = 0.0
     while process.poll() is None:
@@ -61,11 +63,13 @@ def measure(folder: Path, engine: str) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         environment = {"TITLES_ENGINE": engine, "TITLES_TRACKING": "off", "SPARK_LOCAL_DIRS": str(work / "spark")}
+        environment["PYTHONPATH"] = str(Path.cwd())
+        params = yaml.safe_load(PARAMS.read_text(encoding="utf-8")) | {"data": {"raw": str(folder.resolve())}}
+        (work / PARAMS).write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
         costs = {}
-        for stage, read, written in (("prepare", folder, "prepared"), ("reduce", work / "prepared", "reduced")):
+        for stage, paths in (("prepare", ["prepared"]), ("reduce", ["prepared", "reduced"])):
             say(f"{stage} {folder} on {engine}")
-            command = [sys.executable, "-m", f"stages.{stage}", str(read), str(work / written)]
-            costs[stage] = watched(command, work, environment)
+            costs[stage] = watched([sys.executable, "-m", f"stages.{stage}", *paths], work, environment)
         # Of prepared titles and rejected rows together there are as many as rows were read.
         rows = sum(pq.read_metadata(path).num_rows for path in (work / "prepared").glob("*.parquet"))
         return [{"engine": engine, "stage": stage, "rows": rows} | cost for stage, cost in costs.items()]

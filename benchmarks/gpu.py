@@ -38,7 +38,7 @@ from titles.training import POINT_TITLES, train
 from titles.vectors import Sizes
 
 MODEL = ModelParams("relu", "trained", dropout=0.0, word_dropout=0.0, members=1)
-NETWORKS = {"mlp": (MLP, MlpParams((128,), 4)), "cnn": (CNN, CnnParams(128, (1, 2, 3)))}
+NETWORKS = {"mlp": (MLP, MlpParams(1, 128, 4)), "cnn": (CNN, CnnParams(128, 1, 3))}
 PARAMS = TrainParams(
     seed=2019,
     threads=2,

@@ -97,10 +97,10 @@ def operations(network: dict[str, Any], words: float) -> float:
     """
     sizes, members, own = network["sizes"], network["model"]["members"], network["own"]
     inputs = sizes["dimension"] / members
-    hidden = [inputs, *own["hidden"]] if network["network"] == "mlp" else [0]
-    filter_widths = own.get("widths", [1])
-    filtered = words * sum(filter_widths) * inputs * own["filters"]
-    features = len(filter_widths) * own["filters"] + hidden[-1]
+    hidden = [inputs, *[own["hidden_units"]] * own["hidden_layers"]] if network["network"] == "mlp" else [0]
+    kernel_sizes = range(own.get("min_kernel_size", 1), own.get("max_kernel_size", 1) + 1)
+    filtered = words * sum(kernel_sizes) * inputs * own["filters"]
+    features = len(kernel_sizes) * own["filters"] + hidden[-1]
     return 2 * members * (filtered + sum(map(mul, hidden, hidden[1:])) + features * sizes["categories"])
 
 

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from playwright.sync_api import Page, sync_playwright
 
 from tests.servers import MlflowServer
+from titles.tracking.location import sqlite_uri
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 # Root may only run Chromium without its sandbox; a machine without a network waits for what it looks up by itself.
@@ -61,7 +62,7 @@ def main() -> None:
             subprocess.run(["dvc", "repro", "--force"], cwd=clone, env=environment, check=True)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
         page = browser.new_page(viewport={"width": 1400, "height": 720})
-        server = MlflowServer(Path(folder), f"sqlite:///{(options.store or clone / 'mlflow.db').resolve()}")
+        server = MlflowServer(Path(folder), sqlite_uri((options.store or clone / "mlflow.db").resolve()))
         server.start()
         try:
             if options.store:

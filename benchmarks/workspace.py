@@ -21,15 +21,16 @@ from benchmarks.limits import operations, peaks
 from benchmarks.report import say
 from titles.predictions import BATCH_SIZE as PREDICTED_TOGETHER
 from titles.ragged import Ragged
+from titles.tracking.location import sqlite_uri
 
 CATEGORIES, SEED = 1588, 1
 WHOLE: Changes = {"reduce": {"fraction": 1}, "train": {"epochs": 1, "min_steps": 1}}
 # Like for like with what fastText does: words alone, in one network of 100 numbers a word.
 PLAIN: Changes = {
-    "embed": {"dimension": 100, "subword_lengths": [], "pairs": 0},
+    "embed": {"dimension": 100, "subword_max_n": 0, "pairs": 0},
     "model": {"members": 1, "dropout": 0.0, "word_dropout": 0.0},
-    "mlp": {"hidden": [96], "filters": 32},
-    "cnn": {"filters": 128, "widths": [1, 2, 3]},
+    "mlp": {"hidden_layers": 1, "hidden_units": 96, "filters": 32},
+    "cnn": {"filters": 128, "min_kernel_size": 1, "max_kernel_size": 3},
     "train": {"batch_size": 2048, "drop_suspect_labels": False},
 }
 SETUPS: dict[str, Changes] = {"defaults": WHOLE, "plain": joined(WHOLE, PLAIN)}
@@ -92,7 +93,7 @@ class Workspace:
             "DVC_NO_ANALYTICS": "1",
             "MLFLOW_DISABLE_TELEMETRY": "true",
             # Checkouts come and go, and curves are compared.
-            "MLFLOW_TRACKING_URI": f"sqlite:///{self.folder.parent / 'mlflow.db'}",
+            "MLFLOW_TRACKING_URI": sqlite_uri(self.folder.parent / "mlflow.db"),
         }
         return run([sys.executable, "-m", *map(str, arguments)], self.checkout, environment)
 
@@ -105,7 +106,7 @@ class Workspace:
         )
         mlp, cnn = (own / "models" / network for network in ("mlp", "cnn"))
         return {
-            "prepare": [self.folder / "raw", prepared],
+            "prepare": [prepared],
             "reduce": [prepared, reduced],
             "embed": [prepared, reduced, self.folder / "word_vectors", embedded, vectors],
             "train_mlp": [embedded, vectors, mlp],
@@ -122,7 +123,8 @@ class Workspace:
         say(f"{name}, {setup}, {self.rows:,} rows")
         module = ["benchmarks.watched", name] if name.startswith("train") else [f"stages.{name}"]
         before = peaks()
-        cost, printed = self.python(joined(SETUPS[setup], changes or {}), *module, *paths)
+        raw: Changes = {"data": {"raw": str(self.folder / "raw")}}
+        cost, printed = self.python(joined(SETUPS[setup], raw, changes or {}), *module, *paths)
         multiplied, copied = (mean(pair) for pair in zip(before, peaks(), strict=True))
         _mark(paths[-1]).touch()
         line = self.line(name, setup, cost, printed)

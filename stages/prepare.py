@@ -1,16 +1,17 @@
-"""The raw folder in; every usable title once, cleaned and in one split, and every rejected row out."""
+"""The folder `data.raw` in; every usable title once, cleaned and in one split, and every rejected row out."""
 
 from pathlib import Path
 
 from titles import prepared as titles_prepared
 from titles.judged import PrepareParams
+from titles.raw import DataParams
 from titles.stage import start
 from titles.tracking.run import Run
 
 
-def prepare(raw: Path, prepared: Path, *, run: Run, prepare: PrepareParams) -> None:
+def prepare(prepared: Path, *, run: Run, data: DataParams, prepare: PrepareParams) -> None:
     """Logs how many rows came in, were rejected, and went out, in all and into each split."""
-    splits = titles_prepared.prepare(raw, prepared, prepare)
+    splits = titles_prepared.prepare(Path(data.raw), prepared, prepare)
     rows = {"rows_in": splits.pop("read"), "rows_rejected": splits.pop("rejected"), "rows_out": sum(splits.values())}
     run.log_metrics(rows | {f"rows_{split}": count for split, count in splits.items()})
 

@@ -8,7 +8,7 @@ from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParam
 
 MODEL = ModelParams("relu", "trained", dropout=0.0, word_dropout=0.0, members=2)
 TRAIN = TrainParams(0, 1, 8, 1, 8, 8, 0.05, 0.0, 0.0, False, "accuracy")
-OWN = {"cnn": CnnParams(8, (1, 2)), "mlp": MlpParams((8,), 4)}
+OWN = {"cnn": CnnParams(8, 1, 2), "mlp": MlpParams(1, 8, 4)}
 
 
 def fit_both(root: Path) -> Path:

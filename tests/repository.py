@@ -19,7 +19,7 @@ SMALL = {
     "prepare": {"validation_fraction": 0.2, "test_fraction": 0.2},
     "reduce": {"fraction": 1},
     "embed": {"dimension": 16, "subword_buckets": 997},
-    "mlp": {"hidden": [16], "filters": 4},
+    "mlp": {"hidden_units": 16, "filters": 4},
     "cnn": {"filters": 8},
     "train": {"epochs": 2, "min_steps": 1, "batch_size": 32, "learning_rate": 0.02, "threads": 1},
 }

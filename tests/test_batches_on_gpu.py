@@ -79,7 +79,7 @@ def test_batches_made_many_at_a_time_teach_what_batches_made_one_by_one_do(
         many = OnGpu(labelled, spelling, DEVICE)
     assert bool(many.resident) == are_resident
     one_by_one = Batches(labelled, spelling, torch.device("cpu"))
-    for kind, own in (MLP, MlpParams((8,), 4)), (CNN, CnnParams(4, (1, 2, 3))):
+    for kind, own in (MLP, MlpParams(1, 8, 4)), (CNN, CnnParams(4, 1, 3)):
         taught = network(kind, own, pairs, buckets)
         made = zip(many.of(taught, groups), one_by_one.of(taught, groups), strict=True)
         for (batch, labels), (expected_batch, expected_labels) in made:
@@ -92,7 +92,7 @@ def test_batches_have_the_same_shapes_though_their_titles_have_not_as_many_words
     titles = [[0, 1, 2, 3]] * 40 + [[0, 1]] * 80
     labelled = Labelled(ragged(titles), np.zeros(len(titles), np.int32), np.zeros(len(titles), bool))
     groups = [np.arange(first, first + 40) for first in (0, 40, 80)]
-    for kind, own in (MLP, MlpParams((8,), 4)), (CNN, CnnParams(4, (1, 2, 3))):
+    for kind, own in (MLP, MlpParams(1, 8, 4)), (CNN, CnnParams(4, 1, 3)):
         with mock.patch.object(torch.cuda, "mem_get_info", lambda _: (1 << 30, 1 << 30)):
             made = OnGpu(labelled, SPELLING, DEVICE).of(network(kind, own, PAIRS, 5), groups)
         assert len({batch.words.bags.numbers.shape for batch, _ in made}) == 1

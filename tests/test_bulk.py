@@ -23,7 +23,7 @@ def classifier(tmp_path_factory):
         ModelParams("relu", "trained", 0.0, 0.0, 1),
         TrainParams(0, 1, 2, 1, 2, 8, 0.05, 0.0, 0.0, False, "accuracy"),
     )
-    fit("mlp", root / "embedded", root / "vectors.npy", root / "mlp", model, MlpParams((8,), 4), params)
+    fit("mlp", root / "embedded", root / "vectors.npy", root / "mlp", model, MlpParams(1, 8, 4), params)
     return Classifier.load(root / "mlp")
 
 

@@ -17,7 +17,7 @@ from titles.vectors import Sizes
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 PARAMS = TrainParams(0, 1, 3, 1, 4, 32, 0.02, 0.01, 0.1, False, "balanced_accuracy")
 WORDS, TITLES = 50, 330
-NETWORKS = {"mlp": (MLP, MlpParams((8,), 4)), "cnn": (CNN, CnnParams(4, (1, 2, 3)))}
+NETWORKS = {"mlp": (MLP, MlpParams(1, 8, 4)), "cnn": (CNN, CnnParams(4, 1, 3))}
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from titles.fit import fit
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
 from titles.steps import Step
 
-OWN = {"mlp": MlpParams((8,), 4), "cnn": CnnParams(4, (1, 2))}
+OWN = {"mlp": MlpParams(1, 8, 4), "cnn": CnnParams(4, 1, 2)}
 MODEL = ModelParams("relu", "trained", dropout=0.3, word_dropout=0.2, members=2)
 TRAIN = TrainParams(0, 1, 4, 1, 4, 4, 0.02, 0.01, 0.1, False, "balanced_accuracy")
 
@@ -122,7 +122,7 @@ def train_on_two_threads(root, steps=None):
             os.kill(os.getpid(), signal.SIGKILL)
         return loss
 
-    with patch.dict(OWN, mlp=MlpParams((512,), 4)), patch.object(Step, "__call__", dying):
+    with patch.dict(OWN, mlp=MlpParams(1, 512, 4)), patch.object(Step, "__call__", dying):
         train(root, "mlp", replace(TRAIN, threads=2, batch_size=256))
 
 

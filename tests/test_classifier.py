@@ -18,9 +18,11 @@ from titles.model import NETWORKS, load
 from titles.networks import predict
 from titles.ragged import Ragged
 
-EMBED = EmbedParams(dimension=6, words=8, subword_lengths=(3, 4), subword_buckets=97, pairs=100, word_vectors=None)
+EMBED = EmbedParams(
+    dimension=6, words=8, subword_min_n=3, subword_max_n=4, subword_buckets=97, pairs=100, word_vectors="none"
+)
 MODEL = ModelParams("relu", "trained", dropout=0.1, word_dropout=0.1, members=2)
-OWN = {"mlp": MlpParams((8,), 4), "cnn": CnnParams(8, (1, 2))}
+OWN = {"mlp": MlpParams(1, 8, 4), "cnn": CnnParams(8, 1, 2)}
 TRAIN = TrainParams(0, 1, 2, 1, 2, 4, 0.05, 0.0, 0.0, False, "accuracy")
 
 TITLES = {

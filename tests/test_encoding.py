@@ -14,7 +14,9 @@ from titles.errors import InputError
 from titles.ragged import Ragged
 from titles.vocabulary import spell
 
-PARAMS = EmbedParams(dimension=2, words=100, subword_lengths=(3, 4), subword_buckets=1000, pairs=100, word_vectors=None)
+PARAMS = EmbedParams(
+    dimension=2, words=100, subword_min_n=3, subword_max_n=4, subword_buckets=1000, pairs=100, word_vectors="none"
+)
 TITLES = {
     "train": [("mesa roja", "HOME"), ("mesa azul", "HOME"), ("zapato rojo", "SHOES"), ("azul mesa mesa 4", "HOME")],
     "validation": [("zapato lila", "SHOES"), ("mesa", "AAA")],
@@ -166,7 +168,7 @@ from titles import encoding
 encoding._starting_vectors = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 root = Path(sys.argv[1])
 paths = [root / name for name in ("prepared", "reduced", "word_vectors", "embedded", "vectors.npy")]
-encoding.embed(*paths, encoding.EmbedParams(2, 100, (3, 4), 1000, 100, None))
+encoding.embed(*paths, encoding.EmbedParams(2, 100, 3, 4, 1000, 100, 'none'))
 """
 
 

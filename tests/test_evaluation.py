@@ -18,10 +18,10 @@ from titles.model import load
 from titles.prepared import REJECTED
 
 EMBED = EmbedParams(
-    dimension=16, words=100_000, subword_lengths=(4,), subword_buckets=997, pairs=100, word_vectors=None
+    dimension=16, words=100_000, subword_min_n=4, subword_max_n=4, subword_buckets=997, pairs=100, word_vectors="none"
 )
 MODEL = ModelParams("tanh", "trained", dropout=0.0, word_dropout=0.0, members=2)
-OWN = {"mlp": MlpParams((16,), 4), "cnn": CnnParams(16, (1, 2))}
+OWN = {"mlp": MlpParams(1, 16, 4), "cnn": CnnParams(16, 1, 2)}
 TRAIN = TrainParams(0, 1, 2, 1, 2, 4, 0.02, 0.0, 0.0, False, "accuracy")
 NAMES = ["mlp", "cnn", "mean"]
 HEADLINE = "What each network, and their mean, is worth on test"

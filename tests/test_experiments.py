@@ -27,6 +27,8 @@ def test_another_activation_trains_again_and_nothing_else_and_not_a_second_time(
     experiment = ("dvc", "exp", "run", "-S", "model.activation=sigmoid")
     assert baseline.stages_run_by(*experiment) == TRAINED
     assert baseline.metrics() != before
+    changed = baseline.run("git", "diff", "--unified=0", "params.yaml").splitlines()[-2:]
+    assert changed == ["-  activation: relu", "+  activation: sigmoid"]
     assert "mlp.balanced_accuracy" in baseline.run("dvc", "metrics", "diff")
     charts = [next(iter(plot)) for plot in yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]]
     assert list(json.loads(baseline.run("dvc", "plots", "diff", "--json"))["data"]) == charts
@@ -35,10 +37,12 @@ def test_another_activation_trains_again_and_nothing_else_and_not_a_second_time(
 
 
 def test_a_folder_of_ones_own_runs_in_the_workspace_and_in_the_queue(baseline: Repository) -> None:
-    write_catalogue(baseline.folder / "data/shop/portuguese.train.csv", rows=700, seed=2)
-    baseline.run("dvc", "add", "data/shop")
+    # What a shell would expand, and MLflow takes in no key.
+    shop = "data/oferta $x"
+    write_catalogue(baseline.folder / shop / "portuguese.train.csv", rows=700, seed=2)
+    baseline.run("dvc", "add", shop)
     baseline.commit("a shop")
-    experiment = ("dvc", "exp", "run", "-S", "data.raw=data/shop")
+    experiment = ("dvc", "exp", "run", "-S", f"data.raw={shop}")
     assert baseline.stages_run_by(*experiment, "-S", "train.learning_rate=1e-5") == ALL
     assert "learning_rate: 1e-05" in (baseline.folder / "params.yaml").read_text()
     baseline.run(*experiment, "--queue", "--name", "queued", "-S", "model.activation=tanh")
@@ -49,11 +53,12 @@ def test_a_folder_of_ones_own_runs_in_the_workspace_and_in_the_queue(baseline: R
         tree for tree in trees(f"sqlite:///{baseline.folder}/mlflow.db") if tree.parent.info.run_name == "queued"
     ]
     assert set(tree.statuses.values()) == {"FINISHED"}
+    assert "dvc.dep.data/oferta _x" in tree.children["prepare"].data.tags
     assert tree.parent.data.tags["dvc.baseline"] == baseline.run("git", "rev-parse", "HEAD").strip()
     assert re.search(r"queued .* Success", baseline.run("dvc", "queue", "status"))
     shown = {row["name"]: row for row in json.loads(baseline.run("dvc", "exp", "show", "--json"))[1]["experiments"]}
     params = shown["queued"]["revs"][0]["data"]["params"]["params.yaml"]["data"]
-    assert (params["data"]["raw"], params["model"]["activation"]) == ("data/shop", "tanh")
+    assert (params["data"]["raw"], params["model"]["activation"]) == (shop, "tanh")
 
 
 @pytest.mark.parametrize("way", ["add", "import-url", "import"])

@@ -17,11 +17,15 @@ from tests.repository import ROOT, SMALL, write_catalogue
 from titles import checkpoint
 from titles.stage import start
 
-SMALLER = {"embed": {"dimension": 8, "subword_buckets": 97, "pairs": 10}, "train": {"batch_size": 64}}
+SMALLER = {
+    "data": {"raw": "shop"},
+    "embed": {"dimension": 8, "subword_buckets": 97, "pairs": 10},
+    "train": {"batch_size": 64},
+}
 # Of the room for a training, which needs some six of them.
 STEP = 24 << 10
 PATHS = {
-    prepare: "shop prepared",
+    prepare: "prepared",
     reduce: "prepared reduced",
     embed: "prepared reduced word_vectors embedded vectors.npy",
     train_mlp: "embedded vectors.npy models/mlp",

@@ -29,7 +29,7 @@ from titles.vocabulary import number_words, spell, split_words
 
 LEXICON = Lexicon(["casa", "ropa", "sin ver"], [6, 2], [3, 4], 50, ["mesa", "silla", "camisa", "falda"])
 OTHERS = ["mesita"]
-OWN = {"mlp": MlpParams((5,), 4), "cnn": CnnParams(4, (1, 2))}
+OWN = {"mlp": MlpParams(1, 5, 4), "cnn": CnnParams(4, 1, 2)}
 MODEL = ModelParams("gelu", "trained", dropout=0.2, word_dropout=0.1, members=2)
 PARAMS = TrainParams(0, 1, 1, 1, 1, 4, 0.05, 0.01, 0.1, False, "balanced_accuracy")
 TITLES = ["mesa silla", "", "camisa", "falda camisa", "mesita silla", "falda"]

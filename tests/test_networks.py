@@ -17,7 +17,7 @@ SIZES = Sizes(vocabulary=5, buckets=10, pairs=2, dimension=6, categories=4)
 MEMBERS = 2
 # Of words 1 and 2, and of 3 and 0.
 PAIRS = [1 << 32 | 2, 3 << 32]
-NETWORKS = {"mlp": (MLP, MlpParams((7, 6), 4)), "cnn": (CNN, CnnParams(5, (1, 3)))}
+NETWORKS = {"mlp": (MLP, MlpParams(2, 7, 4)), "cnn": (CNN, CnnParams(5, 1, 3))}
 TITLES = [[0, 1, 2, 3, 4, 0], [], [7], [4, 6], [1, 5, 7, 1]]
 TITLE = st.lists(st.integers(0, 7), max_size=6)
 
@@ -87,7 +87,7 @@ def test_a_network_takes_titles_as_words_and_the_mlp_as_pairs_that_have_a_vector
     assert (mlp.pairs.numbers.tolist(), mlp.pairs.offsets.tolist()) == ([1], [0, 1, 1, 1])
     assert mlp.words.bags.offsets.tolist() == cnn.words.bags.offsets.tolist() == [0, 1, 2, 3, 4]
     assert [windows.offsets.diff().tolist() for windows in mlp.windows] == [[3, 0, 1]]
-    assert [windows.offsets.diff().tolist() for windows in cnn.windows] == [[3, 0, 1], [5, 0, 3]]
+    assert [windows.offsets.diff().tolist() for windows in cnn.windows] == [[3, 0, 1], [4, 0, 2], [5, 0, 3]]
     assert cnn.windows[0].words.tolist() == [[1], [0], [1], [2]]
 
 
@@ -306,9 +306,10 @@ def test_the_filters_of_the_mlp_give_the_maximum_plus_the_mean_over_the_words():
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_every_place_of_a_filter_of_the_cnn_passes_over_every_word(place):
     network = build("cnn")
-    narrow, wide = (filters.weight.data for filters in network.filters)
-    narrow.zero_()
-    wide.view(MEMBERS, 3, -1, 5)[:, [other for other in range(3) if other != place]] = 0
+    *narrower, widest = (filters.weight.data for filters in network.filters)
+    for weight in narrower:
+        weight.zero_()
+    widest.view(MEMBERS, 3, -1, 5)[:, [other for other in range(3) if other != place]] = 0
     nothing, first, last = logits(network, [[], [4, 7], [7, 4]])
     assert not torch.equal(first, nothing)
     torch.testing.assert_close(first, last, rtol=1e-5, atol=1e-5)

@@ -28,7 +28,7 @@ from titles.onnx.export import export
 SOURCE = Path(__file__).parents[1] / "src"
 REAL_DATA = os.environ.get("TITLES_REAL_DATA")
 
-OWN = {"mlp": MlpParams((8,), 4), "cnn": CnnParams(8, (1, 2))}
+OWN = {"mlp": MlpParams(1, 8, 4), "cnn": CnnParams(8, 1, 2)}
 MODEL = ModelParams("relu", "trained", 0.0, 0.1, 2)
 TRAIN = TrainParams(0, 1, 2, 1, 2, 8, 0.05, 0.0, 0.0, False, "accuracy")
 TITLES = ["Palabra1 palabra2", "", "¿palabra7?", "otra, «palabra»", "¡!", "palabra3 " * 70, "x y"]
@@ -153,7 +153,7 @@ def test_all_real_titles_get_the_category_the_classifier_gives_them(name, tmp_pa
         part.to_parquet(tmp_path / f"{split}.parquet")
     (tmp_path / "prepared" / "sources.csv").write_text("file,split,bytes,md5\n")
     folders = [tmp_path / folder for folder in ("prepared", "reduced", "word_vectors", "embedded", "vectors.npy")]
-    embed(*folders, EmbedParams(16, 100_000, (3, 4), 10_000, 10_000, None))
+    embed(*folders, EmbedParams(16, 100_000, 3, 4, 10_000, 10_000, "none"))
     params = replace(TRAIN, epochs=1, batch_size=64, learning_rate=0.01)
     fit(name, tmp_path / "embedded", tmp_path / "vectors.npy", tmp_path / "model", MODEL, OWN[name], params)
     export(tmp_path / "model", tmp_path / "model.onnx")

@@ -25,7 +25,7 @@ def model(tmp_path_factory):
         ModelParams("relu", "trained", 0.0, 0.0, 1),
         TrainParams(0, 1, 1, 1, 1, 8, 0.05, 0.0, 0.0, False, "accuracy"),
     )
-    fit("mlp", root / "embedded", root / "vectors.npy", root / "mlp", sizes, MlpParams((8,), 4), params)
+    fit("mlp", root / "embedded", root / "vectors.npy", root / "mlp", sizes, MlpParams(1, 8, 4), params)
     return root / "mlp"
 
 

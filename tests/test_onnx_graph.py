@@ -20,7 +20,7 @@ from titles.ragged import Ragged
 from titles.vectors import Sizes
 
 SIZES = {"vocabulary": 5, "buckets": 10, "pairs": 2, "dimension": 12, "categories": 4}
-NETWORKS = {"mlp": (MLP, MlpParams((7, 6), 4)), "cnn": (CNN, CnnParams(5, (1, 3)))}
+NETWORKS = {"mlp": (MLP, MlpParams(2, 7, 4)), "cnn": (CNN, CnnParams(5, 1, 3))}
 TITLES = [[0, 1, 2, 3, 4, 0], [], [7], [4, 6], [1, 5, 7, 1], [3, 0] * 32]
 
 both_networks = pytest.mark.parametrize("name", NETWORKS)
@@ -120,15 +120,15 @@ def test_it_can_do_without_pairs():
     check(network, exported(network), TITLES)
 
 
-@pytest.mark.parametrize("hidden", [(), (3,), (9, 4, 5)])
-def test_the_mlp_has_any_hidden_layers(hidden):
-    network = build("mlp", MlpParams(hidden, 4))
+@pytest.mark.parametrize("hidden_layers", [0, 1, 3])
+def test_the_mlp_has_any_number_of_hidden_layers(hidden_layers):
+    network = build("mlp", MlpParams(hidden_layers, 5, 4))
     check(network, exported(network), TITLES)
 
 
-@pytest.mark.parametrize("widths", [(1,), (2,), (4,), (3, 1, 2)])
-def test_the_cnn_has_filters_of_any_widths(widths):
-    network = build("cnn", CnnParams(3, widths))
+@pytest.mark.parametrize(("smallest", "largest"), [(1, 1), (2, 2), (4, 4), (2, 4)])
+def test_the_cnn_has_filters_of_any_kernel_sizes(smallest, largest):
+    network = build("cnn", CnnParams(3, smallest, largest))
     check(network, exported(network), TITLES)
 
 

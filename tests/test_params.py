@@ -6,10 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from titles.encoding import NO_WORD_VECTORS, EmbedParams
 from titles.errors import InputError
 from titles.hyperparameters import ACTIVATIONS, CnnParams, MlpParams, ModelParams
 from titles.limits import Interval, OneOf
 from titles.params import SECTIONS, load_params
+
+ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -17,14 +20,16 @@ class Switches:
     rate: Annotated[float, Interval("(0, 1]")]
     rounds: int
     loud: bool
-    file: str | None
+    file: str
 
 
 MODEL = {"activation": "relu", "embeddings": "trained", "dropout": "0.5", "word_dropout": "0", "members": 4}
+MLP = {"hidden_layers": "1", "hidden_units": "64", "filters": "4"}
+EMBED = {"dimension": "8", "words": "9", "subword_buckets": "97", "pairs": "5", "word_vectors": "none"}
 SWITCHES = {"rate": "0.5", "rounds": "3", "loud": "true", "file": "words.vec"}
 
 
-def written(folder: Path, name: str, values: dict[str, str] | str) -> Path:
+def written(folder: Path, name: str, values: dict[str, object] | str) -> Path:
     """A params.yaml whose section `name` holds `values`, each as YAML, and whose other sections are empty."""
     if isinstance(values, dict):
         values = "{" + ", ".join(f"{key}: {value}" for key, value in values.items()) + "}"
@@ -49,14 +54,14 @@ def test_a_section_becomes_its_dataclass(tmp_path: Path):
 
 
 def test_only_the_sections_that_are_wanted_are_looked_at(tmp_path: Path):
-    path = written(tmp_path, "mlp", {"hidden": "[64]", "filters": "4"})
-    assert load_params(path, {"mlp": MlpParams}) == {"mlp": MlpParams((64,), 4)}
+    path = written(tmp_path, "mlp", MLP)
+    assert load_params(path, {"mlp": MlpParams}) == {"mlp": MlpParams(1, 64, 4)}
 
 
 def test_several_sections_are_loaded_at_once(tmp_path: Path):
-    path = written(tmp_path, "mlp", {"hidden": "[64]", "filters": "4"})
-    path.write_text(path.read_text().replace("cnn: {}", "cnn: {filters: 8, widths: [2]}"))
-    expected = {"cnn": CnnParams(8, (2,)), "mlp": MlpParams((64,), 4)}
+    path = written(tmp_path, "mlp", MLP)
+    path.write_text(path.read_text().replace("cnn: {}", "cnn: {filters: 8, min_kernel_size: 2, max_kernel_size: 2}"))
+    expected = {"cnn": CnnParams(8, 2, 2), "mlp": MlpParams(1, 64, 4)}
     assert load_params(path, {"cnn": CnnParams, "mlp": MlpParams}) == expected
 
 
@@ -85,30 +90,6 @@ def test_what_is_wrong_in_a_nested_section_is_named(tmp_path: Path, names: str, 
     assert refusal(written(tmp_path, "train", {"rounds": "2", "names": names}), "train", Nested) == message
 
 
-def test_a_list_becomes_a_tuple(tmp_path: Path):
-    path = written(tmp_path, "cnn", {"filters": "128", "widths": "[1, 2, 3]"})
-    assert loaded(path, "cnn", CnnParams) == CnnParams(128, (1, 2, 3))
-
-
-def test_an_empty_list_is_a_list(tmp_path: Path):
-    assert loaded(written(tmp_path, "mlp", {"hidden": "[]", "filters": "4"}), "mlp", MlpParams) == MlpParams((), 4)
-
-
-@pytest.mark.parametrize("value", ["", "null", "~"])
-def test_null_is_none_where_none_may_be(tmp_path: Path, value: str):
-    path = written(tmp_path, "train", SWITCHES | {"file": value})
-    assert loaded(path, "train", Switches) == Switches(0.5, 3, True, None)
-
-
-@pytest.mark.parametrize(("value", "expected"), [("null", None), ("2", 2)])
-def test_a_limited_value_may_be_none_too(tmp_path: Path, value: str, expected: int | None):
-    @dataclass(frozen=True)
-    class Section:
-        threads: Annotated[int, Interval("[1, 8]")] | None
-
-    assert loaded(written(tmp_path, "train", {"threads": value}), "train", Section) == Section(expected)
-
-
 @pytest.mark.parametrize(
     ("value", "expected"), [("1e-05", 1e-5), ("1E-5", 1e-5), ("1.0e-05", 1e-5), ("1", 1.0), ("'0.25'", 0.25)]
 )
@@ -133,6 +114,8 @@ def test_a_number_may_be_written_as_dvc_writes_it(tmp_path: Path, value: str, ex
         ("loud", "1", "train.loud is 1; allowed: true or false"),
         ("loud", "'true'", "train.loud is 'true'; allowed: true or false"),
         ("file", "5", "train.file is 5; allowed: a word"),
+        ("file", "null", "train.file is None; allowed: a word"),
+        ("file", "[words.vec]", "train.file is ['words.vec']; allowed: a word"),
     ],
 )
 def test_a_value_of_the_wrong_kind_is_refused(tmp_path: Path, key: str, value: str, message: str):
@@ -154,16 +137,60 @@ def test_every_activation_that_is_named_is_taken(tmp_path: Path, name: str):
 
 
 @pytest.mark.parametrize(
-    ("value", "message"),
+    ("old", "told"),
     [
-        ("256", "mlp.hidden is 256; allowed: a list"),
-        ("null", "mlp.hidden is None; allowed: a list"),
-        ("[256, 0]", "mlp.hidden is [256, 0]; allowed: a whole number in [1, 65536]"),
-        ("[256, wide]", "mlp.hidden is [256, 'wide']; allowed: a whole number in [1, 65536]"),
+        ("embed.subword_lengths: [2, 3]", "embed.subword_lengths is now embed.subword_min_n and embed.subword_max_n, "),
+        ("mlp.hidden: [256]", "mlp.hidden is now mlp.hidden_layers and mlp.hidden_units, "),
+        ("cnn.widths: [1, 2]", "cnn.widths is now cnn.min_kernel_size and cnn.max_kernel_size, "),
+        ("embed.word_vectors: null", "embed.word_vectors has no value; no file is now the word none"),
     ],
 )
-def test_a_list_is_refused_for_what_is_wrong_in_it(tmp_path: Path, value: str, message: str):
-    assert refusal(written(tmp_path, "mlp", {"hidden": value, "filters": "4"}), "mlp", MlpParams) == message
+def test_what_older_versions_wrote_stops_the_first_stage_with_what_it_is_called_now(
+    tmp_path: Path, old: str, told: str
+):
+    name, _, value = old.partition(".")
+    path = written(tmp_path, name, f"{{{value}}}")
+    with pytest.raises(InputError) as error:
+        load_params(path, {})
+    assert str(error.value).startswith(f"{path}: {told}")
+
+
+@pytest.mark.parametrize(("smallest", "largest"), [(1, 1), (1, 3), (4, 16)])
+def test_there_are_filters_of_every_kernel_size_from_the_smallest_to_the_largest(
+    tmp_path: Path, smallest: int, largest: int
+):
+    values = {"filters": "8", "min_kernel_size": str(smallest), "max_kernel_size": str(largest)}
+    cnn = loaded(written(tmp_path, "cnn", values), "cnn", CnnParams)
+    assert cnn.kernel_sizes == tuple(range(smallest, largest + 1))
+
+
+def test_kernel_sizes_in_the_wrong_order_are_refused(tmp_path: Path):
+    path = written(tmp_path, "cnn", {"filters": "8", "min_kernel_size": "3", "max_kernel_size": "2"})
+    assert refusal(path, "cnn", CnnParams) == "cnn.max_kernel_size is 2, less than min_kernel_size, 3"
+
+
+@pytest.mark.parametrize(
+    ("shortest", "longest", "lengths"), [(2, 5, [2, 3, 4, 5]), (3, 3, [3]), (2, 0, []), (8, 0, [])]
+)
+def test_subwords_have_every_length_from_the_shortest_to_the_longest_and_with_0_there_are_none(
+    tmp_path: Path, shortest: int, longest: int, lengths: list[int]
+):
+    path = written(tmp_path, "embed", EMBED | {"subword_min_n": shortest, "subword_max_n": longest})
+    assert list(loaded(path, "embed", EmbedParams).subword_lengths) == lengths
+
+
+@pytest.mark.parametrize("longest", [1, 3])
+def test_subwords_in_the_wrong_order_are_refused(tmp_path: Path, longest: int):
+    path = written(tmp_path, "embed", EMBED | {"subword_min_n": 4, "subword_max_n": longest})
+    assert refusal(path, "embed", EmbedParams) == f"embed.subword_max_n is {longest}, less than subword_min_n, 4"
+
+
+def test_the_defaults_are_the_networks_they_always_were():
+    found = load_params(ROOT / "params.yaml", {"embed": EmbedParams, "mlp": MlpParams, "cnn": CnnParams})
+    assert list(found["embed"].subword_lengths) == [2, 3, 4, 5]
+    assert found["embed"].word_vectors == NO_WORD_VECTORS
+    assert found["mlp"] == MlpParams(hidden_layers=1, hidden_units=256, filters=64)
+    assert (found["cnn"].filters, found["cnn"].kernel_sizes) == (64, (1, 2, 3))
 
 
 @pytest.mark.parametrize(
@@ -233,10 +260,3 @@ def test_one_of_holds_the_names_of_its_table_alone():
     names = OneOf({"relu": "ReLU", "tanh": "Tanh"})
     assert [name for name in ("relu", "tanh", "ReLU", "", "rel") if name in names] == ["relu", "tanh"]
     assert str(names) == "out of relu, tanh"
-
-
-def test_a_cnn_without_widths_is_refused(tmp_path: Path):
-    path = tmp_path / "params.yaml"
-    path.write_text("\n".join(f"{name}: {{}}" for name in SECTIONS).replace("cnn: {}", "cnn: {filters: 8, widths: []}"))
-    with pytest.raises(InputError, match=r"cnn\.widths is \[\]; allowed: a list that is not empty"):
-        load_params(path, {"cnn": CnnParams})

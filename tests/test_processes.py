@@ -18,7 +18,7 @@ from titles.history import Epoch
 from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
 
 ROOT = Path(__file__).resolve().parents[1]
-OWN = {"mlp": MlpParams((8,), 4), "cnn": CnnParams(4, (1, 2))}
+OWN = {"mlp": MlpParams(1, 8, 4), "cnn": CnnParams(4, 1, 2)}
 # What is left out at random differs from process to process.
 MODEL = ModelParams("tanh", "trained", dropout=0.0, word_dropout=0.0, members=2)
 # Batches of 8 of 65 titles: of the last, which has one, the second process has no part.

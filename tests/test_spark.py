@@ -74,7 +74,7 @@ def written(raw: Path, folder: Path, engine: str, monkeypatch: pytest.MonkeyPatc
     prepared, reduced = folder / "prepared", folder / "reduced"
     prepare(raw, prepared, PrepareParams(0.03, 0.1))
     reduce(prepared, reduced, ReduceParams(0.1, 5))
-    params = EmbedParams(8, 100, (3,), 997, 100, None)
+    params = EmbedParams(8, 100, 3, 3, 997, 100, "none")
     embed(prepared, reduced, folder, folder / "embedded", folder / "vectors.npy", params)
     return outputs(folder)
 
@@ -107,6 +107,7 @@ def test_a_spark_far_away_writes_the_same_bytes(tmp_path: Path, monkeypatch: pyt
     prepare(raw, tmp_path / "by_duckdb", PrepareParams(0.03, 0.1))
     # Spark Connect, with a server that goes when the stage does.
     environment = os.environ | {"TITLES_ENGINE": "spark", "TITLES_TRACKING": "off", "SPARK_REMOTE": "local[2]"}
-    command = [sys.executable, "-m", "stages.prepare", str(raw), str(prepared)]
-    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text().replace("data/demo", str(raw)))
+    command = [sys.executable, "-m", "stages.prepare", str(prepared)]
+    subprocess.run(command, cwd=tmp_path, env=environment | {"PYTHONPATH": str(ROOT)}, check=True)
     assert outputs(prepared) == outputs(tmp_path / "by_duckdb")

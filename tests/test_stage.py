@@ -1,7 +1,6 @@
 """A stage as a process, on input a user can mend."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -33,9 +32,15 @@ runpy.run_module("stages.train_mlp", run_name="__main__")
 """
 
 
-def start_stage(folder: Path, run: list[str], *arguments: str, tracking: str = "off") -> subprocess.Popen[str]:
-    """A process of Python that is to `run` a stage, by a module or a script."""
-    shutil.copyfile(ROOT / "params.yaml", folder / "params.yaml")
+def start_stage(
+    folder: Path, run: list[str], *arguments: str, tracking: str = "off", changes: dict[str, str] | None = None
+) -> subprocess.Popen[str]:
+    """A process of Python that is to `run` a stage, by a module or a script, with changed lines of params.yaml."""
+    params = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    for line, changed in (changes or {}).items():
+        assert params.count(line) == 1
+        params = params.replace(line, changed)
+    (folder / "params.yaml").write_text(params, encoding="utf-8")
     names = ("MLFLOW_TRACKING_URI", "DVC_ROOT")
     environment = {key: value for key, value in os.environ.items() if key not in names}
     environment |= {"PYTHONPATH": str(ROOT), "TITLES_TRACKING": tracking}
@@ -45,8 +50,10 @@ def start_stage(folder: Path, run: list[str], *arguments: str, tracking: str = "
     )
 
 
-def run_stage(folder: Path, name: str, *arguments: str, tracking: str = "off") -> subprocess.CompletedProcess[str]:
-    process = start_stage(folder, ["-m", f"stages.{name}"], *arguments, tracking=tracking)
+def run_stage(
+    folder: Path, name: str, *arguments: str, tracking: str = "off", changes: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    process = start_stage(folder, ["-m", f"stages.{name}"], *arguments, tracking=tracking, changes=changes)
     said = process.communicate()
     return subprocess.CompletedProcess(process.args, process.returncode, *said)
 
@@ -65,7 +72,7 @@ def run_stage(folder: Path, name: str, *arguments: str, tracking: str = "off") -
 def test_bad_input_ends_a_stage_with_one_line_that_says_what_to_do(tmp_path: Path, content: bytes, told: str):
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/train.csv").write_bytes(content)
-    done = run_stage(tmp_path, "prepare", "raw", "prepared")
+    done = run_stage(tmp_path, "prepare", "prepared", changes={"raw: data/demo": "raw: raw"})
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("prepare: ")
     assert told in done.stderr
@@ -88,15 +95,15 @@ def test_the_columns_that_params_yaml_names_are_read(tmp_path: Path):
     (tmp_path / "raw").mkdir()
     rows = "".join(f"mesa {number};{'AB'[number % 2]}\n" for number in range(400))
     (tmp_path / "raw/train.csv").write_bytes(f"Title;category\n{rows}".encode("utf-16"))
-    changes = {"    title: title": "    title: Title"}
-    process = start_stage(tmp_path, "prepare", "raw", "prepared", changes=changes)
-    assert "400 read" in process.communicate()[1]
-    assert process.returncode == 0
+    changes = {"raw: data/demo": "raw: raw", "    title: title": "    title: Title"}
+    done = run_stage(tmp_path, "prepare", "prepared", changes=changes)
+    assert "400 read" in done.stderr
+    assert done.returncode == 0
 
 
 def test_bad_input_leaves_a_failed_run(tmp_path: Path):
     (tmp_path / ".dvc").mkdir()
-    done = run_stage(tmp_path, "prepare", "nowhere", "prepared", tracking="on")
+    done = run_stage(tmp_path, "prepare", "prepared", tracking="on", changes={"raw: data/demo": "raw: nowhere"})
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
     (tree,) = trees(f"sqlite:///{tmp_path}/mlflow.db")
     assert tree.statuses == {"pipeline": "FAILED", "prepare": "FAILED"}

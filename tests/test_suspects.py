@@ -40,7 +40,7 @@ def mislabelled(titles, share):
 def search(folder):
     def build():
         set_determinism(TRAIN, torch.device("cpu"))
-        return MLP(Sizes(WORDS + CODES, WORDS + CODES, 1, 16, CATEGORIES), MODEL, MlpParams((16,), 4))
+        return MLP(Sizes(WORDS + CODES, WORDS + CODES, 1, 16, CATEGORIES), MODEL, MlpParams(1, 16, 4))
 
     even = torch.full((CATEGORIES,), 1 / CATEGORIES).log()
     checkpoint = Checkpoint(folder / "checkpoints" / "this")

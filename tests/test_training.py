@@ -31,7 +31,7 @@ PARAMS = TrainParams(
     drop_suspect_labels=False,
     objective="accuracy",
 )
-NETWORKS = {"mlp": (MLP, MlpParams((8,), 4)), "cnn": (CNN, CnnParams(8, (1, 2)))}
+NETWORKS = {"mlp": (MLP, MlpParams(1, 8, 4)), "cnn": (CNN, CnnParams(8, 1, 2))}
 MODEL = ModelParams("relu", "trained", dropout=0.1, word_dropout=0.1, members=2)
 WORDS = 10
 
@@ -131,7 +131,7 @@ def test_training_stops_when_validation_was_worse_than_the_best_for_patience_epo
 def test_the_best_epoch_is_the_last_within_a_standard_error_of_the_highest(tmp_path, monkeypatch, error, expected):
     scores = iter([0.6, 0.7, 0.67, 0.5])
     monkeypatch.setattr(training, "validate", lambda *_: (0.0, 0.0, next(scores), error))
-    network = MLP(Sizes(WORDS, WORDS, 1, 4, 3), MODEL, MlpParams((8,), 4))
+    network = MLP(Sizes(WORDS, WORDS, 1, 4, 3), MODEL, MlpParams(1, 8, 4))
     validation = labelled([[0]], [0])
     params = replace(PARAMS, epochs=4)
     checkpoint = Checkpoint(tmp_path / "checkpoints" / "this")

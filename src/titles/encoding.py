@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from titles.ahead import ahead
 from titles.array_file import ArrayFile
 from titles.embedded import Lexicon
-from titles.engine import connected, write_parquet
-from titles.limits import Interval
+from titles.engine import connected, read_parquet, write_parquet
+from titles.limits import Interval, check_range
 from titles.outputs import finished, whole
 from titles.pairs import find_pairs
 from titles.progress import Progress
@@ -30,6 +30,9 @@ from titles.word_vectors import check_word_vectors, read_word_vectors
 
 log = logging.getLogger(__name__)
 
+# What embed.word_vectors is where there is no file to start from.
+NO_WORD_VECTORS = "none"
+
 BATCH_ROWS = 500_000
 BATCH_WORDS = 100_000
 
@@ -38,10 +41,21 @@ BATCH_WORDS = 100_000
 class EmbedParams:
     dimension: Annotated[int, Interval("[1, 4096]")]
     words: Annotated[int, Interval("[1, 2147483647]")]
-    subword_lengths: tuple[Annotated[int, Interval("[2, 8]")], ...]
+    subword_min_n: Annotated[int, Interval("[2, 8]")]
+    subword_max_n: Annotated[int, Interval("[0, 8]")]
     subword_buckets: Annotated[int, Interval("[1, 2147483647]")]
     pairs: Annotated[int, Interval("[0, 2147483647]")]
-    word_vectors: str | None
+    word_vectors: str
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where the longest subwords, unless there are none, are shorter than the shortest."""
+        if self.subword_max_n:
+            check_range("subword_min_n", self.subword_min_n, "subword_max_n", self.subword_max_n)
+
+    @property
+    def subword_lengths(self) -> range:
+        """Every length from the shortest to the longest; empty where there are no subwords."""
+        return range(self.subword_min_n, self.subword_max_n + 1)
 
 
 def embed(
@@ -56,11 +70,11 @@ def embed(
     files |= {split: finished(prepared / f"{split}.parquet", "prepare") for split in ("validation", "test")}
     if (unlabelled := prepared / "unlabelled.parquet").exists():
         files["unlabelled"] = unlabelled
-    if params.word_vectors is not None:
+    if params.word_vectors != NO_WORD_VECTORS:
         check_word_vectors(word_vectors / params.word_vectors, params.dimension)
     with whole(embedded) as unfinished:
         with connected(unfinished) as (engine, scratch):
-            tables = {split: engine.read_parquet(path) for split, path in files.items()}
+            tables = {split: read_parquet(engine, path) for split, path in files.items()}
             lexicon, other_words = _lexicon(engine, tables, params, scratch)
         lexicon.save(unfinished)
         shutil.copyfile(finished(prepared / "sources.csv", "prepare"), unfinished / "sources.csv")
@@ -97,7 +111,7 @@ def _lexicon(
     seen = ibis.union(*(_words(table).mutate(rows=int(split == "train")) for split, table in tables.items()))
     counts = seen.group_by("word").agg(rows=_.rows.sum())
     write_parquet(engine, counts, scratch / "words.parquet", "counting words")
-    counted = engine.read_parquet(scratch / "words.parquet")
+    counted = read_parquet(engine, scratch / "words.parquet")
     frequent = counted.filter(_.rows > 0).order_by([_.rows.desc(), "word"]).limit(params.words)
     vocabulary = frequent.word.to_pyarrow().to_pylist()
     others = counted.anti_join(frequent, "word").order_by("word").word.to_pyarrow().combine_chunks()
@@ -113,7 +127,7 @@ def _lexicon(
 
 
 def _starting_vectors(folder: Path, vocabulary: list[str], params: EmbedParams) -> NDArray[np.float32]:
-    if params.word_vectors is None:
+    if params.word_vectors == NO_WORD_VECTORS:
         return np.empty((0, params.dimension), np.float32)
     vectors = read_word_vectors(folder / params.word_vectors, vocabulary, params.dimension)
     found = len(vectors) - np.count_nonzero(np.isnan(vectors[:, 0]))

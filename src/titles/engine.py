@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -86,7 +87,7 @@ def write_parquet(engine: BaseBackend, rows: ir.Table, path: Path, what: str, **
         engine.to_parquet(rows, path, **options)
         return
     with ThreadPoolExecutor(1) as thread, Progress(100, "%", what) as bar:
-        writing = thread.submit(engine.to_parquet, rows, path, **options)
+        writing = thread.submit(_copy, engine, rows, path, options)
         try:
             while wait([writing], PROGRESS_SECONDS).not_done:
                 bar.update(max(0, int(engine.con.query_progress()) - bar.done))
@@ -96,6 +97,24 @@ def write_parquet(engine: BaseBackend, rows: ir.Table, path: Path, what: str, **
         writing.result()
 
 
+def read_parquet(engine: BaseBackend, path: Path) -> ir.Table:
+    """The rows of a Parquet file, or of all in a folder, and of no other whose path matches this one as a pattern."""
+    # Ibis would make it absolute, with whatever the folders above are called.
+    absolute = str(path.absolute())
+    if engine.name == "duckdb":
+        files = glob.escape(absolute) + ("/*.parquet" if path.is_dir() else "")
+        # A folder `year=2026` is no column.
+        return engine.read_parquet(files, hive_partitioning=False)
+    return engine.read_parquet(re.sub(r"([*?[\]{}])", r"\\\1", absolute))
+
+
+def _copy(engine: BaseBackend, rows: ir.Table, path: Path, options: dict[str, str]) -> None:
+    """Run DuckDB's COPY. Ibis would quote the path as Python does, which SQL cannot read if it holds `'` and `"`."""
+    quoted = str(path).replace("'", "''")
+    wanted = ", ".join(["FORMAT parquet", *(f"{name} {value}" for name, value in options.items())])
+    engine.raw_sql(f"COPY ({engine.compile(rows)}) TO '{quoted}' ({wanted})")
+
+
 def write_parts(engine: BaseBackend, rows: ir.Table, folder: Path, what: str) -> None:
     """Writes `rows` as Parquet files in the folder `part=X` of `folder`, X being what stands in their column `part`."""
     write_parquet(engine, rows, folder, what, **{PARTITION_BY[engine.name]: "part"})
@@ -103,12 +122,8 @@ def write_parts(engine: BaseBackend, rows: ir.Table, folder: Path, what: str) ->
 
 def read_part(engine: BaseBackend, folder: Path, part: str) -> ir.Table | None:
     """The rows of a part, where there are any."""
-    files = folder / f"part={part}"
-    if not files.exists():
-        return None
-    # In the pattern below, what the folders are called is no pattern.
-    named = glob.escape(str(files)) if engine.name == "duckdb" else str(files)
-    return engine.read_parquet(f"{named}/*.parquet", hive_partitioning=False)
+    found = folder / f"part={part}"
+    return read_parquet(engine, found) if found.exists() else None
 
 
 def in_order(engine: BaseBackend, rows: ir.Table, scratch: Path) -> Iterator[pa.Table]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from titles.limits import Interval, NotEmpty, OneOf
+from titles.limits import Interval, OneOf, check_range
 
 # The classes of torch.nn by the name users know them by.
 ACTIVATIONS = {"relu": "ReLU", "sigmoid": "Sigmoid", "tanh": "Tanh", "gelu": "GELU", "silu": "SiLU"}
@@ -28,14 +28,25 @@ class ModelParams:
 
 @dataclass(frozen=True)
 class MlpParams:
-    hidden: tuple[Annotated[int, Interval("[1, 65536]")], ...]
+    hidden_layers: Annotated[int, Interval("[0, 64]")]
+    hidden_units: Annotated[int, Interval("[1, 65536]")]
     filters: Annotated[int, Interval("[1, 65536]")]
 
 
 @dataclass(frozen=True)
 class CnnParams:
     filters: Annotated[int, Interval("[1, 65536]")]
-    widths: Annotated[tuple[Annotated[int, Interval("[1, 16]")], ...], NotEmpty()]
+    min_kernel_size: Annotated[int, Interval("[1, 16]")]
+    max_kernel_size: Annotated[int, Interval("[1, 16]")]
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where the largest kernel size is below the smallest."""
+        check_range("min_kernel_size", self.min_kernel_size, "max_kernel_size", self.max_kernel_size)
+
+    @property
+    def kernel_sizes(self) -> tuple[int, ...]:
+        """Every kernel size from the smallest to the largest."""
+        return tuple(range(self.min_kernel_size, self.max_kernel_size + 1))
 
 
 @dataclass(frozen=True)

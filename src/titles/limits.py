@@ -20,16 +20,6 @@ class Interval:
         return f"in {self.notation}"
 
 
-class NotEmpty:
-    """Lists that hold something."""
-
-    def __contains__(self, values: Collection[object]) -> bool:
-        return bool(values)
-
-    def __str__(self) -> str:
-        return "that is not empty"
-
-
 @dataclass(frozen=True)
 class OneOf:
     """The names a value may have; give it the very table the code looks the name up in."""
@@ -41,3 +31,9 @@ class OneOf:
 
     def __str__(self) -> str:
         return "out of " + ", ".join(self.names)
+
+
+def check_range(low_name: str, low: int, high_name: str, high: int) -> None:
+    """Raises ValueError where `high` is below `low`; the names are those of two parameters of one section."""
+    if high < low:
+        raise ValueError(f"{high_name} is {high}, less than {low_name}, {low}")

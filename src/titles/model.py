@@ -8,7 +8,7 @@ README.md            its card
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -22,7 +22,10 @@ from titles.hyperparameters import CnnParams, MlpParams, ModelParams
 from titles.networks import CNN, MLP, Network
 from titles.vectors import Sizes
 
-NETWORKS = {"mlp": (MLP, MlpParams), "cnn": (CNN, CnnParams)}
+NETWORKS: dict[str, tuple[Callable[..., Network], Callable[..., MlpParams | CnnParams]]] = {
+    "mlp": (MLP, MlpParams),
+    "cnn": (CNN, CnnParams),
+}
 
 
 def load(folder: Path) -> tuple[Network, Lexicon]:

@@ -133,7 +133,7 @@ class MLP(Network):
     """
 
     def __init__(self, sizes: Sizes, model: ModelParams, mlp: MlpParams) -> None:
-        widths = [sizes.dimension // model.members, *mlp.hidden]
+        widths = [sizes.dimension // model.members, *[mlp.hidden_units] * mlp.hidden_layers]
         super().__init__(sizes, model, mlp.filters, (1,), widths[-1])
         self.pair_vectors = PairVectors(sizes, model)
         self.hidden = nn.Sequential()
@@ -162,7 +162,7 @@ class CNN(Network):
     """Filters of several widths over the word vectors in their order, as Kim (2014); of each maximum plus mean."""
 
     def __init__(self, sizes: Sizes, model: ModelParams, cnn: CnnParams) -> None:
-        super().__init__(sizes, model, cnn.filters, cnn.widths)
+        super().__init__(sizes, model, cnn.filters, cnn.kernel_sizes)
 
     def features(self, batch: Batch) -> Tensor:
         """What filters find in the windows in which a word stands."""

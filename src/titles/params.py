@@ -6,7 +6,6 @@ The dataclasses live with the code they steer, so that a new setting of the CNN 
 import typing
 from dataclasses import is_dataclass
 from pathlib import Path
-from types import UnionType
 
 import yaml
 
@@ -14,6 +13,12 @@ from titles.errors import InputError
 
 SECTIONS = ("data", "prepare", "reduce", "embed", "model", "mlp", "cnn", "train")
 KINDS = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
+# What parameters of version 1.0 are called now.
+RENAMED = {
+    "embed.subword_lengths": "embed.subword_min_n and embed.subword_max_n, the shortest and the longest",
+    "mlp.hidden": "mlp.hidden_layers and mlp.hidden_units, how many layers and how wide",
+    "cnn.widths": "cnn.min_kernel_size and cnn.max_kernel_size, the smallest and the largest",
+}
 
 Section = typing.TypeVar("Section")
 
@@ -24,6 +29,7 @@ def load_params(path: Path, wanted: dict[str, type[Section]]) -> dict[str, Secti
     Raises InputError naming the key, the value found and what is allowed, also where a section is unknown or missing.
     """
     content = _load_sections(path)
+    _check_names(path, content)
     return {name: _load_section(path, name, content[name], section) for name, section in wanted.items()}
 
 
@@ -44,7 +50,10 @@ def _load_section(path: Path, name: str, values: object, section: type[Section])
             converted[key] = _convert(values[key], hint)
         except ValueError as allowed:
             raise InputError(f"{path}: {name}.{key} is {values[key]!r}; allowed: {allowed}") from None
-    return section(**converted)
+    try:
+        return section(**converted)
+    except ValueError as error:
+        raise InputError(f"{path}: {name}.{error}") from None
 
 
 def _load_sections(path: Path) -> dict[str, object]:
@@ -60,12 +69,21 @@ def _load_sections(path: Path) -> dict[str, object]:
     return content
 
 
+def _check_names(path: Path, content: dict[str, object]) -> None:
+    """Refuse a parameter that only version 1.0 has, in any section, so that the first stage names the new one."""
+    for old, new in RENAMED.items():
+        name, key = old.split(".")
+        if isinstance(section := content[name], dict) and key in section:
+            raise InputError(f"{path}: {old} is now {new}")
+    if isinstance(embed := content["embed"], dict) and embed.get("word_vectors", "") is None:
+        raise InputError(f"{path}: embed.word_vectors has no value; no file is now the word none")
+
+
 def _convert(value: object, hint: typing.Any) -> object:
     """`value` as the type `hint`; raises ValueError with what is allowed."""
-    arguments = typing.get_args(hint)
     if typing.get_origin(hint) is typing.Annotated:
-        kind, limit = arguments
-        allowed = f"{KINDS.get(kind, 'a list')} {limit}"
+        kind, limit = typing.get_args(hint)
+        allowed = f"{KINDS[kind]} {limit}"
         try:
             converted = _convert(value, kind)
         except ValueError:
@@ -73,12 +91,6 @@ def _convert(value: object, hint: typing.Any) -> object:
         if converted not in limit:
             raise ValueError(allowed)
         return converted
-    if typing.get_origin(hint) in (typing.Union, UnionType):
-        return None if value is None else _convert(value, arguments[0])
-    if typing.get_origin(hint) is tuple:
-        if not isinstance(value, list):
-            raise ValueError("a list")
-        return tuple(_convert(item, arguments[0]) for item in value)
     if hint is float:
         value = _number(value)
     if type(value) is not hint:

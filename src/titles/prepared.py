@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from ibis import BaseBackend, _
 
 from titles.ahead import ahead
-from titles.engine import PART_ROWS, connected, in_order, read_part, write_ordered, write_parts
+from titles.engine import PART_ROWS, connected, in_order, read_parquet, read_part, write_ordered, write_parts
 from titles.errors import InputError
 from titles.judged import PrepareParams, examined, judged, part_of
 from titles.outputs import whole
@@ -44,7 +44,7 @@ def prepare(raw: Path, prepared: Path, params: PrepareParams) -> dict[str, int]:
     files = find_files(raw, params.columns)
     with whole(prepared) as unfinished, connected(unfinished) as (engine, scratch):
         read = write_raw_table(files, scratch / "raw.parquet")
-        rows = examined(engine.read_parquet(scratch / "raw.parquet"))
+        rows = examined(read_parquet(engine, scratch / "raw.parquet"))
         _check_test_files(raw, rows)
         parts = 1 + read // PART_ROWS[engine.name]
         write_parts(engine, rows.mutate(part=part_of(parts)), scratch / "parts", "cleaning titles")
@@ -55,7 +55,7 @@ def prepare(raw: Path, prepared: Path, params: PrepareParams) -> dict[str, int]:
             counts = {"read": read} | _write_splits(tables, scratch, unfinished)
         counts |= _write_others(engine, scratch, unfinished)
         write_sources(raw, {part: file.split for file in files for part in file.parts}, unfinished / "sources.csv")
-        _check_splits(raw, engine.read_parquet(unfinished / "train.parquet"), counts)
+        _check_splits(raw, read_parquet(engine, unfinished / "train.parquet"), counts)
         _log_unknown_categories(engine, unfinished, counts)
     log.info(", ".join(f"{count:,} {name}" for name, count in counts.items()))
     return counts
@@ -107,7 +107,7 @@ def _write_others(engine: BaseBackend, scratch: Path, prepared: Path) -> dict[st
     counts, by = {}, ["file", "line"]
     if (unlabelled := read_part(engine, scratch / "parts", "unlabelled")) is not None:
         counts["unlabelled"] = write_ordered(engine, unlabelled, UNLABELLED, prepared / "unlabelled.parquet", by)
-    rejected = engine.read_parquet(scratch / "rejected.parquet")
+    rejected = read_parquet(engine, scratch / "rejected.parquet")
     if (unusable := read_part(engine, scratch / "parts", "unusable")) is not None:
         rejected = ibis.union(rejected, unusable.select(REJECTED))
     for row in rejected.reason.value_counts(name="rows").order_by("reason").execute().itertuples():
@@ -129,9 +129,9 @@ def _check_splits(raw: Path, train: ir.Table, counts: dict[str, int]) -> None:
 
 
 def _log_unknown_categories(engine: BaseBackend, prepared: Path, counts: dict[str, int]) -> None:
-    train = engine.read_parquet(prepared / "train.parquet").select("category").distinct()
+    train = read_parquet(engine, prepared / "train.parquet").select("category").distinct()
     for split in ("validation", "test"):
-        rows = engine.read_parquet(prepared / f"{split}.parquet")
+        rows = read_parquet(engine, prepared / f"{split}.parquet")
         if unknown := rows.anti_join(train, "category").count().execute():
             log.warning(
                 "%s of the %s titles of %s have a category that train lacks: no network can get these right",

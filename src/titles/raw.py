@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Collection
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from titles.columns import ColumnMapping, ColumnNames
@@ -13,6 +13,11 @@ from titles.raw_file import RawFile, recognise
 log = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class DataParams:
+    raw: str
 
 
 def find_files(folder: Path, names: ColumnNames | None = None) -> list[RawFile]:

@@ -11,7 +11,7 @@ import ibis.expr.types as ir
 import pyarrow.parquet as pq
 from ibis import _
 
-from titles.engine import connected, write_ordered
+from titles.engine import connected, read_parquet, write_ordered
 from titles.limits import Interval
 from titles.outputs import finished, whole
 
@@ -38,7 +38,7 @@ def reduce(prepared: Path, reduced: Path, params: ReduceParams) -> dict[str, int
             shutil.copyfile(train, unfinished / "train.parquet")
         else:
             with connected(unfinished) as (engine, _scratch):
-                rows = engine.read_parquet(train)
+                rows = read_parquet(engine, train)
                 part = _part(rows, params)
                 write_ordered(engine, part, rows.columns, unfinished / "train.parquet", by=["hash", *rows.columns])
     files = {"read": train, "train": reduced / "train.parquet"}

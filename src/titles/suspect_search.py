@@ -46,7 +46,7 @@ MEASURED = 0.3
 FEWEST_TITLES, FEWEST_OF_CATEGORIES, MOST_TITLES = 1_000, 20, 200_000
 MOST_ROUNDS = 2
 # Judges are of one kind, which learns in the shortest time, so that all networks leave out the same titles.
-JUDGES = MlpParams((256,), 64)
+JUDGES = MlpParams(hidden_layers=1, hidden_units=256, filters=64)
 # How long the networks learn, in parts of the training's own epochs and steps.
 JUDGE, TRIAL = 1 / 4, 1 / 2
 # Of fewer suspects than this share too little is gained. By how many standard errors, and by which share of the titles,

@@ -56,7 +56,7 @@ def read_word_vectors(path: Path, words: list[str], dimension: int) -> NDArray[n
 @contextmanager
 def _opened(path: Path) -> Iterator[IO[str]]:
     if not path.is_file():
-        raise InputError(f"embed.word_vectors: {path} is not there; put the file in {path.parent} or set null")
+        raise InputError(f"embed.word_vectors: {path} is not there; put the file in {path.parent}, or set none")
     try:
         with OPENERS.get(path.suffix, open)(path, "rt", encoding="utf-8", errors="replace") as lines:
             yield lines

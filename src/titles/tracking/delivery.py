@@ -16,7 +16,7 @@ from titles.tracking.journal import Event, Journal
 from titles.tracking.location import tracking_uri
 from titles.tracking.networks import log_network
 from titles.tracking.pipeline import is_alive
-from titles.tracking.store import Store
+from titles.tracking.store import Store, as_key
 
 log = logging.getLogger(__name__)
 # It would tell of an outage a second time, and at every sample.
@@ -183,7 +183,8 @@ class Delivery:
     def _hashes(self, event: Event) -> None:
         """As tags; those of the data among the dependencies also as data sets, without reading them."""
         hashes = event["hashes"]
-        tags = [RunTag(f"dvc.{kind}.{path}", value) for kind, paths in hashes.items() for path, value in paths.items()]
+        found = [(kind, path, value) for kind, paths in hashes.items() for path, value in paths.items()]
+        tags = [RunTag(as_key(f"dvc.{kind}.{path}"), value) for kind, path, value in found]
         data = [(path, value) for path, value in hashes.get("dep", {}).items() if not path.startswith(CODE)]
         if tags:
             self.store.client.log_batch(self.child, tags=tags)

@@ -23,7 +23,12 @@ def tracking_uri(root: Path) -> str:
     """The server or database named by MLFLOW_TRACKING_URI, else mlflow.db in the root."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     relative = re.fullmatch(r"sqlite:///([^/].*)", uri)
-    return f"sqlite:///{root / relative[1]}" if relative else uri
+    return f"{sqlite_uri(root)}/{relative[1]}" if relative else uri
+
+
+def sqlite_uri(path: Path) -> str:
+    """The URL of a database file. SQLAlchemy decodes `%` in it and ends the path at `?`; all else it takes as it is."""
+    return "sqlite:///" + str(path).replace("%", "%25").replace("?", "%3F")
 
 
 def journals(root: Path) -> Path:

@@ -43,7 +43,8 @@ def log_network(name: str, folder: Path, tags: Mapping[str, str], run_id: str | 
         step=best_epoch(folder)[0],
         tags={"titles.network": name, **tags},
         python_model=str(Path(__file__).with_name("served.py")),
-        artifacts={"folder": str(folder)},
+        # As a URI, since of a path MLflow would take ? and # for the end.
+        artifacts={"folder": folder.resolve().as_uri()},
         code_paths=[str(PACKAGE)],
         signature=_signature(folder),
         input_example=EXAMPLE,

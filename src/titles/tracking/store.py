@@ -46,17 +46,20 @@ class Store:
         """Raises what the store or its driver raises where it cannot be reached."""
         uri = tracking_uri(root)
         mlflow.set_tracking_uri(uri)
-        if not uri.startswith("http"):
+        # A server has a place for artifacts; otherwise they would lie where the first stage happens to run.
+        artifacts = None if uri.startswith("http") else (root / "mlartifacts").as_uri()
+        if artifacts:
             from mlflow.store.db import utils
+            from mlflow.tracking._tracking_service import utils as service
 
             # MLflow would try for 100 s to reach a database.
             utils.MAX_RETRY_COUNT = 2
+            # For its own experiment 0. By default a path, which MLflow puts into SQL as it is, quotes and all.
+            service.DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH = artifacts  # type: ignore[attr-defined]
         # Two processes that open a new SQLite store at once break it, and two must not make one run twice.
         self.lock = FileLock(root / "mlflow.db.lock")
         with self.lock:
             self.client = MlflowClient(uri)
-            # A server has a place for artifacts; otherwise they would lie where the first stage happens to run.
-            artifacts = None if uri.startswith("http") else (root / "mlartifacts").as_uri()
             self.experiment_id = self._experiment(artifacts)
         # Networks are logged to it.
         os.environ["MLFLOW_EXPERIMENT_ID"] = self.experiment_id
@@ -120,15 +123,17 @@ class Store:
 
 
 def flat(table: object, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of nested tables under the keys that DVC gives them: `model.activation`.
-
-    `_` stands for what MLflow does not allow in a key; values of a user's columns may hold anything.
-    """
+    """The values of nested tables under the keys that DVC gives them: `model.activation`, as `as_key` has them."""
     for key, value in table.items() if isinstance(table, Mapping) else ():
         if isinstance(value, Mapping):
             yield from flat(value, f"{prefix}{key}.")
         else:
-            yield re.sub(r"[^\w\-. :]", "_", f"{prefix}{key}")[:MOST_LETTERS], value
+            yield as_key(f"{prefix}{key}").replace("/", "_"), value
+
+
+def as_key(text: str) -> str:
+    """The text with `_` for what MLflow allows in no key, cut to the length of one."""
+    return re.sub(r"[^\w\-. :/]", "_", text)[:MOST_LETTERS]
 
 
 def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
