@@ -26,6 +26,11 @@ def tracking_uri(root: Path) -> str:
     return f"sqlite:///{root / relative[1]}" if relative else uri
 
 
+def experiment_name() -> str:
+    """The experiment of MLflow that runs go to: the one MLFLOW_EXPERIMENT_NAME names, else `titles`."""
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or "titles"
+
+
 def journals(root: Path) -> Path:
     """The folder of what the store has not taken yet."""
     return root / ".dvc/tmp/mlflow"
