@@ -17,14 +17,19 @@ import dvc.api
 from dvc.exceptions import DvcException
 
 from titles.errors import InputError
+from titles.tracking.credentials import redact_logs
 from titles.tracking.delivery import reach
 from titles.tracking.location import main_root
+from titles.tracking.notes import params_note
+from titles.tracking.pipeline import user
 from titles.tracking.recorder import deliver_left_behind
-from titles.tracking.store import Store, flat
+from titles.tracking.store import Store
+from titles.tracking.values import NOTE_TAG, as_text, flat
 
 log = logging.getLogger(__name__)
 
 REPORT = "report.html"
+NOTE = "DVC had all stages of this experiment in its cache, or it ran without MLflow."
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,11 @@ def add(store: Store, experiment: Experiment) -> None:
         "dvc.experiment": experiment.name,
         "dvc.baseline": experiment.baseline,
         "mlflow.source.git.commit": experiment.commit,
+        "mlflow.source.name": "dvc.yaml",
+        "mlflow.source.type": "LOCAL",
+        "mlflow.user": user(),
         "titles.source": "dvc cache",
+        NOTE_TAG: NOTE + params_note(experiment.baseline, experiment.params),
     }
     run_id = store.find_or_create(experiment.name, key, tags, experiment.time)
     store.log_params(run_id, experiment.params)
@@ -91,7 +100,7 @@ def report_of(experiment: Experiment) -> str | None:
 
 def is_there(store: Store, experiment: Experiment) -> bool:
     """Whether a run of that name and baseline has all its parameters and metrics."""
-    params = {key: str(value) for key, value in flat(experiment.params)}
+    params = {key: as_text(value) for key, value in flat(experiment.params)}
     metrics = dict(flat(experiment.metrics))
     return any(
         "titles.pipeline" in run.data.tags and run.data.params == params and metrics.items() <= run.data.metrics.items()
@@ -102,6 +111,7 @@ def is_there(store: Store, experiment: Experiment) -> bool:
 def main() -> None:
     """The command line."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    redact_logs()
     try:
         root = main_root()
         store = reach(root)
