@@ -38,7 +38,10 @@ def test_every_stage_has_its_run_below_one_of_the_pipeline(repository: Repositor
     assert tree.children["prepare"].data.metrics["rows_out"] == 900 - rejected
 
 
-def test_a_network_is_logged_as_a_model_and_can_be_made_the_champion(repository: Repository, tmp_path: Path) -> None:
+def test_a_network_is_logged_as_a_model_and_can_be_made_the_champion(
+    repository: Repository, first_run: Path, tmp_path: Path
+) -> None:
+    before = artifacts(first_run)
     assert "version 1" in repository.python("titles.tracking.promote", "mlp")
     assert "version 2" in repository.python("titles.tracking.promote", "cnn")
     best = max(("cnn", "mlp"), key=lambda name: best_epoch(repository.folder / "models" / name)[1])
@@ -49,6 +52,12 @@ def test_a_network_is_logged_as_a_model_and_can_be_made_the_champion(repository:
     assert predicted_by_champion(f"sqlite:///{repository.folder}/mlflow.db", titles, tmp_path) == expected.to_dict(
         "list"
     )
+    # The repository is a copy, whose store named the artifacts of the original.
+    assert artifacts(first_run) == before
+
+
+def artifacts(checkout: Path) -> list[Path]:
+    return sorted((checkout / "mlartifacts").rglob("*"))
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def relocate(root: Path, database: Path) -> None:
     """
     if not database.is_file():
         return
-    with closing(sqlite3.connect(database)) as connection, connection:
+    with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
         for old in _old_roots(connection, root):
             if not (root / ARTIFACTS).is_dir() and (old / ARTIFACTS).is_dir():
                 raise InputError(
