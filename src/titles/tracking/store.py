@@ -44,7 +44,7 @@ for name, level in {
 
 # What MLflow takes in one batch, and in one tag.
 MOST_PARAMS, MOST_METRICS, LONGEST_TAG = 100, 1000, 5000
-# With it the UI opens on runs and their charts; otherwise on traces and versions of agents.
+# For a UI that goes by it; that of MLflow 3.17 goes by its address, see ui.py.
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 NOTE = "A run is a run of the DVC pipeline; the runs below it are its stages."
 

@@ -10,20 +10,21 @@ from titles.tracking.location import main_root, tracking_uri
 
 
 def main() -> None:
-    """Become `mlflow ui`, or say where the server is."""
+    """Print the address of the runs, and become `mlflow ui` where no server is named."""
     root = main_root()
     uri = tracking_uri(root)
-    if uri.startswith("http"):
-        print(f"open {redact(uri)}")
-        return
     try:
-        # A copied checkout gets its own artifacts here.
-        reach(root)
+        experiment_id = reach(root).experiment_id
     except InputError as error:
         sys.exit(f"ui: {error}")
-    # Not as an argument, which everyone on this machine could read.
-    os.environ["MLFLOW_BACKEND_STORE_URI"] = uri
-    os.execv(sys.executable, [sys.executable, "-m", "mlflow", "ui"])
+    is_server = uri.startswith("http")
+    server = redact(uri).rstrip("/") if is_server else f"http://localhost:{os.environ.get('MLFLOW_PORT', 5000)}"
+    # Without this the UI opens on traces and versions of agents, whatever the experiment is.
+    print(f"open {server}/#/experiments/{experiment_id}/runs?workflowType=machine_learning", flush=True)
+    if not is_server:
+        # Not as an argument, which everyone on this machine could read.
+        os.environ["MLFLOW_BACKEND_STORE_URI"] = uri
+        os.execv(sys.executable, [sys.executable, "-m", "mlflow", "ui"])
 
 
 if __name__ == "__main__":
