@@ -172,3 +172,10 @@ def test_a_deleted_experiment_stops_the_first_stage(root: Path):
         tracked("prepare", []),
     ):
         pytest.fail("work was begun")
+
+
+def test_what_an_earlier_version_left_is_sent_whole(root: Path):
+    leave(root, "embed", {"hashes": {"dep": {"data/reduced": "a1.dir"}, "out": {}}}, FAILED | ERROR)
+    assert deliver_left_behind(root)
+    tags = only_tree(root).children["embed"].data.tags
+    assert (tags["error"], tags["dvc.dep.data/reduced"]) == ("InputError: wrong", "a1.dir")

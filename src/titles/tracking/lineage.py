@@ -30,7 +30,7 @@ def hashes_of_stage(finished: bool) -> dict[str, dict[str, str]]:
     from dvc.repo import Repo
 
     if "DVC_STAGE" not in os.environ:
-        return {"dep": {}, "out": {}, "raw": {}}
+        return {}
     with Repo() as repo:
         stage = repo.stage.load_one(name=os.environ["DVC_STAGE"])
         files = {

@@ -117,7 +117,7 @@ def completed(event: Event, journal: Journal) -> Iterator[Event]:
         kept = journal.keep(event["network"], folder.iterdir(), link=True)
         yield event | {"folder": kept, "hash": _known(lambda: hash_of(folder), "")}
     elif "end" in event:
-        yield {"hashes": _known(lambda: hashes_of_stage(event["end"] == "FINISHED"), {"dep": {}, "out": {}, "raw": {}})}
+        yield {"hashes": _known(lambda: hashes_of_stage(event["end"] == "FINISHED"), {})}
         yield from _in_parts(event)
     else:
         yield event
@@ -146,9 +146,10 @@ def deliver_left_behind(root: Path) -> bool:
 
     done = True
     for journal in left_behind(root):
-        if not (journal.pending and "end" in journal.pending[-1]):
-            for event in _in_parts(_failed(LOST)):
-                journal.add(event)
+        is_ended = journal.pending and "end" in journal.pending[-1]
+        # Earlier versions kept the error in the end.
+        for event in _in_parts(journal.pending.pop() if is_ended else _failed(LOST)):
+            journal.add(event)
         done &= Delivery(root, journal, live=False).finish()
         journal.lock.release()
     return done

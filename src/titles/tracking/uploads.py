@@ -74,14 +74,13 @@ def _network(runs: Runs, event: Event) -> None:
 
 def _hashes(runs: Runs, event: Event) -> None:
     """As tags; those of the data also as data sets, without reading them: a pipeline's are those no stage writes."""
-    hashes = event["hashes"]
-    tags = [
-        RunTag(as_key(f"dvc.{kind}.{path}"), value) for kind in ("dep", "out") for path, value in hashes[kind].items()
-    ]
+    dep, out, raw = (event["hashes"].get(kind, {}) for kind in ("dep", "out", "raw"))
+    tags = [RunTag(as_key(f"dvc.dep.{path}"), value) for path, value in dep.items()]
+    tags += [RunTag(as_key(f"dvc.out.{path}"), value) for path, value in out.items()]
     if tags:
         runs.store.client.log_batch(runs.child, tags=tags)
-    data = {path: value for path, value in hashes["dep"].items() if not path.startswith(CODE)}
-    for run_id, datasets in ((runs.child, data), (runs.parent, hashes["raw"])):
+    data = {path: value for path, value in dep.items() if not path.startswith(CODE)}
+    for run_id, datasets in ((runs.child, data), (runs.parent, raw)):
         inputs = [_dataset(path, value, runs.begin["stage"]) for path, value in datasets.items()]
         if inputs:
             runs.store.client.log_inputs(run_id, inputs)
