@@ -147,6 +147,7 @@ def test_an_experiment_that_logged_nothing_gets_its_run_once(repository: Reposit
     assert tree.parent.data.tags["titles.source"] == "dvc cache"
     assert "- model.activation: `relu` → `gelu`" in tree.parent.data.tags["mlflow.note.content"]
     assert tree.parent.data.metrics == experiments(repository)["juan's"]
+    assert [given.dataset.name for given in tree.parent.inputs.dataset_inputs] == ["data/demo", "data/word_vectors"]
     assert artifacts(repository, tree, "report") == ["report.html"]
     expected = named(repository, "aside").parent.data.params | {"model.activation": "gelu"}
     assert (tree.parent.data.params, tree.children, tree.parent.info.status) == (expected, {}, "FINISHED")

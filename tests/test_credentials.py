@@ -1,6 +1,8 @@
 """Addresses that carry a password, wherever one could come to light."""
 
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,10 +44,11 @@ def test_no_password_is_too_odd_to_be_left_out(password: str):
 
 @pytest.fixture
 def redacted_logs() -> Iterator[None]:
-    before = logging.getLogRecordFactory()
+    before, hook = logging.getLogRecordFactory(), sys.excepthook
     redact_logs()
     yield
     logging.setLogRecordFactory(before)
+    sys.excepthook = hook
 
 
 @pytest.mark.usefixtures("redacted_logs")
@@ -59,6 +62,15 @@ def test_the_logs_of_every_library_are_redacted(caplog: pytest.LogCaptureFixture
     assert "no answer of http://host" in caplog.text
     assert "ConnectionError: http://host is gone" in caplog.text
     assert "secret" not in caplog.text
+
+
+def test_an_error_that_nobody_handles_is_redacted():
+    script = "from titles.tracking.credentials import redact_logs; redact_logs()\n"
+    script += "raise ConnectionError('no answer of http://ana:secret@host')"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stderr.endswith("ConnectionError: no answer of http://host\n")
+    assert done.stderr.startswith("Traceback")
+    assert done.returncode == 1
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ def test_the_ui_opens_on_the_runs_of_this_checkout(
 ):
     started: list[list[str]] = []
     monkeypatch.setattr(os, "execv", lambda _, command: started.append(command))
+    monkeypatch.setattr(ui, "redact_logs", lambda: None)
     monkeypatch.delenv("MLFLOW_BACKEND_STORE_URI", raising=False)
     ui.main()
     assert capsys.readouterr().out == "open http://localhost:5000/#/experiments/1/runs?workflowType=machine_learning\n"
@@ -24,6 +25,7 @@ def test_the_ui_opens_on_the_runs_of_this_checkout(
 def test_the_ui_of_a_server_that_cannot_be_reached_is_not_shown(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
+    monkeypatch.setattr(ui, "redact_logs", lambda: None)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ana:secret@127.0.0.1:9")
     with pytest.raises(SystemExit, match=r"ui: MLflow at http://127\.0\.0\.1:9 cannot be reached"):
         ui.main()

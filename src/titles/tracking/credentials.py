@@ -2,8 +2,10 @@
 
 import logging
 import re
+import sys
 from contextlib import suppress
 from pathlib import Path
+from traceback import format_exception
 from urllib.parse import unquote
 
 from titles.tracking.location import tracking_uri
@@ -34,7 +36,7 @@ def store_name(root: Path) -> str:
 
 
 def redact_logs() -> None:
-    """Redact what any library logs in this process from now on."""
+    """Redact what any library logs in this process from now on, and the errors that nobody handles."""
     make_record = logging.getLogRecordFactory()
 
     def redacted(*args: object, **kwargs: object) -> logging.LogRecord:
@@ -47,3 +49,4 @@ def redact_logs() -> None:
         return record
 
     logging.setLogRecordFactory(redacted)
+    sys.excepthook = lambda _, error, __: print(redact("".join(format_exception(error))), end="", file=sys.stderr)

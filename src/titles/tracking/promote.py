@@ -14,6 +14,7 @@ from mlflow.entities import LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion
 
 from titles.errors import InputError
+from titles.tracking.credentials import redact_logs
 from titles.tracking.delivery import reach
 from titles.tracking.lineage import hash_of
 from titles.tracking.location import main_root
@@ -70,6 +71,7 @@ def main() -> None:
     parser.add_argument("network", nargs="?")
     options = parser.parse_args()
     logging.getLogger("mlflow").setLevel(logging.WARNING)
+    redact_logs()
     try:
         folder = _chosen(options.network)
         version = promote(reach(main_root()), folder)

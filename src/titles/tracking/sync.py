@@ -19,11 +19,13 @@ from dvc.exceptions import DvcException
 from titles.errors import InputError
 from titles.tracking.credentials import redact_logs
 from titles.tracking.delivery import reach
+from titles.tracking.lineage import CODE
 from titles.tracking.location import main_root
 from titles.tracking.notes import params_note
 from titles.tracking.pipeline import user
 from titles.tracking.recorder import deliver_left_behind
 from titles.tracking.store import Store
+from titles.tracking.uploads import log_data
 from titles.tracking.values import NOTE_TAG, as_text, flat
 
 log = logging.getLogger(__name__)
@@ -34,7 +36,7 @@ NOTE = "DVC had all stages of this experiment in its cache, or it ran without ML
 
 @dataclass(frozen=True)
 class Experiment:
-    """What DVC kept of an experiment; parameters and metrics as nested tables."""
+    """What DVC kept of an experiment; parameters and metrics as nested tables, raw data as hashes by path."""
 
     name: str
     baseline: str
@@ -42,6 +44,7 @@ class Experiment:
     time: int
     params: dict[str, Any]
     metrics: dict[str, Any]
+    raw: dict[str, str]
 
 
 def experiments() -> Iterator[Experiment]:
@@ -61,7 +64,18 @@ def experiments() -> Iterator[Experiment]:
             metrics = _merged(data.get("metrics"))
             if metrics and (experiment.get("executor") or {}).get("state") in (None, "success"):
                 time = int(datetime.fromisoformat(data["timestamp"]).timestamp() * 1000)
-                yield Experiment(name, baseline["rev"], revision["rev"], time, _merged(data.get("params")), metrics)
+                params, raw = _merged(data.get("params")), _raw(data)
+                yield Experiment(name, baseline["rev"], revision["rev"], time, params, metrics, raw)
+
+
+def _raw(data: dict[str, Any]) -> dict[str, str]:
+    """The hashes of what stages read and none writes, without their code."""
+    read, written = data.get("deps") or {}, data.get("outs") or {}
+    return {
+        path: str(dep["hash"])
+        for path, dep in read.items()
+        if path not in written and not path.startswith(CODE) and dep.get("hash")
+    }
 
 
 def _merged(files: dict[str, Any] | None) -> dict[str, Any]:
@@ -84,6 +98,7 @@ def add(store: Store, experiment: Experiment) -> None:
     }
     run_id = store.find_or_create(experiment.name, key, tags, experiment.time)
     store.log_params(run_id, experiment.params)
+    log_data(store, run_id, experiment.raw, "raw")
     if report := report_of(experiment):
         store.client.log_text(run_id, report, f"report/{REPORT}")
     store.log_metrics(run_id, experiment.metrics, experiment.time, 0)

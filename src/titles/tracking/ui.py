@@ -4,13 +4,14 @@ import os
 import sys
 
 from titles.errors import InputError
-from titles.tracking.credentials import redact
+from titles.tracking.credentials import redact, redact_logs
 from titles.tracking.delivery import reach
 from titles.tracking.location import main_root, tracking_uri
 
 
 def main() -> None:
     """Print the address of the runs, and become `mlflow ui` where no server is named."""
+    redact_logs()
     root = main_root()
     uri = tracking_uri(root)
     try:

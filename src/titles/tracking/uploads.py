@@ -1,6 +1,6 @@
 """Log what a stage said, kind by kind, to its run and to that of the pipeline."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,22 +73,26 @@ def _network(runs: Runs, event: Event) -> None:
 
 
 def _hashes(runs: Runs, event: Event) -> None:
-    """As tags; those of the data also as data sets, without reading them: a pipeline's are those no stage writes."""
+    """As tags; those of the data also as data sets: a pipeline's are those that no stage writes."""
     dep, out, raw = (event["hashes"].get(kind, {}) for kind in ("dep", "out", "raw"))
     tags = [RunTag(as_key(f"dvc.dep.{path}"), value) for path, value in dep.items()]
     tags += [RunTag(as_key(f"dvc.out.{path}"), value) for path, value in out.items()]
     if tags:
         runs.store.client.log_batch(runs.child, tags=tags)
     data = {path: value for path, value in dep.items() if not path.startswith(CODE)}
-    for run_id, datasets in ((runs.child, data), (runs.parent, raw)):
-        inputs = [_dataset(path, value, runs.begin["stage"]) for path, value in datasets.items()]
-        if inputs:
-            runs.store.client.log_inputs(run_id, inputs)
+    log_data(runs.store, runs.child, data, runs.begin["stage"])
+    log_data(runs.store, runs.parent, raw, "raw")
 
 
-def _dataset(path: str, value: str, stage: str) -> DatasetInput:
-    dataset = MetaDataset(LocalArtifactDatasetSource(path), name=path, digest=value)  # type: ignore[abstract]
-    return DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", stage)])
+def log_data(store: Store, run_id: str, hashes: Mapping[str, str], context: str) -> None:
+    """Logs paths with DVC's hashes as data sets, without reading them."""
+    datasets = [
+        MetaDataset(LocalArtifactDatasetSource(path), name=path, digest=value)  # type: ignore[abstract]
+        for path, value in hashes.items()
+    ]
+    tags = [InputTag("mlflow.data.context", context)]
+    if datasets:
+        store.client.log_inputs(run_id, [DatasetInput(dataset._to_mlflow_entity(), tags) for dataset in datasets])
 
 
 def _error(runs: Runs, event: Event) -> None:
