@@ -47,9 +47,8 @@ check: setup  ## check format, lint, types and that dvc.yaml tells the truth, as
 exp: setup  ## compare all experiments, only what differs
 	dvc exp show -A --only-changed --drop '.*(src/|stages/|data/|models/|results/|_by_).*'
 
-ui: setup  ## open the MLflow UI on http://localhost:5000
-	@case "$$MLFLOW_TRACKING_URI" in http*) echo "open $$MLFLOW_TRACKING_URI" ;; \
-		*) mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} ;; esac
+ui: setup  ## start the MLflow UI, unless MLFLOW_TRACKING_URI names a server, and print its address
+	@python -m titles.tracking.ui
 
 sync: setup  ## give MLflow what it lacks: what could not be sent, and experiments DVC had in its cache
 	python -m titles.tracking.sync

@@ -15,7 +15,7 @@ def embed(
     counts = encoding.embed(prepared, reduced, word_vectors, embedded, vectors, embed)
     found = {name: counts.pop(name) for name in ("vocabulary", "other_words", "pairs", "categories")}
     titles = sum(counts.values())
-    run.log_metrics({"rows_in": titles, "rows_rejected": 0, "rows_out": titles, **found})
+    run.log_metrics({"rows_in": titles, "rows_out": titles, **found})
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ def evaluate(prepared: Path, embedded: Path, mlp: Path, cnn: Path, results: Path
 
     check_embedded(embedded, "train", "validation", "test")
     titles = len(Labelled.load(embedded, "test"))
-    run.log_metrics({"rows_in": titles, "rows_rejected": 0, "rows_out": titles})
+    run.log_metrics({"rows_in": titles, "rows_out": titles})
     run.log_results(evaluate({"mlp": mlp, "cnn": cnn}, prepared, embedded, results, predicted), results)
 
 

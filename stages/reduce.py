@@ -11,7 +11,7 @@ from titles.tracking.run import Run
 def reduce(prepared: Path, reduced: Path, *, run: Run, reduce: ReduceParams) -> None:
     """Logs how many titles came in and went out; none is rejected, only left out."""
     counts = titles_reduced.reduce(prepared, reduced, reduce)
-    run.log_metrics({"rows_in": counts["read"], "rows_rejected": 0, "rows_out": counts["train"]})
+    run.log_metrics({"rows_in": counts["read"], "rows_out": counts["train"]})
 
 
 if __name__ == "__main__":

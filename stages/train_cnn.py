@@ -24,7 +24,7 @@ def train_cnn(
 
     check_embedded(embedded, "train", "validation")
     titles = sum(len(Labelled.load(embedded, split)) for split in ("train", "validation"))
-    run.log_metrics({"rows_in": titles, "rows_rejected": 0, "rows_out": 0})
+    run.log_metrics({"rows_in": titles})
     fit("cnn", embedded, vectors, folder, model, cnn, train, run.log_progress)
     run.log_network("cnn", folder)
 

@@ -24,7 +24,7 @@ def train_mlp(
 
     check_embedded(embedded, "train", "validation")
     titles = sum(len(Labelled.load(embedded, split)) for split in ("train", "validation"))
-    run.log_metrics({"rows_in": titles, "rows_rejected": 0, "rows_out": 0})
+    run.log_metrics({"rows_in": titles})
     fit("mlp", embedded, vectors, folder, model, mlp, train, run.log_progress)
     run.log_network("mlp", folder)
 

@@ -74,7 +74,7 @@ def found(repository: Repository) -> list[Tree]:
 
 
 def named(repository: Repository, name: str) -> Tree:
-    (tree,) = [tree for tree in found(repository) if tree.parent.info.run_name == name]
+    (tree,) = [tree for tree in found(repository) if tree.parent.data.tags["dvc.experiment"] == name]
     return tree
 
 
@@ -135,13 +135,14 @@ def test_two_experiments_at_once_share_a_store_that_is_not_there_yet(repository:
 
 def test_a_run_in_the_workspace_has_all_that_dvc_has(repository: Repository) -> None:
     assert repository.stages_run_by("dvc", "repro", tracking="on") == TRAINED
-    tree = named(repository, "repro")
+    tree = named(repository, "workspace")
+    assert re.fullmatch(r"repro \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", tree.parent.info.run_name)
     check_tree(repository, tree, TRAINED)
     assert all("system/cpu_utilization_percentage" in run.data.metrics for run in tree.children.values())
     repository.commit("first run")
     assert "up to date" in repository.run("dvc", "status", tracking="on")
     assert "up to date" in repository.run("dvc", "repro", tracking="on")
-    assert len([tree for tree in found(repository) if tree.parent.info.run_name == "repro"]) == 1
+    assert named(repository, "workspace").parent.info.run_id == tree.parent.info.run_id
 
 
 def test_the_champion_predicts_in_a_process_that_knows_nothing_of_the_project(
@@ -161,19 +162,32 @@ def test_a_temporary_experiment_leaves_its_runs_with_their_artifacts(repository:
     assert tree.parent.data.metrics == experiments(repository)["aside"]
     baseline = repository.run("git", "rev-parse", "HEAD").strip()
     assert tree.parent.data.tags["dvc.baseline"] == baseline
+    note = tree.parent.data.tags["mlflow.note.content"]
+    assert note.startswith(f"`dvc exp run --temp --name aside -S model.activation=silu` on commit {baseline[:7]}")
+    assert "- model.activation: `relu` → `silu`" in note
     assert "confused_pairs.csv" in artifacts(repository, tree, "tables")
     assert "Loss by epoch.png" in artifacts(repository, tree, "plots")
 
 
+def test_a_refused_temporary_experiment_leaves_its_run_with_the_error(repository: Repository) -> None:
+    settings = ("--name", "refused", "-S", "model.activation=banana")
+    repository.run("dvc", "exp", "run", "--temp", *settings, tracking="on", status=None)
+    tree = named(repository, "refused")
+    assert tree.statuses == {"pipeline": "FAILED", "train_mlp": "FAILED"}
+    assert "model.activation is 'banana'" in tree.children["train_mlp"].data.tags["error"]
+
+
 def test_an_experiment_that_logged_nothing_gets_its_run_once(repository: Repository) -> None:
-    repository.run("dvc", "exp", "run", "--temp", "--name", "silent", "-S", "model.activation=gelu")
+    repository.run("dvc", "exp", "run", "--temp", "--name", "juan's", "-S", "model.activation=gelu")
     before = len(found(repository))
     assert repository.python("titles.tracking.sync").startswith("1 of DVC's experiments")
     assert repository.python("titles.tracking.sync").startswith("0 of DVC's experiments")
     assert len(found(repository)) == before + 1
-    tree = named(repository, "silent")
+    tree = named(repository, "juan's")
     assert tree.parent.data.tags["titles.source"] == "dvc cache"
-    assert tree.parent.data.metrics == experiments(repository)["silent"]
+    assert "- model.activation: `relu` → `gelu`" in tree.parent.data.tags["mlflow.note.content"]
+    assert tree.parent.data.metrics == experiments(repository)["juan's"]
+    assert [given.dataset.name for given in tree.parent.inputs.dataset_inputs] == ["data/demo", "data/word_vectors"]
     assert artifacts(repository, tree, "report") == ["report.html"]
     expected = named(repository, "aside").parent.data.params | {"model.activation": "gelu"}
     assert (tree.parent.data.params, tree.children, tree.parent.info.status) == (expected, {}, "FINISHED")

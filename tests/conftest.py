@@ -22,6 +22,8 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 expect.set_options(timeout=SECONDS * 1000)
 
+PARAMS = "reduce:\n  fraction: 1\nmodel:\n  activation: relu\n  widths:\n  - 1\n  - 2\n  vectors: null\n"
+
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
@@ -32,6 +34,29 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("a small file system can be mounted by root alone")
     yield disk
     subprocess.run(["umount", disk], check=True)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new store's tables, which take MLflow seconds to make."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) -> Path:
+    """A repository with a store of its own."""
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / "params.yaml").write_text(PARAMS)
+    shutil.copyfile(empty_store, tmp_path / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    for name in ("MLFLOW_TRACKING_URI", "TITLES_TRACKING", "DVC_STAGE", "DVC_EXP_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

@@ -29,13 +29,19 @@ def test_a_second_run_has_nothing_to_do(repository: Repository) -> None:
 def test_every_stage_has_its_run_below_one_of_the_pipeline(repository: Repository) -> None:
     (tree,) = trees(f"sqlite:///{repository.folder}/mlflow.db")
     check_tree(repository, tree, ALL)
-    assert (tree.parent.info.run_name, tree.parent.data.tags["dvc.experiment"]) == ("repro", "workspace")
+    assert tree.parent.info.run_name.startswith("repro 2")
+    assert tree.parent.data.tags["dvc.experiment"] == "workspace"
+    assert tree.parent.data.tags["mlflow.note.content"].startswith("`dvc repro` on commit ")
+    assert [given.dataset.name for given in tree.parent.inputs.dataset_inputs] == ["data/demo", "data/word_vectors"]
     assert tree.children["prepare"].data.metrics["rows_in"] == 900
     rejected = tree.children["prepare"].data.metrics["rows_rejected"]
     assert tree.children["prepare"].data.metrics["rows_out"] == 900 - rejected
 
 
-def test_a_network_is_logged_as_a_model_and_can_be_made_the_champion(repository: Repository, tmp_path: Path) -> None:
+def test_a_network_is_logged_as_a_model_and_can_be_made_the_champion(
+    repository: Repository, first_run: Path, tmp_path: Path
+) -> None:
+    before = artifacts(first_run)
     assert "version 1" in repository.python("titles.tracking.promote", "mlp")
     assert "version 2" in repository.python("titles.tracking.promote", "cnn")
     best = max(("cnn", "mlp"), key=lambda name: best_epoch(repository.folder / "models" / name)[1])
@@ -46,6 +52,12 @@ def test_a_network_is_logged_as_a_model_and_can_be_made_the_champion(repository:
     assert predicted_by_champion(f"sqlite:///{repository.folder}/mlflow.db", titles, tmp_path) == expected.to_dict(
         "list"
     )
+    # The repository is a copy, whose store named the artifacts of the original.
+    assert artifacts(first_run) == before
+
+
+def artifacts(checkout: Path) -> list[Path]:
+    return sorted((checkout / "mlartifacts").rglob("*"))
 
 
 @pytest.mark.parametrize(

@@ -27,10 +27,10 @@ class Tree:
         return {name: run.info.status for name, run in runs.items()}
 
 
-def trees(store: str) -> list[Tree]:
-    """The newest first."""
+def trees(store: str, name: str = "titles") -> list[Tree]:
+    """Those of the experiment of that name, the newest first."""
     client = MlflowClient(store)
-    experiment = client.get_experiment_by_name("titles")
+    experiment = client.get_experiment_by_name(name)
     runs: list[Any] = list(client.search_runs([experiment.experiment_id])) if experiment else []
     found = []
     for parent in (run for run in runs if "mlflow.parentRunId" not in run.data.tags):

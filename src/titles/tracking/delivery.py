@@ -6,34 +6,33 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mlflow.data.meta_dataset import MetaDataset
-from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
-from mlflow.entities import DatasetInput, InputTag, RunTag
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 from titles.errors import InputError
+from titles.tracking.credentials import redact
 from titles.tracking.journal import Event, Journal
 from titles.tracking.location import tracking_uri
-from titles.tracking.networks import log_network
 from titles.tracking.pipeline import is_alive
-from titles.tracking.store import Store, as_key
+from titles.tracking.store import Store
+from titles.tracking.uploads import Runs, upload
 
 log = logging.getLogger(__name__)
 # It would tell of an outage a second time, and at every sample.
 logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)
 
-CODE = ("src/", "stages/")
 SAMPLING_SECONDS, RETRY_SECONDS = 5, 30
 
 
-def reach(root: Path) -> Store:
+def reach(root: Path, experiment: str | None = None) -> Store:
     """The store; raises InputError with what to do where it cannot be reached."""
     try:
-        return Store(root)
+        return Store(root, experiment)
+    except InputError:
+        raise
     except Exception as error:  # There are as many kinds as there are stores and drivers.
         raise InputError(
-            f"MLflow at {tracking_uri(root)} cannot be reached; start it, set MLFLOW_TRACKING_URI, "
-            f"or run without it: TITLES_TRACKING=off ({type(error).__name__}: {error})"
+            f"MLflow at {redact(tracking_uri(root))} cannot be reached; start it, set MLFLOW_TRACKING_URI, "
+            f"or run without it: TITLES_TRACKING=off ({type(error).__name__}: {redact(str(error))})"
         ) from None
 
 
@@ -46,7 +45,7 @@ class Delivery:
         self.monitor: Any = None
         self.outage = False
         self.retry_at = 0.0
-        self.child = self.parent = ""
+        self.runs: Runs | None = None
 
     def attempt(self) -> bool:
         """Delivers what the journal holds, unless the store failed a moment ago; returns whether all is delivered."""
@@ -54,10 +53,10 @@ class Delivery:
             return False
         over = False
         try:
-            self._find_runs()
+            runs = self._find_runs()
             while self.journal.pending:
                 over = "end" in self.journal.pending[0]
-                self._deliver_or_give_up(self.journal.pending[0])
+                self._deliver_or_give_up(runs, self.journal.pending[0])
                 self.journal.pending.popleft()
         except Exception as error:
             self._stop_at(error)
@@ -67,7 +66,7 @@ class Delivery:
             self.journal.remove()
         else:
             self.journal.save()
-            self._watch()
+            self._watch(runs)
         return True
 
     def finish(self) -> bool:
@@ -81,116 +80,66 @@ class Delivery:
             )
         return done
 
-    def _find_runs(self) -> None:
-        if not self.child:
-            self.store = Store(self.root)
-            self.parent, self.child = self.store.runs_of(self.journal.begin)
+    def _find_runs(self) -> Runs:
+        if self.runs is None:
+            store = Store(self.root, self.journal.begin.get("experiment"))
+            self.runs = Runs.of(store, self.journal.begin, self.journal.folder)
             if self.live:
-                self.store.client.update_run(self.parent, "RUNNING")
+                store.client.update_run(self.runs.parent, "RUNNING")
+        return self.runs
 
-    def _deliver_or_give_up(self, event: Event) -> None:
-        """Raises where the store does not answer; what it refuses, though it does, is said to be missing."""
-        try:
-            self._deliver(event)
-        except Exception:
-            if not self.store.answers():
-                raise
-            # It may have come back just now.
+    def _deliver_or_give_up(self, runs: Runs, event: Event) -> None:
+        """Raises where the store takes nothing; what it alone refuses is said to be missing."""
+        for is_last in (False, True):
             try:
-                self._deliver(event)
+                self._end(runs, event) if "end" in event else upload(runs, event)
+                return
             except Exception as error:
-                if "end" in event or not self.store.answers():
+                if not runs.store.is_writable():
                     raise
-                self._say_missing(event, error)
+                # The store may have come back just now, so it is asked twice.
+                if is_last:
+                    self._say_missing(runs, event, error)
 
-    def _say_missing(self, event: Event, error: Exception) -> None:
-        kind = next(iter(event))
-        log.warning("MLflow: the %s of %s could not be logged: %s", kind, self.journal.begin["stage"], error)
+    def _say_missing(self, runs: Runs, event: Event, error: Exception) -> None:
+        kind, problem = next(iter(event)), redact(str(error))
+        log.warning("MLflow: the %s of %s could not be logged: %s", kind, runs.begin["stage"], problem)
         with suppress(Exception):
-            self.store.client.set_tag(self.child, f"titles.missing.{kind}", str(error)[:5000])
+            runs.store.set_tag(runs.child, f"titles.missing.{kind}", problem)
 
     def _stop_at(self, error: Exception) -> None:
         if not self.outage:
-            log.warning("MLflow does not answer, the stage goes on; all but system metrics is sent later: %s", error)
+            problem = "cannot be used" if isinstance(error, InputError) else "does not answer"
+            log.warning("MLflow %s, the stage goes on; all but system metrics is sent later: %s", problem, error)
         self.outage = True
         self.retry_at = time.monotonic() + RETRY_SECONDS
         self.journal.save()
         self._stop_watching()
 
-    def _watch(self) -> None:
+    def _watch(self, runs: Runs) -> None:
         if self.live and self.monitor is None:
-            self.monitor = SystemMetricsMonitor(self.child, SAMPLING_SECONDS, resume_logging=True)  # type: ignore[no-untyped-call]
+            self.monitor = SystemMetricsMonitor(runs.child, SAMPLING_SECONDS, resume_logging=True)  # type: ignore[no-untyped-call]
             self.monitor.start()
 
-    def _stop_watching(self) -> None:
+    def _stop_watching(self, last_sample: bool = False) -> None:
         if self.monitor:
-            self.monitor.finish()
-            self.monitor = None
-
-    def _deliver(self, event: Event) -> None:
-        deliver = {
-            "params": self._params,
-            "metrics": self._metrics,
-            "results": self._results,
-            "files": self._files,
-            "network": self._network,
-            "hashes": self._hashes,
-            "end": self._end,
-        }
-        deliver[next(iter(event))](event)
-
-    def _params(self, event: Event) -> None:
-        """All to the pipeline's run, to the stage's those of the sections it reads."""
-        params = event["params"] if isinstance(event["params"], dict) else {}
-        self.store.log_params(self.parent, params)
-        self.store.log_params(self.child, {name: params[name] for name in event["sections"] if name in params})
-
-    def _metrics(self, event: Event) -> None:
-        self.store.log_metrics(self.child, event["metrics"], event["time"], event["step"])
-
-    def _results(self, event: Event) -> None:
-        """To the pipeline's run as well: it is there that one looks for what came out."""
-        for run_id in (self.child, self.parent):
-            self.store.log_metrics(run_id, event["results"], event["time"], 0)
-
-    def _files(self, event: Event) -> None:
-        for folder in map(Path, event["files"]):
-            self.store.client.log_artifacts(self.parent, str(folder), folder.name)
-
-    def _network(self, event: Event) -> None:
-        tags = self.journal.begin["pipeline"]["tags"] | {"dvc.hash": event["hash"]}
-        log_network(event["network"], Path(event["folder"]), tags, self.child)
-
-    def _end(self, event: Event) -> None:
-        if self.monitor:
-            watched = self.monitor
-            self._stop_watching()
+            watched, self.monitor = self.monitor, None
+            watched.finish()
             # A stage may be over before the first sample is due.
-            watched.collect_metrics()
-            watched.publish_metrics(watched.aggregate_metrics())
-            watched.mlflow_logger.flush()
-        client, error = self.store.client, event.get("error")
-        if error:
-            client.set_tag(self.child, "error", error)
-            client.set_tag(self.parent, "error", f"{self.journal.begin['stage']}: {error}"[:5000])
-        client.set_terminated(self.child, event["end"], event["time"])
-        if not self.live and is_alive(self.journal.begin["pipeline"]["key"]):
-            # A later stage is at work, and will end it.
-            return
-        failed = error or "error" in client.get_run(self.parent).data.tags
-        client.set_terminated(self.parent, "FAILED" if failed else "FINISHED", event["time"])
+            if last_sample:
+                with suppress(Exception):
+                    watched.collect_metrics()
+                    watched.publish_metrics(watched.aggregate_metrics())
+                    watched.mlflow_logger.flush()
 
-    def _hashes(self, event: Event) -> None:
-        """As tags; those of the data among the dependencies also as data sets, without reading them."""
-        hashes = event["hashes"]
-        found = [(kind, path, value) for kind, paths in hashes.items() for path, value in paths.items()]
-        tags = [RunTag(as_key(f"dvc.{kind}.{path}"), value) for kind, path, value in found]
-        data = [(path, value) for path, value in hashes.get("dep", {}).items() if not path.startswith(CODE)]
-        if tags:
-            self.store.client.log_batch(self.child, tags=tags)
-        if data:
-            self.store.client.log_inputs(self.child, [self._dataset(path, value) for path, value in data])
-
-    def _dataset(self, path: str, value: str) -> Any:
-        dataset = MetaDataset(LocalArtifactDatasetSource(path), name=path, digest=value)  # type: ignore[abstract]
-        return DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", self.journal.begin["stage"])])
+    def _end(self, runs: Runs, event: Event) -> None:
+        """Ends the run of the stage, and that of the pipeline even where the first is refused."""
+        self._stop_watching(last_sample=True)
+        client = runs.store.client
+        try:
+            client.set_terminated(runs.child, event["end"], event["time"])
+        finally:
+            # Otherwise a later stage is at work, and will end it.
+            if self.live or not is_alive(runs.begin["pipeline"]["key"]):
+                failed = event["end"] == "FAILED" or "error" in client.get_run(runs.parent).data.tags
+                client.set_terminated(runs.parent, "FAILED" if failed else "FINISHED", event["time"])

@@ -6,6 +6,8 @@ JOURNALS/PIPELINE/STAGE/      there until the store has all of that stage
     lock                      held by the process that delivers it
     report/ tables/ plots/ mlp/ cnn/
                               files to be logged, as the next run writes over the originals
+
+Only their owner can read what lies in a pipeline's folder.
 """
 
 import json
@@ -20,12 +22,14 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from titles.tracking.credentials import redact, store_name
 from titles.tracking.location import journals, tracking_uri
 from titles.tracking.pipeline import is_alive
 
 log = logging.getLogger(__name__)
 
 Event = dict[str, Any]
+PRIVATE = 0o700
 
 
 class Journal:
@@ -38,16 +42,28 @@ class Journal:
         """
         self.folder, self.path = folder, folder / "journal.jsonl"
         if begin:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.parent.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+            # It may be there from an earlier version.
+            folder.parent.chmod(PRIVATE)
+            folder.mkdir(exist_ok=True)
         elif not self.path.exists():
             raise FileNotFoundError(self.path)
         self.lock = FileLock(folder / "lock")
         self.lock.acquire(timeout=0)
-        events = [begin] if begin else list(map(json.loads, self.path.read_text(encoding="utf-8").splitlines()))
-        self.begin: Event
-        self.begin, *pending = events
-        self.pending: deque[Event] = deque(pending)
+        self.begin, *pending = [begin] if begin else self._read()
+        self.pending = deque(pending)
         self.save()
+
+    def _read(self) -> list[Event]:
+        """The events of the lines that are whole; a machine that lost power may have written half a line."""
+        first, *lines = self.path.read_bytes().splitlines() or [b""]
+        begin = parsed(first)
+        if begin is None:
+            raise ValueError("the first line does not say which stage it is")
+        events = [parsed(line) for line in lines]
+        if None in events:
+            log.warning("%s: %d lines cannot be read and are left out", self.path, events.count(None))
+        return [begin, *(event for event in events if event is not None)]
 
     def add(self, event: Event) -> None:
         self.pending.append(event)
@@ -57,14 +73,14 @@ class Journal:
     def save(self) -> None:
         """Leaves out what has been taken from `pending`."""
         written = self.folder / "journal.new"
-        with written.open("w", encoding="utf-8") as file:
+        with open(written, "w", encoding="utf-8", opener=_private) as file:
             file.writelines(_line(event) for event in [self.begin, *self.pending])
             file.flush()
             os.fsync(file.fileno())
         written.replace(self.path)
 
     def keep(self, name: str, files: Iterable[Path], link: bool = False) -> str:
-        """Copies files into a folder of that name beside the journal, and returns it.
+        """Copies files into a folder of that name beside the journal, and returns the name.
 
         `link` takes no room, and is for files that are replaced and never written to again.
         """
@@ -75,7 +91,7 @@ class Journal:
                 (os.link if link else shutil.copy)(file, kept / file.name)
             except OSError:
                 shutil.copy(file, kept)
-        return str(kept)
+        return name
 
     def remove(self) -> None:
         """All is in the store."""
@@ -84,8 +100,21 @@ class Journal:
         self.lock.release()
 
 
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 def _line(event: Event) -> str:
     return json.dumps(event, default=str) + "\n"
+
+
+def parsed(line: str | bytes) -> Event | None:
+    """None where the line is no JSON object."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) else None
 
 
 def left_behind(root: Path) -> Iterator[Journal]:
@@ -106,10 +135,12 @@ def left_behind(root: Path) -> Iterator[Journal]:
             log.warning("%s cannot be read and is set aside as journal.broken: %s", path, error)
             path.rename(path.with_suffix(".broken"))
             continue
-        if journal.begin["store"] == tracking_uri(root):
+        # Earlier versions wrote the address in full.
+        store = redact(journal.begin.get("store", ""))
+        if store in (store_name(root), redact(tracking_uri(root))):
             yield journal
         else:
-            log.warning("%s is for %s; name that by MLFLOW_TRACKING_URI to send it", path, journal.begin["store"])
+            log.warning("%s is for %s; name that by MLFLOW_TRACKING_URI to send it", path, store)
             journal.lock.release()
     for folder in journals(root).glob("*"):
         if not is_alive(folder.name):

@@ -1,22 +1,34 @@
-"""What DVC knows of a stage, asked of DVC itself: its hashes, and the plots of dvc.yaml."""
+"""What DVC knows of a stage, asked of DVC itself: its hashes, and the plots of dvc.yaml.
+
+DVC is imported where it is asked, as it takes memory while a stage is at work.
+"""
 
 import json
+import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dvc.exceptions import DvcException
-from dvc.output import Output
-from dvc.repo import Repo
+if TYPE_CHECKING:
+    from dvc.output import Output
+    from dvc.repo import Repo
+
+log = logging.getLogger(__name__)
+
+CODE = ("src/", "stages/")
 
 
 def hashes_of_stage(finished: bool) -> dict[str, dict[str, str]]:
-    """The hashes of the dependencies (`dep`) and, once finished, outputs (`out`) of the stage DVC runs here, by path.
+    """The hashes of the stage DVC runs here, by path: its dependencies (`dep`), once finished its outputs (`out`), and
+    the data that no stage writes (`raw`).
 
     Those that DVC is about to write to dvc.lock; it keeps them, so that nothing is read twice. None for a stage that
     is started by hand, whose paths are its own.
     """
+    from dvc.repo import Repo
+
     if "DVC_STAGE" not in os.environ:
         return {}
     with Repo() as repo:
@@ -24,12 +36,24 @@ def hashes_of_stage(finished: bool) -> dict[str, dict[str, str]]:
         files = {
             "dep": [item for item in stage.deps if item not in stage.params],
             "out": stage.outs if finished else [],
+            "raw": _raw(repo),
         }
         return {kind: {str(item): _hash(item) for item in items if item.exists} for kind, items in files.items()}
 
 
+def _raw(repo: "Repo") -> "list[Output]":
+    """What the stages of the pipeline read and none of them writes, without their code."""
+    stages = [stage for stage in repo.index.stages if stage.cmd]
+    written = {str(output) for stage in stages for output in stage.outs}
+    read = {str(item): item for stage in stages for item in stage.deps if item not in stage.params}
+    return [item for path, item in read.items() if path not in written and not path.startswith(CODE)]
+
+
 def hash_of(folder: Path) -> str:
     """DVC's hash of an output as it is now; empty where no stage writes it."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
     try:
         with Repo() as repo:
             (output,) = repo.find_outs_by_path(str(folder))
@@ -38,21 +62,25 @@ def hash_of(folder: Path) -> str:
         return ""
 
 
-def _hash(item: Output) -> str:
+def _hash(item: "Output") -> str:
     return str(item.get_hash().value)
 
 
 def draw_plots(folder: Path) -> list[Path]:
-    """The plots of dvc.yaml as pictures, drawn without a network."""
+    """The plots of dvc.yaml as pictures, drawn without a network; one that has no data is left out."""
     import vl_convert
 
     command = [sys.executable, "-m", "dvc", "plots", "show", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise DvcException(f"the plots cannot be drawn: {done.stderr.strip()}")
+        raise RuntimeError(f"the plots cannot be drawn: {done.stderr.strip()}")
     pictures = []
-    for title, (chart, *_) in json.loads(done.stdout)["data"].items():
-        picture = folder / f"{title}.png"
-        picture.write_bytes(vl_convert.vegalite_to_png(chart["content"], scale=1.5))
-        pictures.append(picture)
+    for title, charts in json.loads(done.stdout)["data"].items():
+        try:
+            picture = vl_convert.vegalite_to_png(charts[0]["content"], scale=1.5)
+        except (LookupError, TypeError, ValueError) as error:
+            log.warning("the plot %r is left out, as it has no data or cannot be drawn: %s", title, error)
+            continue
+        pictures.append(folder / f"{title.replace('/', '_')}.png")
+        pictures[-1].write_bytes(picture)
     return pictures

@@ -31,6 +31,11 @@ def sqlite_uri(path: Path) -> str:
     return "sqlite:///" + str(path).replace("%", "%25").replace("?", "%3F")
 
 
+def experiment_name() -> str:
+    """The experiment of MLflow that runs go to: the one MLFLOW_EXPERIMENT_NAME names, else `titles`."""
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or "titles"
+
+
 def journals(root: Path) -> Path:
     """The folder of what the store has not taken yet."""
     return root / ".dvc/tmp/mlflow"

@@ -14,21 +14,22 @@ from mlflow.entities import LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion
 
 from titles.errors import InputError
+from titles.tracking.credentials import redact_logs
 from titles.tracking.delivery import reach
 from titles.tracking.lineage import hash_of
 from titles.tracking.location import main_root
 from titles.tracking.networks import best_epoch, log_network
 from titles.tracking.pipeline import Pipeline
-from titles.tracking.store import EXPERIMENT, Store
+from titles.tracking.store import Store
 
-ALIAS = "champion"
+MODEL, ALIAS = "titles", "champion"
 MODELS = Path("models")
 
 
 def promote(store: Store, folder: Path) -> ModelVersion:
     """Registers the network of a model folder and gives it the alias."""
     version = _registered(store, _logged(store, folder), folder)
-    store.client.set_registered_model_alias(EXPERIMENT, ALIAS, version.version)
+    store.client.set_registered_model_alias(MODEL, ALIAS, version.version)
     return version
 
 
@@ -45,11 +46,11 @@ def _logged(store: Store, folder: Path) -> str:
 
 def _registered(store: Store, model_id: str, folder: Path) -> ModelVersion:
     source = f"models:/{model_id}"
-    for version in store.client.search_model_versions(f"name = '{EXPERIMENT}'"):
+    for version in store.client.search_model_versions(f"name = '{MODEL}'"):
         if version.source == source:
             return version
     tags = {"titles.network": folder.name, "validation_balanced_accuracy": str(best_epoch(folder)[1])}
-    return mlflow.register_model(source, EXPERIMENT, tags=tags)
+    return mlflow.register_model(source, MODEL, tags=tags)
 
 
 def _chosen(name: str | None) -> Path:
@@ -70,13 +71,14 @@ def main() -> None:
     parser.add_argument("network", nargs="?")
     options = parser.parse_args()
     logging.getLogger("mlflow").setLevel(logging.WARNING)
+    redact_logs()
     try:
         folder = _chosen(options.network)
         version = promote(reach(main_root()), folder)
     except InputError as error:
         sys.exit(f"promote: {error}")
     accuracy = best_epoch(folder)[1]
-    print(f"{folder.name}, balanced accuracy {accuracy} on validation, is models:/{EXPERIMENT}@{ALIAS},", end=" ")
+    print(f"{folder.name}, balanced accuracy {accuracy} on validation, is models:/{MODEL}@{ALIAS},", end=" ")
     print(f"version {version.version}")
 
 

@@ -19,8 +19,11 @@ from threading import Thread
 from typing import IO, Any
 
 from titles.errors import InputError
-from titles.tracking.journal import Event, Journal, left_behind
-from titles.tracking.location import journals
+from titles.tracking.credentials import redact_logs, store_name
+from titles.tracking.journal import Event, Journal, left_behind, parsed
+from titles.tracking.lineage import draw_plots, hash_of, hashes_of_stage
+from titles.tracking.location import experiment_name, journals
+from titles.tracking.notes import pipeline_note, stage_note
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +37,16 @@ def main() -> None:
     # The stage reads the one answer; what libraries print goes to the log.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    redact_logs()
+    # A byte that is no text spoils its line, not those that follow.
+    sys.stdin = os.fdopen(sys.stdin.fileno(), encoding="utf-8", errors="replace")
     events = heard()
     begin = next(events, None)
     if begin is None:
         return
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {begin['stage']}: %(message)s", datefmt="%H:%M:%S")
     root = Path(begin["root"])
+    begin |= {"store": store_name(root), "experiment": experiment_name()}
     folder = journals(root) / begin["pipeline"]["key"]
     if not folder.is_dir():
         from titles.tracking.delivery import reach
@@ -56,14 +63,18 @@ def main() -> None:
 
 def serve(root: Path, journal: Journal, events: Iterator[Event]) -> None:
     """Delivers what the stage says, then what others could not deliver."""
-    # Costs seconds, which a stage that is not the first need not wait for.
+    # Costs seconds, which a stage that is not the first need not wait for. The rest is loaded by now, as a temporary
+    # experiment's checkout is gone as soon as its stage is.
     from titles.tracking.delivery import Delivery
 
     delivery = Delivery(root, journal)
     delivery.attempt()
     for event in ended(events):
-        for part in completed(event, journal):
-            journal.add(part)
+        try:
+            for part in completed(event, journal):
+                journal.add(part)
+        except Exception as error:  # The end of the stage is still to come.
+            log.warning("MLflow: the %s of the stage is left out: %s", next(iter(event)), error)
         if "end" not in event:
             delivery.attempt()
     if delivery.finish():
@@ -75,9 +86,14 @@ def heard() -> Iterator[Event]:
     events: SimpleQueue[Event | None] = SimpleQueue()
 
     def listen() -> None:
-        for line in sys.stdin:
-            events.put(json.loads(line))
-        events.put(None)
+        try:
+            for line in sys.stdin:
+                if event := parsed(line):
+                    events.put(event)
+                else:
+                    log.warning("MLflow: a line of the stage cannot be read and is left out: %.80r", line)
+        finally:
+            events.put(None)
 
     Thread(target=listen, daemon=True).start()
     while event := events.get():
@@ -86,13 +102,11 @@ def heard() -> Iterator[Event]:
 
 def completed(event: Event, journal: Journal) -> Iterator[Event]:
     """The event with all it needs to be delivered later, when the files of the stage may be others."""
-    if "params" in event or "metrics" in event:
+    if "params" in event:
         yield event
-        return
-    # Loads DVC, which while the stage is at work would only take memory.
-    from titles.tracking.lineage import draw_plots, hash_of, hashes_of_stage
-
-    if "results" in event:
+        notes = {"pipeline": pipeline_note(journal.begin["pipeline"], event["params"])}
+        yield {"notes": notes | {"stage": stage_note(journal.begin["stage"])}}
+    elif "results" in event:
         yield event
         folder = Path(event["folder"])
         with TemporaryDirectory() as drawn:
@@ -102,9 +116,19 @@ def completed(event: Event, journal: Journal) -> Iterator[Event]:
         folder = Path(event["folder"])
         kept = journal.keep(event["network"], folder.iterdir(), link=True)
         yield event | {"folder": kept, "hash": _known(lambda: hash_of(folder), "")}
-    else:
+    elif "end" in event:
         yield {"hashes": _known(lambda: hashes_of_stage(event["end"] == "FINISHED"), {})}
+        yield from _in_parts(event)
+    else:
         yield event
+
+
+def _in_parts(end: Event) -> Iterator[Event]:
+    """The error, and the end without it: a text that the store refuses must not leave the run without an end."""
+    error = end.pop("error", None)
+    if error:
+        yield {"error": error}
+    yield end
 
 
 def _known(ask: Callable[[], Any], otherwise: Any) -> Any:
@@ -122,9 +146,12 @@ def deliver_left_behind(root: Path) -> bool:
 
     done = True
     for journal in left_behind(root):
-        if not (journal.pending and "end" in journal.pending[-1]):
-            journal.add(_failed(LOST))
+        is_ended = journal.pending and "end" in journal.pending[-1]
+        # Earlier versions kept the error in the end.
+        for event in _in_parts(journal.pending.pop() if is_ended else _failed(LOST)):
+            journal.add(event)
         done &= Delivery(root, journal, live=False).finish()
+        journal.lock.release()
     return done
 
 

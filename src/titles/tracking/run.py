@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from titles import processes
 from titles.errors import InputError
-from titles.tracking.location import main_root, tracking_uri
+from titles.tracking.location import main_root
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -102,9 +102,14 @@ def tracked(stage: str, sections: list[str]) -> Iterator[Run]:
 
 
 def leave_failed_run(stage: str, sections: list[str], error: InputError) -> None:
-    """Leaves the run of a stage that was refused; without waiting, so that the user is told at once."""
-    if not is_off():
-        Run(_start_recorder(stage, sections)).end(error)
+    """Leaves the run of a stage that was refused; in the user's checkout without waiting, to say so at once."""
+    if is_off():
+        return
+    run = Run(_start_recorder(stage, sections))
+    run.end(error)
+    if Path.cwd() != main_root():
+        # DVC removes the checkout of a temporary experiment, and with it the code of the recorder.
+        run.wait()
 
 
 def is_off() -> bool:
@@ -128,7 +133,7 @@ def _start_recorder(stage: str, sections: list[str]) -> "subprocess.Popen[str]":
     pipeline = Pipeline.of_this_process()
     run = Run(recorder)
     root = main_root()
-    run._say(root=str(root), store=tracking_uri(root), stage=stage, pipeline=asdict(pipeline), time=_now())
+    run._say(root=str(root), stage=stage, pipeline=asdict(pipeline), time=_now())
     run._say(params=_params(), sections=sections)
     return recorder
 

@@ -17,19 +17,26 @@ import dvc.api
 from dvc.exceptions import DvcException
 
 from titles.errors import InputError
+from titles.tracking.credentials import redact_logs
 from titles.tracking.delivery import reach
+from titles.tracking.lineage import CODE
 from titles.tracking.location import main_root
+from titles.tracking.notes import params_note
+from titles.tracking.pipeline import user
 from titles.tracking.recorder import deliver_left_behind
-from titles.tracking.store import Store, flat
+from titles.tracking.store import Store
+from titles.tracking.uploads import log_data
+from titles.tracking.values import NOTE_TAG, as_text, flat
 
 log = logging.getLogger(__name__)
 
 REPORT = "report.html"
+NOTE = "DVC had all stages of this experiment in its cache, or it ran without MLflow."
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """What DVC kept of an experiment; parameters and metrics as nested tables."""
+    """What DVC kept of an experiment; parameters and metrics as nested tables, raw data as hashes by path."""
 
     name: str
     baseline: str
@@ -37,6 +44,7 @@ class Experiment:
     time: int
     params: dict[str, Any]
     metrics: dict[str, Any]
+    raw: dict[str, str]
 
 
 def experiments() -> Iterator[Experiment]:
@@ -56,7 +64,18 @@ def experiments() -> Iterator[Experiment]:
             metrics = _merged(data.get("metrics"))
             if metrics and (experiment.get("executor") or {}).get("state") in (None, "success"):
                 time = int(datetime.fromisoformat(data["timestamp"]).timestamp() * 1000)
-                yield Experiment(name, baseline["rev"], revision["rev"], time, _merged(data.get("params")), metrics)
+                params, raw = _merged(data.get("params")), _raw(data)
+                yield Experiment(name, baseline["rev"], revision["rev"], time, params, metrics, raw)
+
+
+def _raw(data: dict[str, Any]) -> dict[str, str]:
+    """The hashes of what stages read and none writes, without their code."""
+    read, written = data.get("deps") or {}, data.get("outs") or {}
+    return {
+        path: str(dep["hash"])
+        for path, dep in read.items()
+        if path not in written and not path.startswith(CODE) and dep.get("hash")
+    }
 
 
 def _merged(files: dict[str, Any] | None) -> dict[str, Any]:
@@ -71,10 +90,15 @@ def add(store: Store, experiment: Experiment) -> None:
         "dvc.experiment": experiment.name,
         "dvc.baseline": experiment.baseline,
         "mlflow.source.git.commit": experiment.commit,
+        "mlflow.source.name": "dvc.yaml",
+        "mlflow.source.type": "LOCAL",
+        "mlflow.user": user(),
         "titles.source": "dvc cache",
+        NOTE_TAG: NOTE + params_note(experiment.baseline, experiment.params),
     }
     run_id = store.find_or_create(experiment.name, key, tags, experiment.time)
     store.log_params(run_id, experiment.params)
+    log_data(store, run_id, experiment.raw, "raw")
     if report := report_of(experiment):
         store.client.log_text(run_id, report, f"report/{REPORT}")
     store.log_metrics(run_id, experiment.metrics, experiment.time, 0)
@@ -91,7 +115,7 @@ def report_of(experiment: Experiment) -> str | None:
 
 def is_there(store: Store, experiment: Experiment) -> bool:
     """Whether a run of that name and baseline has all its parameters and metrics."""
-    params = {key: str(value) for key, value in flat(experiment.params)}
+    params = {key: as_text(value) for key, value in flat(experiment.params)}
     metrics = dict(flat(experiment.metrics))
     return any(
         "titles.pipeline" in run.data.tags and run.data.params == params and metrics.items() <= run.data.metrics.items()
@@ -102,6 +126,7 @@ def is_there(store: Store, experiment: Experiment) -> bool:
 def main() -> None:
     """The command line."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    redact_logs()
     try:
         root = main_root()
         store = reach(root)

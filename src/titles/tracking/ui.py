@@ -1,0 +1,32 @@
+"""MLflow's UI on the store of this checkout: `python -m titles.tracking.ui`, or `make ui`."""
+
+import os
+import sys
+
+from titles.errors import InputError
+from titles.tracking.credentials import redact, redact_logs
+from titles.tracking.delivery import reach
+from titles.tracking.location import main_root, tracking_uri
+
+
+def main() -> None:
+    """Print the address of the runs, and become `mlflow ui` where no server is named."""
+    redact_logs()
+    root = main_root()
+    uri = tracking_uri(root)
+    try:
+        experiment_id = reach(root).experiment_id
+    except InputError as error:
+        sys.exit(f"ui: {error}")
+    is_server = uri.startswith("http")
+    server = redact(uri).rstrip("/") if is_server else f"http://localhost:{os.environ.get('MLFLOW_PORT', 5000)}"
+    # Without this the UI opens on traces and versions of agents, whatever the experiment is.
+    print(f"open {server}/#/experiments/{experiment_id}/runs?workflowType=machine_learning", flush=True)
+    if not is_server:
+        # Not as an argument, which everyone on this machine could read.
+        os.environ["MLFLOW_BACKEND_STORE_URI"] = uri
+        os.execv(sys.executable, [sys.executable, "-m", "mlflow", "ui"])
+
+
+if __name__ == "__main__":
+    main()
