@@ -50,10 +50,19 @@ def test_titles_get_the_categories_of_every_network_and_of_their_mean(server: Ti
     answer = asked(server, "predict", {"titles": TITLES, "top": 2}).json()["predictions"]
     assert [prediction["title"] for prediction in answer] == TITLES
     for network, folder in {"cnn": models / "cnn", "mlp": models / "mlp", "mean": models}.items():
-        expected = Classifier.load(folder).predict(TITLES, top=2)
+        expected = Classifier.load(folder).predict(TITLES, top=2).dropna(subset="category")
         found = [scored for prediction in answer for scored in prediction["networks"][network]]
         assert [scored["category"] for scored in found] == expected.category.tolist()
         assert [scored["score"] for scored in found] == pytest.approx(expected.score.tolist(), abs=1e-5)
+
+
+def test_a_title_with_nothing_to_go_on_has_a_reason_and_no_category(server: TitlesServer) -> None:
+    titles = ["palabra1", "", "電話", " 👍 "]
+    answer = asked(server, "predict", {"titles": titles}).json()["predictions"]
+    reasons = [None, "no title", "no Latin letter or digit", "no Latin letter or digit"]
+    assert [prediction["reason"] for prediction in answer] == reasons
+    nothing: dict[str, list[object]] = {"cnn": [], "mlp": [], "mean": []}
+    assert [prediction["networks"] == nothing for prediction in answer] == [False, True, True, True]
 
 
 def test_many_who_ask_at_once_get_each_their_own_answer(server: TitlesServer, models: Path) -> None:
@@ -210,6 +219,26 @@ def test_many_titles_pasted_can_be_downloaded(page: Page, models: Path, tmp_path
     assert found.title.tolist() == titles
     assert found["mean"].tolist() == Classifier.load(models).predict(titles).category.tolist()
     assert "os primeiros 200" in page.locator("caption").inner_text()
+
+
+def test_a_title_with_nothing_to_go_on_shows_the_reason(page: Page, tmp_path: Path) -> None:
+    page.get_by_role("textbox").fill("電話")
+    page.get_by_role("button").click()
+    expect(page.locator("#answer p")).to_have_text("Sem categoria: o título não tem letras latinas nem algarismos.")
+    assert page.locator("table").count() == 0
+    page.get_by_role("combobox").select_option("en")
+    page.get_by_role("textbox").fill("電話\npalabra1")
+    page.get_by_role("button").click()
+    expect(page.get_by_role("status")).to_have_text("2 titles answered")
+    first, second = page.locator("tbody tr").all()
+    assert first.locator("td").all_text_contents() == ["No category: the title has no Latin letter or digit."]
+    assert second.locator("td").count() == 6
+    with page.expect_download() as download:
+        page.get_by_text("Download as CSV").click()
+    download.value.save_as(tmp_path / "found.csv")
+    found = pd.read_csv(tmp_path / "found.csv")
+    assert found["mean"].isna().tolist() == [True, False]
+    assert found.reason.fillna("").tolist() == ["no Latin letter or digit", ""]
 
 
 def test_it_speaks_spanish_portuguese_and_english(page: Page) -> None:

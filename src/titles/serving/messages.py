@@ -29,10 +29,14 @@ class Scored(BaseModel):
 
 
 class Prediction(BaseModel):
-    """Of each network, and of their mean where there are several, the categories of a title, the best first."""
+    """Of each network, and of their mean where there are several, the categories of a title, the best first.
+
+    A title with nothing to go on has no category, but a reason.
+    """
 
     title: str
     networks: dict[str, list[Scored]]
+    reason: str | None
 
 
 class Predictions(BaseModel):

@@ -1,11 +1,12 @@
 """A classifier that many ask at once."""
 
 import json
+import math
 
 import pyarrow as pa
 import torch
 
-from titles.best_categories import Best
+from titles.best_categories import Best, reason_of
 from titles.classifier import Classifier
 from titles.serving.batches import Batches
 from titles.serving.measures import Measures
@@ -44,9 +45,11 @@ class Service:
                     network: [
                         {"category": category, "score": score}
                         for category, score in zip(names[labels[:top]].tolist(), scores[:top].tolist(), strict=True)
+                        if not math.isnan(score)
                     ]
                     for network, (labels, scores) in answer.items()
                 },
+                "reason": reason_of(title) if _has_nothing(answer) else None,
             }
             for title, answer in zip(titles, answers, strict=True)
         ]
@@ -60,3 +63,9 @@ class Service:
             {network: (labels[row], scores[row]) for network, (labels, scores) in said.items()}
             for row in range(len(asked))
         ]
+
+
+def _has_nothing(answer: Answer) -> bool:
+    """Whether the title of the answer has nothing to go on."""
+    _, scores = next(iter(answer.values()))
+    return bool(math.isnan(scores[0]))
