@@ -2,15 +2,19 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
+import torch
 
 from tests.fitted import fit_both
+from titles import __version__
 from titles.__main__ import main
 from titles.classifier import Classifier
 from titles.hyperparameters import OBJECTIVES
@@ -34,6 +38,74 @@ def test_titles_of_the_standard_input_get_categories_on_the_standard_output(mode
     assert found.line.tolist() == [1, 2, 3]
     assert found.category.isna().tolist() == [False, True, False]
     assert "line 2 has no category: broken UTF-8" in caplog.messages
+
+
+def test_a_dash_is_the_standard_input_and_the_standard_output(model, monkeypatch, capfdbinary):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"palabra1\npalabra2\n")))
+    titles(monkeypatch, "predict", model, "-", "-o", "-")
+    assert pd.read_csv(io.BytesIO(capfdbinary.readouterr().out)).line.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "jsonl", "parquet"])
+def test_the_standard_input_is_read_in_the_format_asked_for(model, monkeypatch, tmp_path, ending):
+    table, file = pd.DataFrame({"id": ["007", "8"], "title": ["palabra1, x", "palabra2"]}), tmp_path / f"a.{ending}"
+    writers = {
+        "jsonl": lambda: table.to_json(file, orient="records", lines=True),
+        "parquet": lambda: table.to_parquet(file),
+    }
+    writers.get(ending, lambda: table.to_csv(file, index=False))()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(file.read_bytes())))
+    titles(monkeypatch, "predict", model, "-", "--format", ending, "-o", tmp_path / "found.csv")
+    titles(monkeypatch, "predict", model, file, "-o", tmp_path / "expected.csv")
+    assert (tmp_path / "found.csv").read_text() == (tmp_path / "expected.csv").read_text()
+
+
+def test_what_is_wrong_with_the_standard_input_is_told_without_a_temporary_name(model, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"name\nx\n")))
+    with pytest.raises(SystemExit, match=r"^titles: standard input: no column title"):
+        titles(monkeypatch, "predict", model, "-", "--format", "csv")
+
+
+@pytest.mark.parametrize("given", [b"\n\n", "電話\n👍\n".encode(), b"\xff\n"])
+def test_where_no_row_has_a_category_the_answers_are_written_and_the_status_is_1(model, monkeypatch, tmp_path, given):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
+    with pytest.raises(SystemExit, match=r"^titles: no category for any of \d rows?; the column reason says why"):
+        titles(monkeypatch, "predict", model, "-o", tmp_path / "a.csv")
+    assert len(pd.read_csv(tmp_path / "a.csv")) == given.count(b"\n")
+
+
+def test_a_low_score_is_an_answer_and_so_is_nothing_to_no_titles(model, monkeypatch, tmp_path):
+    for given in (b"palabra1\n", b""):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
+        titles(monkeypatch, "predict", model, "-o", tmp_path / "a.csv", "--min-score", 1)
+
+
+def test_cells_that_a_spreadsheet_would_run_are_escaped_when_asked(model, monkeypatch, tmp_path):
+    given = ["=1+1", "+palabra1", "-palabra2", "@palabra3", "palabra4 =", "5"]
+    for number, arguments in enumerate([["--escape-formulas"], []]):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("\n".join(given).encode())))
+        titles(monkeypatch, "predict", model, "-o", tmp_path / f"{number}.csv", *arguments)
+    assert pd.read_csv(tmp_path / "0.csv", dtype="str").title.tolist() == [
+        *(f"'{one}" for one in given[:4]),
+        *given[4:],
+    ]
+    assert pd.read_csv(tmp_path / "1.csv", dtype="str").title.tolist() == given
+
+
+@pytest.mark.parametrize("command", ["predict", "submit", "serve"])
+@pytest.mark.parametrize(("device", "told"), [("gpu", "allowed: auto, cpu"), ("cuda", "finds none")])
+def test_the_device_asked_for_is_honoured(model, monkeypatch, tmp_path, command, device, told):
+    monkeypatch.setenv("TITLES_DEVICE", device)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    (tmp_path / "a.csv").write_text("id,title\n1,palabra1\n")
+    with pytest.raises(SystemExit, match=f"^titles: TITLES_DEVICE is .*{told}"):
+        titles(monkeypatch, command, model, *([tmp_path / "a.csv"] if command != "serve" else []))
+
+
+def test_it_tells_its_version(monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        titles(monkeypatch, "--version")
+    assert capsys.readouterr().out == f"titles {__version__}\n"
 
 
 def test_titles_of_a_file_get_categories_in_a_file(model, monkeypatch, tmp_path):
@@ -71,6 +143,10 @@ def test_titles_get_categories_for_the_objective_asked_for(model, monkeypatch, t
         (["serve", "MODEL", "--port", "99999"], "titles: --port is 99999; a port is from 1 to 65,535"),
         (["submit", "MODEL", "TITLES"], "titles: TITLES: no column id, which a submission is made of; it has title"),
         (["submit", "MODEL", "TEST", "-o", "a.txt"], "titles: a.txt: names that can be written end in"),
+        (["submit", "MODEL", "-"], "titles: the test file on the standard input has a format; say which"),
+        (["predict", "MODEL", "TITLES", "--format", "csv"], "titles: --format is for the standard input"),
+        (["predict", "MODEL", "-", "--format", "txt"], "titles: --format is 'txt'; known are csv"),
+        (["predict", "MODEL", "-o", "a.jsonl", "--escape-formulas"], "titles: --escape-formulas is for CSV"),
         (["serve", "nowhere"], "titles: nowhere holds no network"),
     ],
 )
@@ -80,6 +156,7 @@ def test_what_a_user_can_mend_is_told_in_one_line(model, monkeypatch, tmp_path, 
     given["FOLDER"].mkdir()
     given["TITLES"].write_text("title\npalabra1\n")
     given["TEST"].write_text("id,title\n1,palabra1\n")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
     with pytest.raises(SystemExit) as stopped:
         titles(monkeypatch, *(given.get(argument, argument) for argument in arguments))
     for name in ("TITLES", "FOLDER"):
@@ -87,13 +164,15 @@ def test_what_a_user_can_mend_is_told_in_one_line(model, monkeypatch, tmp_path, 
     assert str(stopped.value).startswith(told)
 
 
-def test_a_submission_has_the_id_and_the_category_of_every_row(model, monkeypatch, tmp_path):
+def test_a_submission_has_the_id_and_the_category_of_every_row(model, monkeypatch, tmp_path, caplog):
     (tmp_path / "test.csv").write_text("id,title\n007,palabra1\n 8 ,\nb,palabra2 palabra5\n")
     titles(monkeypatch, "submit", model, tmp_path / "test.csv", "-o", tmp_path / "submission.csv")
     found = pd.read_csv(tmp_path / "submission.csv", dtype="str")
     assert found.id.tolist() == ["007", "8", "b"]
-    expected = Classifier.load(model).predict(["palabra1", "", "palabra2 palabra5"])
-    assert found.category.tolist() == expected.category.tolist()
+    classifier = Classifier.load(model)
+    labels, _ = classifier.best(pa.array(["palabra1", "", "palabra2 palabra5"]))
+    assert found.category.tolist() == classifier.categories[labels[:, 0]].tolist()
+    assert "1 title with nothing to go on" in caplog.messages[-1]
 
 
 @pytest.mark.parametrize("row", ["9,broken \udcff", ",palabra1"])
@@ -113,13 +192,17 @@ def test_without_what_a_server_needs_it_says_what_to_install(model, monkeypatch)
     assert str(stopped.value).startswith("titles: uvicorn is not installed; pip install")
 
 
-def test_stopped_as_a_service_manager_does_it_leaves_nothing_unfinished(model, tmp_path):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_it_leaves_nothing_unfinished_and_ends_as_the_signal_says(model, tmp_path, number, status):
     command = [sys.executable, "-m", "titles", "predict", model, "-o", tmp_path / "a.csv"]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "src")}
-    with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True
+    ) as process:
         while not (tmp_path / ".a.csv.unfinished").exists():
             assert process.poll() is None
             time.sleep(0.05)
-        process.terminate()
-        assert process.wait(20) == 1
+        process.send_signal(number)
+        assert process.wait(60) == status
+        assert "Traceback" not in process.stderr.read()
     assert [path.name for path in tmp_path.iterdir()] == []

@@ -4,60 +4,101 @@ import argparse
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from titles import __version__
 from titles.errors import InputError
 from titles.hyperparameters import OBJECTIVES
 
 if TYPE_CHECKING:
     from io import BufferedReader
 
+    from titles.classifier import Classifier
+    from titles.raw import RawFile
+
 OBJECTIVE = "what the first category is to be best at (what train.objective was)"
 MODEL = "a model folder, or one with several, of which it takes the mean"
+OUTPUT = "CSV, JSON Lines or Parquet"
+ESCAPED = "CSV cells that begin with = + - @ have a ' before it, as a spreadsheet would run them as formulas"
+STANDARD = Path("-")
 
 
 def predict(options: argparse.Namespace) -> None:
-    """Categories for the titles of a file, or of each line of the standard input."""
+    """Categories for the titles of a file, or of the standard input, there a title a line unless --format says."""
     # Imported here, so that a mistake in what was given is told before torch costs its seconds.
-    from titles.raw import titles_file
-    from titles.table_files import format_of, printed, written
+    from titles.table_files import format_of
 
-    file = titles_file(options.titles) if options.titles else None
-    if options.output:
-        format_of(options.output)
-        if file and options.output.exists() and options.output.samefile(file.path):
-            raise InputError(f"{options.output} is the file of titles; give another one to write")
     if options.top < 1:
         raise InputError(f"--top is {options.top}; a title gets 1 category or more")
     if not 0 <= options.min_score <= 1:
         raise InputError(f"--min-score is {options.min_score}; a score is from 0 to 1")
-    from titles.bulk import Answers, lines_of
-    from titles.classifier import Classifier
+    if options.output != STANDARD and format_of(options.output)[0] != "csv" and options.escape_formulas:
+        raise InputError(f"--escape-formulas is for CSV, which {options.output} is not")
+    with _given(options) as file:
+        if file and options.output.exists() and options.output.samefile(file.path):
+            raise InputError(f"{options.output} is the file of titles; give another one to write")
+        _predict(options, file)
 
-    classifier = Classifier.load(options.model, options.objective)
-    answers = Answers(classifier, options.top, options.min_score, with_ids=file is not None and "id" in file.columns)
-    stream = cast("BufferedReader", sys.stdin.buffer)
-    tables = answers.of(file.batches()) if file else answers.of(lines_of(stream), map)
-    with written(options.output, answers.schema) if options.output else printed(answers.schema) as write:
+
+def _predict(options: argparse.Namespace, file: "RawFile | None") -> None:
+    from titles.bulk import Answers, counted, lines_of
+    from titles.table_files import escaped, printed, written
+
+    with_ids = file is not None and "id" in file.columns
+    answers = Answers(_classifier(options), options.top, options.min_score, with_ids)
+    tables = answers.of_file(file) if file else answers.of_stream(lines_of(_standard_input()))
+    to_file = options.output != STANDARD
+    with written(options.output, answers.schema) if to_file else printed(answers.schema) as write:
         for table in tables:
-            write(table)
+            write(escaped(table) if options.escape_formulas else table)
+    if answers.rows and not answers.answered:
+        raise InputError(f"no category for any of {counted(answers.rows, 'row')}; the column reason says why")
 
 
 def submit(options: argparse.Namespace) -> None:
     """The challenge's submission.csv, id and category, for an unlabelled test file, used whole."""
-    from titles.raw import titles_file
     from titles.table_files import format_of
 
-    file = titles_file(options.test)
-    format_of(options.output)
-    if "id" not in file.columns:
-        raise InputError(f"{file.path}: no column id, which a submission is made of; it has {', '.join(file.columns)}")
-    from titles.bulk import write_submission
-    from titles.classifier import Classifier
+    if options.output != STANDARD:
+        format_of(options.output)
+    with _given(options) as file:
+        if file is None:
+            raise InputError("the test file on the standard input has a format; say which, as in --format csv")
+        if "id" not in file.columns:
+            columns = ", ".join(file.columns)
+            raise InputError(f"{file.path}: no column id, which a submission is made of; it has {columns}")
+        from titles.bulk import write_submission
 
-    write_submission(Classifier.load(options.model, options.objective), file, options.output)
+        write_submission(_classifier(options), file, None if options.output == STANDARD else options.output)
+
+
+@contextmanager
+def _given(options: argparse.Namespace) -> "Iterator[RawFile | None]":
+    """The file of titles; None is the standard input with a title a line."""
+    from titles.raw import titles_file
+    from titles.standard_input import stored
+
+    if options.titles == STANDARD:
+        with stored(_standard_input(), options.format) if options.format else nullcontext() as file:
+            yield file
+    elif options.format:
+        raise InputError("--format is for the standard input; of a file the name says it")
+    else:
+        yield titles_file(options.titles)
+
+
+def _standard_input() -> "BufferedReader":
+    return cast("BufferedReader", sys.stdin.buffer)
+
+
+def _classifier(options: argparse.Namespace) -> "Classifier":
+    from titles.classifier import Classifier
+    from titles.device import chosen_device
+
+    return Classifier.load(options.model, options.objective, chosen_device())
 
 
 def serve(options: argparse.Namespace) -> None:
@@ -70,10 +111,8 @@ def serve(options: argparse.Namespace) -> None:
         from titles.serving.app import create_app
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is not installed; pip install '.[serve]' in the checkout adds it") from None
-    from titles.classifier import Classifier
-
     # Before the server listens, so that whoever is answered at all is answered by the model.
-    app = create_app(Classifier.load(options.model, options.objective))
+    app = create_app(_classifier(options))
     uvicorn.run(app, host=options.host, port=options.port, timeout_graceful_shutdown=30, access_log=False)
 
 
@@ -84,24 +123,36 @@ def export(options: argparse.Namespace) -> None:
     export(options.model, options.output)
 
 
+class Terminated(KeyboardInterrupt):
+    """Stopped as a service manager does it."""
+
+
+def _terminate(_signal: int, _frame: object) -> None:
+    raise Terminated
+
+
 def main() -> None:
     """Parses the command line; what a user can mend ends it with status 1 and one line that says how."""
     options = _parser().parse_args()
     logging.basicConfig(level=logging.INFO, format="titles: %(message)s")
     # As Ctrl-C does, so that what is unfinished is removed.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         options.run(options)
     except InputError as error:
         sys.exit(f"titles: {error}")
-    except (KeyboardInterrupt, BrokenPipeError):
+    except BrokenPipeError:
         sys.exit(1)
+    except KeyboardInterrupt as error:
+        # What a shell says of a program that the signal ended.
+        sys.exit(128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT))
     except OSError as error:
         sys.exit(f"titles: {error}")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="titles", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"titles {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(run: Callable[[argparse.Namespace], None], about: str) -> argparse.ArgumentParser:
@@ -112,13 +163,18 @@ def _parser() -> argparse.ArgumentParser:
             added.add_argument("--objective", choices=OBJECTIVES, help=OBJECTIVE)
         return added
 
+    def with_titles(added: argparse.ArgumentParser, about: str, nargs: str | None = None) -> None:
+        added.add_argument("titles", type=Path, nargs=nargs, default=STANDARD, help=about)
+        added.add_argument("--format", help="of the standard input: csv, jsonl or parquet, as the end of a file's name")
+
     added = command(predict, "categories for titles")
-    added.add_argument("titles", type=Path, nargs="?", help="CSV, JSON Lines or Parquet with a column title")
-    added.add_argument("-o", "--output", type=Path, help="CSV, JSON Lines or Parquet; by default CSV to stdout")
+    with_titles(added, "CSV, JSON Lines or Parquet with a column title; by default, or as -, the standard input", "?")
+    added.add_argument("-o", "--output", type=Path, default=STANDARD, help=f"{OUTPUT}; by default CSV to stdout")
     added.add_argument("--top", type=int, default=1, help="how many categories a title gets (1)")
     added.add_argument("--min-score", type=float, default=0.0, help="no category scores lower than this (0)")
+    added.add_argument("--escape-formulas", action="store_true", help=ESCAPED)
     added = command(submit, "the challenge's submission.csv")
-    added.add_argument("test", type=Path, help="the unlabelled test file: columns id and title")
+    with_titles(added, "the unlabelled test file: columns id and title; - is the standard input")
     added.add_argument("-o", "--output", type=Path, default=Path("submission.csv"), help="submission.csv by default")
     added = command(export, "a network as an ONNX file")
     added.add_argument("-o", "--output", type=Path, required=True, help="the file, such as mlp.onnx")

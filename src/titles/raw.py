@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from titles.errors import InputError
 from titles.formats import COMPRESSIONS, FORMATS, decompressed
@@ -32,17 +33,23 @@ class RawFile:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows in the order of the file. Raises InputError with the line where the file is damaged."""
+        with Progress(self.path.stat().st_size, "bytes", f"reading {self.path.name}") as bar:
+            for batch, position in self.positioned():
+                bar.update(position - bar.done)
+                yield batch
+
+    def positioned(self) -> Iterator[tuple[pa.RecordBatch, int]]:
+        """The same rows, each batch with the number of bytes of the file that end with it."""
         line = 0
-        with (
-            self.path.open("rb") as stream,
-            Progress(self.path.stat().st_size, "bytes", f"reading {self.path.name}") as bar,
-        ):
+        with self.path.open("rb") as stream:
             try:
+                # Of Parquet the footer is read first, so that the place in the stream tells nothing.
+                is_parquet, size = self.format == "parquet", self.path.stat().st_size
+                rows = pq.read_metadata(self.path).num_rows if is_parquet else 0
                 for batch in FORMATS[self.format].batches(decompressed(stream, self.compression), self.path):
                     if len(batch):
                         line = batch["line"][-1].as_py()
-                        bar.update(stream.tell() - bar.done)
-                        yield batch
+                        yield batch, size * line // rows if is_parquet else stream.tell()
             except DAMAGES as error:
                 raise InputError(
                     f"{self.path}: damaged or cut short after line {line} ({error}); fetch it again"

@@ -1,0 +1,31 @@
+"""The standard input as a file of titles, for the formats that lines alone do not make."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO
+
+from titles.disk import room_at
+from titles.errors import InputError
+from titles.formats import FORMATS
+from titles.raw import RawFile, titles_file
+
+
+@contextmanager
+def stored(stream: IO[bytes], ending: str) -> Iterator[RawFile]:
+    """The stream, stored whole in a temporary file of that ending (`csv`, `jsonl.gz`) while the block runs.
+
+    Raises InputError where it is no file of titles, or the disk of temporary files is full.
+    """
+    if ending.partition(".")[0] not in FORMATS:
+        raise InputError(f"--format is {ending!r}; known are {', '.join(FORMATS)}, also compressed, such as csv.gz")
+    with TemporaryDirectory(prefix="titles-") as folder:
+        path = Path(folder) / f"input.{ending}"
+        try:
+            with room_at(path), path.open("wb") as file:
+                shutil.copyfileobj(stream, file)
+            yield titles_file(path)
+        except InputError as error:
+            raise InputError(str(error).replace(str(path), "standard input")) from None
