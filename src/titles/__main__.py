@@ -44,7 +44,7 @@ def predict(options: argparse.Namespace) -> None:
 
 
 def _predict(options: argparse.Namespace, file: "RawFile | None") -> None:
-    from titles.bulk import Answers, counted, lines_of
+    from titles.bulk import Answers, lines_of
     from titles.table_files import escaped, printed, written
 
     with_ids = file is not None and "id" in file.columns
@@ -55,7 +55,7 @@ def _predict(options: argparse.Namespace, file: "RawFile | None") -> None:
         for table in tables:
             write(escaped(table) if options.escape_formulas else table)
     if answers.rows and not answers.answered:
-        raise InputError(f"no category for any of {counted(answers.rows, 'row')}; the column reason says why")
+        raise InputError("no row has a category; the column reason says why")
 
 
 def submit(options: argparse.Namespace) -> None:
