@@ -12,7 +12,8 @@ from titles.classifier import Classifier
 from titles.fit import fit
 from titles.hyperparameters import MlpParams, ModelParams, TrainParams
 from titles.progress import Progress
-from titles.raw import RawFile, titles_file
+from titles.raw import titles_file
+from titles.raw_file import RawFile
 
 TITLES = ["Palabra1 palabra2", "", "¿palabra7?", "otra, «palabra»"]
 

@@ -3,15 +3,19 @@ import unicodedata
 from collections.abc import Iterator
 
 import ibis
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ibis.backends.duckdb import Backend
 
-from titles.cleaning import FOLDED, clean, cleaned
+from titles.character_references import unescaped
+from titles.cleaning import FOLDED, clean, cleaned, unescape
 
-# Any text, but rich in what the table folds, what separates words and what case changes.
-TITLES = st.text(st.characters(codec="utf-8") | st.sampled_from(FOLDED + "aZ9 -\t\n"))
+# Any text, but rich in what the table folds, what separates words, what case changes and what HTML escapes.
+LETTERS = st.text(st.characters(codec="utf-8") | st.sampled_from(FOLDED + "aZ9 -\t\n&#;"))
+REFERENCES = st.sampled_from(["&eacute;", "&NTILDE;", "&amp;amp;#233;", "&#xE9;", "&#0;", "&#xD800;", "&#38;#50;", "&"])
+TITLES = st.lists(LETTERS | REFERENCES, max_size=4).map("".join)
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +26,8 @@ def engine() -> Iterator[Backend]:
 
 
 def cleaned_by(engine: Backend, titles: list[str]) -> list[str]:
-    table = ibis.memtable({"place": range(len(titles)), "title": titles}, schema={"place": "int64", "title": "string"})
+    plain = unescaped(pa.array(titles, pa.string())).to_pylist()
+    table = ibis.memtable({"place": range(len(titles)), "title": plain}, schema={"place": "int64", "title": "string"})
     rows = table.select("place", cleaned=cleaned(table.title)).order_by("place")
     return engine.to_pyarrow(rows)["cleaned"].to_pylist()
 
@@ -39,7 +44,16 @@ def cleaned_by(engine: Backend, titles: list[str]) -> list[str]:
         ("tele\u0301fono", "telefono"),
         ("micro\u00adondas", "microondas"),
         ("mesa\u00a0redonda\t\r\n roja", "mesa redonda roja"),
-        ("usb\u200b2.0", "usb 2 0"),
+        ("tele\u200bfo\ufeffno\u2060 \u202amo\u200dvil\u202c", "telefono movil"),
+        ("e\u0304 a\u0328 z\u030c", "e a z"),
+        ("\uff34\uff36 \uff13\uff12\uff30\uff2f\uff2c\uff27\uff01\u3000\uff4c\uff45\uff44", "tv 32polg led"),
+        ("Tel&eacute;fono", "telefono"),
+        ("TEL&EACUTE;FONO M&Oacute;VIL", "telefono movil"),
+        ("Tel&amp;amp;eacute;fono", "telefono"),
+        ("Ni&#241;o ni&#xF1;o&nbsp;y&#160;ni&#XF1;a", "nino nino y nina"),
+        ("micro&shy;ondas &#8203;usb", "microondas usb"),
+        ("Black &amp; Decker &quot;9&quot;", "black decker 9"),
+        ("rock&reggae AT&T; a&ntilde b&unknown;", "rock reggae at t a ntilde b unknown"),
         ("a\0b", "a b"),
         ("鞋 №5 чехол", "5"),
         ("日本語 ★ 😀", ""),
@@ -59,7 +73,21 @@ def test_cleaning_twice_changes_nothing_more(title: str):
     assert clean(clean(title)) == clean(title)
 
 
-@given(title=st.text("abcñéàöç ", max_size=12))
+@pytest.mark.parametrize(
+    ("title", "plain"),
+    [
+        ("5 &lt; 6 &amp;lt; 7", "5 < 6 < 7"),
+        ("&#0; &#x110000; &#xDFFF;", "\ufffd \ufffd \ufffd"),
+        ("&amp; &amp;amp; &; &amp", "& & &; &amp"),
+        ("&" * 100_000 + "amp;" * 100_000, "&" * 100_000),
+    ],
+    ids=["once and twice", "no character", "ampersands", "many ampersands"],
+)
+def test_references_become_the_characters_they_stand_for(title: str, plain: str):
+    assert unescape(title) == plain
+
+
+@given(title=st.text([*FOLDED[:300], *"abc "], max_size=12))
 def test_composed_and_decomposed_text_are_cleaned_alike(title: str):
     assert clean(unicodedata.normalize("NFD", title)) == clean(title)
 

@@ -131,7 +131,7 @@ def test_only_the_raw_folder_is_templated() -> None:
 
 def test_every_parameter_is_explained_on_the_line_above_it() -> None:
     lines = (ROOT / "params.yaml").read_text().splitlines()
-    keys = [place for place, line in enumerate(lines) if re.match(r"  \w+:", line)]
+    keys = [place for place, line in enumerate(lines) if re.match(r" +\w+:", line)]
     assert [lines[place] for place in keys if not lines[place - 1].strip().startswith("#")] == []
 
 

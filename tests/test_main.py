@@ -69,7 +69,7 @@ def test_what_is_wrong_with_the_standard_input_is_told_without_a_temporary_name(
 @pytest.mark.parametrize("given", [b"\n\n", "電話\n👍\n".encode(), b"\xff\n"])
 def test_where_no_row_has_a_category_the_answers_are_written_and_the_status_is_1(model, monkeypatch, tmp_path, given):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
-    with pytest.raises(SystemExit, match="^titles: no row has a category; the column reason says why"):
+    with pytest.raises(SystemExit, match=r"^titles: no row has a category; the column reason says why"):
         titles(monkeypatch, "predict", model, "-o", tmp_path / "a.csv")
     assert len(pd.read_csv(tmp_path / "a.csv")) == given.count(b"\n")
 
@@ -114,6 +114,22 @@ def test_titles_of_a_file_get_categories_in_a_file(model, monkeypatch, tmp_path)
     assert pd.read_parquet(tmp_path / "b.parquet").line.tolist() == [2, 2, 3, 3]
 
 
+@pytest.mark.parametrize("content", ["title\npalabra1\n\npalabra2\n", "title\npalabra1\npalabra2\n\n"])
+def test_a_blank_line_in_a_file_of_one_column_is_no_title(model, monkeypatch, tmp_path, content):
+    (tmp_path / "a.csv").write_text(content)
+    titles(monkeypatch, "predict", model, tmp_path / "a.csv", "-o", tmp_path / "b.csv")
+    assert pd.read_csv(tmp_path / "b.csv").title.tolist() == ["palabra1", "palabra2"]
+
+
+def test_the_columns_of_a_file_may_have_other_names(model, monkeypatch, tmp_path):
+    (tmp_path / "a.CSV").write_text("Nº;Título;title\n7;palabra1;x\n")
+    names = ["--title-column", "Título", "--id-column", "Nº"]
+    titles(monkeypatch, "predict", model, tmp_path / "a.CSV", "-o", tmp_path / "b.csv", *names)
+    assert pd.read_csv(tmp_path / "b.csv")[["id", "title"]].to_numpy().tolist() == [[7, "palabra1"]]
+    titles(monkeypatch, "submit", model, tmp_path / "a.CSV", "-o", tmp_path / "c.csv", *names)
+    assert pd.read_csv(tmp_path / "c.csv").id.tolist() == [7]
+
+
 def test_titles_get_categories_for_the_objective_asked_for(model, monkeypatch, tmp_path):
     uneven = Path(shutil.copytree(Path(model) / "mlp", tmp_path / "mlp"))
     lexicon = json.loads((uneven / "lexicon.json").read_text())
@@ -141,7 +157,14 @@ def test_titles_get_categories_for_the_objective_asked_for(model, monkeypatch, t
         (["predict", "MODEL", "TITLES", "-o", "TITLES"], "titles: TITLES is the file of titles; give another one"),
         (["predict", "MODEL", "-o", "FOLDER"], "titles: FOLDER is a folder; give a file to write"),
         (["serve", "MODEL", "--port", "99999"], "titles: --port is 99999; a port is from 1 to 65,535"),
-        (["submit", "MODEL", "TITLES"], "titles: TITLES: no column id, which a submission is made of; it has title"),
+        (
+            ["submit", "MODEL", "TITLES"],
+            "titles: TITLES: no column id; its columns are title; if it has another name, give that by --id-column",
+        ),
+        (
+            ["predict", "MODEL", "TEST", "--title-column", "Title"],
+            "titles: TEST: no column Title; its columns are id, title; if it has another name, give that by --title-",
+        ),
         (["submit", "MODEL", "TEST", "-o", "a.txt"], "titles: a.txt: names that can be written end in"),
         (["submit", "MODEL", "-"], "titles: the test file on the standard input has a format; say which"),
         (["predict", "MODEL", "TITLES", "--format", "csv"], "titles: --format is for the standard input"),
@@ -159,7 +182,7 @@ def test_what_a_user_can_mend_is_told_in_one_line(model, monkeypatch, tmp_path, 
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
     with pytest.raises(SystemExit) as stopped:
         titles(monkeypatch, *(given.get(argument, argument) for argument in arguments))
-    for name in ("TITLES", "FOLDER"):
+    for name in ("TITLES", "FOLDER", "TEST"):
         told = told.replace(name, str(given[name]))
     assert str(stopped.value).startswith(told)
 

@@ -60,6 +60,31 @@ def test_several_sections_are_loaded_at_once(tmp_path: Path):
     assert load_params(path, {"cnn": CnnParams, "mlp": MlpParams}) == expected
 
 
+@dataclass(frozen=True)
+class Nested:
+    rounds: int
+    names: Switches
+
+
+def test_a_section_may_hold_another(tmp_path: Path):
+    names = "{rate: 1, rounds: 3, loud: true, file: words.vec}"
+    path = written(tmp_path, "train", {"rounds": "2", "names": names})
+    assert loaded(path, "train", Nested) == Nested(2, Switches(1.0, 3, True, "words.vec"))
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("{rate: 1, rounds: 2, loud: true}", "train.names.file is missing"),
+        ("{rate: 1, rounds: x, loud: true, file: a}", "train.names.rounds is 'x'; allowed: a whole number"),
+        ("{rat: 1}", "train.names.rat is not a parameter; train.names has rate, rounds, loud, file"),
+        ("title", "train.names is 'title'; it must hold rate, rounds, loud, file"),
+    ],
+)
+def test_what_is_wrong_in_a_nested_section_is_named(tmp_path: Path, names: str, message: str):
+    assert refusal(written(tmp_path, "train", {"rounds": "2", "names": names}), "train", Nested) == message
+
+
 def test_a_list_becomes_a_tuple(tmp_path: Path):
     path = written(tmp_path, "cnn", {"filters": "128", "widths": "[1, 2, 3]"})
     assert loaded(path, "cnn", CnnParams) == CnnParams(128, (1, 2, 3))

@@ -1,9 +1,11 @@
 import csv
 import io
+import json
 import os
 import signal
 import subprocess
 import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
+from titles.columns import ColumnNames
 from titles.disk import room_at
 from titles.engine import PART_ROWS
 from titles.errors import InputError
@@ -283,6 +286,102 @@ def test_a_row_that_cannot_be_used_is_rejected_with_its_line_and_the_reason(
     written = tables(tmp_path, {"train.csv": table([*STOCK[:10], row, *STOCK[10:]])})
     assert rejections(written) == [("train.csv", 12, reason)]
     assert len(labelled(written)) == len(STOCK)
+
+
+@pytest.mark.parametrize(
+    "category",
+    [
+        unicodedata.normalize("NFD", "SOFÁS Y MÁS"),
+        " SOFÁS Y MÁS\u00a0",
+        "SOFÁS\u00a0 Y MÁS",
+        "SOF\u200bÁS Y MÁS\ufeff",
+        "\u3000SOFÁS\tY\nMÁS\x00",
+    ],
+)
+def test_categories_that_look_the_same_are_one_and_the_log_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, category: str
+):
+    rows = [("sofa", "SOFÁS Y MÁS", "", ""), ("sofá", category, "", "")]
+    written = tables(tmp_path, {"train.csv": table(STOCK), "a.train.csv": table(rows)})
+    assert set(labelled(written).category) == {"CHAIRS", "TABLES", "SOFÁS Y MÁS"}
+    assert [reason for _, _, reason in rejections(written)] == ["duplicate title"]
+    (warning,) = [message for message in caplog.messages if "is read as" in message]
+    assert warning.startswith(f"{tmp_path}/raw/a.train.csv: 1 rows have a category with spaces around it, ")
+    assert warning.endswith(f"{category!a} is read as SOFÁS Y MÁS")
+
+
+def test_the_same_number_is_one_category_in_every_format(tmp_path: Path):
+    numbers = [(f"sofa {number}", 120.0 + number % 2) for number in range(9)]
+    frame = pd.DataFrame(numbers, columns=["title", "category"])
+    frame.to_parquet(tmp_path / "a.parquet")
+    files: dict[str, str | bytes] = {
+        "a.train.parquet": (tmp_path / "a.parquet").read_bytes(),
+        "b.train.jsonl": "".join(json.dumps({"title": title, "category": number}) + "\n" for title, number in numbers),
+        "c.train.csv": "title,category\nmesa 1,120\nmesa 2,121\nmesa 3,120\nmesa 4,121\n",
+        "d.train.jsonl": '{"title": "cama", "category": NaN}\n',
+        "validation.jsonl": '{"title": "divan", "category": 120.0}\n',
+        "test.csv": "title,category\nsilla,121\n",
+    }
+    written = tables(tmp_path / "all", files)
+    assert set(labelled(written).category) == {"120", "121"}
+    assert ("d.train.jsonl", 1, "empty category") in rejections(written)
+
+
+def test_columns_may_have_other_names(tmp_path: Path):
+    header = "Title,category_id,Language,label_quality"
+    (tmp_path / "train.csv").write_text(table(STOCK, header))
+    names = ColumnNames(title="Title", category="category_id", language="Language")
+    prepare(tmp_path, tmp_path / "prepared", PrepareParams(0.2, 0.2, names))
+    kept = pd.concat(pd.read_parquet(tmp_path / f"prepared/{split}.parquet") for split in SPLITS)
+    rows = kept[["title", "category", "language", "label_quality"]].itertuples(index=False, name=None)
+    assert sorted(rows) == sorted(STOCK)
+
+
+def test_the_references_of_html_in_a_title_are_cleaned_as_what_they_stand_for(tmp_path: Path):
+    rows = [("Tel&eacute;fono &amp; funda", "PHONES", "", ""), ("teléfono funda", "PHONES", "", "")]
+    written = tables(tmp_path, {"train.csv": table([*STOCK, *rows])})
+    phone = labelled(written).query("category == 'PHONES'")
+    assert phone[["title", "cleaned"]].to_numpy().tolist() == [["Tel&eacute;fono &amp; funda", "telefono funda"]]
+    assert [reason for _, _, reason in rejections(written)] == ["duplicate title"]
+
+
+def test_a_file_of_which_most_rows_cannot_be_read_stops_the_run(tmp_path: Path):
+    content = table(STOCK[:20]) + "mesa;TABLES\n" * 21
+    message = (
+        r"train.csv: 21 of the first 41 rows cannot be read, beginning with line 22: 1 fields where the header has"
+    )
+    with pytest.raises(InputError, match=message):
+        prepared(tmp_path, {"train.csv": content})
+
+
+def test_the_log_says_how_many_titles_are_of_categories_that_train_lacks(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    test = [("sofa", "sofas", "", ""), ("silla", "TABLES", "", "")]
+    prepared(tmp_path, {"train.csv": table(STOCK), "test.csv": table(test)})
+    assert [message for message in caplog.messages if "train lacks" in message] == [
+        "1 of the 2 titles of test have a category that train lacks: no network can get these right"
+    ]
+
+
+def test_the_files_of_a_parquet_folder_are_sources_by_their_own_names(tmp_path: Path):
+    (tmp_path / "train.parquet").mkdir()
+    frame = pd.DataFrame(STOCK, columns=["title", "category", "language", "label_quality"])
+    frame[:20].to_parquet(tmp_path / "train.parquet/part-0.parquet")
+    frame[20:].to_parquet(tmp_path / "train.parquet/part-1.parquet")
+    prepare(tmp_path, tmp_path / "prepared", PARAMS)
+    sources = pd.read_csv(tmp_path / "prepared/sources.csv")
+    assert sources.file.tolist() == ["train.parquet/part-0.parquet", "train.parquet/part-1.parquet"]
+    assert sources.split.tolist() == ["train", "train"]
+
+
+def test_folders_may_have_names_that_a_shell_or_a_pattern_would_expand(tmp_path: Path):
+    folder = tmp_path / "a? [b]*" / "oferta$x 'ñ' %23 {c}"
+    folder.mkdir(parents=True)
+    (folder / "train.csv").write_text(table(STOCK))
+    prepare(folder, folder.parent / "prepared $HOME", PARAMS)
+    rows = [len(pd.read_parquet(folder.parent / f"prepared $HOME/{split}.parquet")) for split in SPLITS]
+    assert sum(rows) == len(STOCK)
 
 
 def test_a_title_that_is_not_utf_8_is_rejected_with_its_line(tmp_path: Path):

@@ -3,8 +3,13 @@ import csv
 import gzip
 import io
 import json
+import os
+import unicodedata
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from decimal import Decimal
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -13,8 +18,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from titles import formats
+from titles.columns import ColumnNames, Wanted
+from titles.csv_rows import REPEATED_HEADER
 from titles.errors import InputError
-from titles.raw import RawFile, find_files
+from titles.raw import find_files, titles_file
+from titles.raw_file import RawFile, recognise
 from titles.rows import BROKEN_UTF8, COLUMNS, NO_VALUES, Row
 
 ROWS = [
@@ -155,15 +164,188 @@ def test_what_dvc_and_git_keep_beside_the_data_is_passed_over_in_silence(
     assert caplog.messages == []
 
 
-@pytest.mark.parametrize("name", ["README.md", "training.csv", "sample_submission.csv", "Train.csv"])
+@pytest.mark.parametrize("name", ["README.md", "training.csv", "sample_submission.csv"])
 def test_other_files_are_passed_over_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str):
     assert [file.path.name for file in find_files(folder_of(tmp_path, {name: CSV, "train.csv": CSV}))] == ["train.csv"]
     assert [(record.levelname, name in record.message) for record in caplog.records] == [("WARNING", True)]
 
 
-def test_folders_are_passed_over(tmp_path: Path):
-    (tmp_path / "old.train.csv").mkdir()
+@pytest.mark.parametrize(
+    "name",
+    [".train.csv.swp", "train.csv~", "~$train.csv", "#train.csv#", ".#train.csv", ".~lock.train.csv#", ".DS_Store"],
+)
+def test_hidden_files_and_those_of_editors_are_passed_over_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+):
+    found = find_files(folder_of(tmp_path, {name: "\0\0", "train.csv": CSV}))
+    assert [file.path.name for file in found] == ["train.csv"]
+    assert caplog.messages == [f"passed over {tmp_path / name}: hidden, or an editor's"]
+
+
+def test_folders_of_other_names_are_passed_over(tmp_path: Path):
+    (tmp_path / "old").mkdir()
     assert [file.path.name for file in find_files(folder_of(tmp_path, {"train.csv": CSV}))] == ["train.csv"]
+
+
+@pytest.mark.parametrize("name", ["Train.CSV", "SPANISH.TRAIN.csv", "train.Tsv", "TRAIN.CSV.GZ"])
+def test_upper_case_in_the_name_of_a_file_does_not_matter(tmp_path: Path, name: str):
+    content = CSV.replace(",", "\t").encode() if "Tsv" in name else CSV.encode()
+    content = gzip.compress(content) if name.endswith("GZ") else content
+    assert titles_and_categories(rows_of(tmp_path, name, content)) == [("mesa", "TABLES")]
+
+
+def written_parts(folder: Path, *parts: list[tuple[str, str]]) -> Path:
+    """A folder as Spark writes it."""
+    folder.mkdir()
+    schema = pa.schema([("title", pa.string()), ("category", pa.string())])
+    for number, rows in enumerate(parts):
+        table = pa.table(list(zip(*rows, strict=True)) or [[], []], schema)
+        pq.write_table(table, folder / f"part-{number:05}.snappy.parquet")
+    for name in ("_SUCCESS", "._SUCCESS.crc", ".part-00000.snappy.parquet.crc", "_metadata"):
+        (folder / name).write_bytes(b"")
+    return folder
+
+
+def test_a_folder_of_parquet_files_is_read_in_the_order_of_their_names_with_its_rows_counted_through(tmp_path: Path):
+    written_parts(tmp_path / "train.parquet", [], [("mesa", "A"), ("silla", "B")], [], [("sofa", "C")])
+    (file,) = find_files(tmp_path)
+    assert [(row.line, *titles_and_categories([row])[0]) for row in rows_in(file)] == [
+        (1, "mesa", "A"),
+        (2, "silla", "B"),
+        (3, "sofa", "C"),
+    ]
+    assert [path.name for path in file.parts] == [f"part-0000{number}.snappy.parquet" for number in range(4)]
+
+
+@pytest.mark.parametrize("name", ["test.parquet", "Spanish.Test.parquet"])
+def test_a_folder_of_parquet_files_is_a_test_file_too(tmp_path: Path, name: str):
+    written_parts(tmp_path / name, [("mesa", "TABLES")])
+    assert {file.split for file in find_files(folder_of(tmp_path, {"train.csv": CSV}))} == {"train", "test"}
+
+
+def test_a_folder_without_any_rows_stops_the_run(tmp_path: Path):
+    written_parts(tmp_path / "train.parquet", [], [])
+    (file,) = find_files(tmp_path)
+    with pytest.raises(InputError, match=r"train\.parquet has no rows"):
+        list(rows_in(file))
+
+
+def test_what_is_named_as_a_split_and_cannot_be_read_stops_the_run(tmp_path: Path):
+    folder_of(tmp_path, {"train.csv": CSV})
+
+    def refusal() -> str:
+        with pytest.raises(InputError) as error:
+            find_files(tmp_path)
+        return str(error.value).removeprefix(f"{tmp_path}/")
+
+    (tmp_path / "test.csv.dvc").write_text("outs:\n")
+    assert refusal() == "test.csv.dvc: test.csv is not here; fetch it: dvc pull"
+    (tmp_path / "test.csv.dvc").unlink()
+    (tmp_path / "test.csv").symlink_to(tmp_path / "cache")
+    assert refusal().startswith("test.csv is a link to what is not here; fetch it (dvc pull)")
+    (tmp_path / "test.csv").unlink()
+    (tmp_path / "test.csv").mkdir()
+    assert refusal().startswith("test.csv is a folder; only Parquet is read as one")
+    (tmp_path / "test.csv").rmdir()
+    os.mkfifo(tmp_path / "test.csv")
+    assert refusal().startswith("test.csv is neither a file nor a folder")
+    (tmp_path / "test.csv").unlink()
+    (tmp_path / "test.parquet").mkdir()
+    assert refusal().startswith("test.parquet is a folder without a Parquet file")
+    written_parts(tmp_path / "test.parquet/category=TABLES", [("mesa", "TABLES")])
+    assert "category=TABLES is a column in the name of a folder" in refusal()
+
+
+def test_the_files_of_a_folder_must_have_the_same_columns(tmp_path: Path):
+    written_parts(tmp_path / "train.parquet", [("mesa", "TABLES")])
+    pq.write_table(pa.table({"title": ["silla"]}), tmp_path / "train.parquet/part-00001.snappy.parquet")
+    with pytest.raises(InputError, match=r"part-00001.snappy.parquet has other columns than part-00000"):
+        find_files(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("train.csv", "title,category,title\nmesa,TABLES,silla\n"),
+        ("train.csv", "title;category;title \nmesa;TABLES;silla\n"),
+        ("train.jsonl", '{"title": "mesa", "category": "TABLES", "title": "silla"}\n'),
+        ("train.parquet", "title,category,title"),
+    ],
+)
+def test_a_needed_column_that_is_there_twice_stops_the_run(tmp_path: Path, name: str, content: str):
+    if name == "train.parquet":
+        table = pa.Table.from_arrays([pa.array(["x"])] * 3, names=content.split(","))
+        pq.write_table(table, tmp_path / name)
+    else:
+        folder_of(tmp_path, {name: content})
+    with pytest.raises(InputError, match=rf"{name}: there are 2 columns title; rename or remove one"):
+        find_files(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("train.csv", "title,category,brand,brand\nmesa,TABLES,x,y\n"),
+        ("train.jsonl", '{"brand": 1, "title": "mesa", "category": "TABLES", "brand": {"title": 1, "title": 2}}\n'),
+        ("train.parquet", "title,category,brand,brand"),
+    ],
+)
+def test_a_column_that_is_not_needed_may_be_there_twice(tmp_path: Path, name: str, content: str):
+    if name == "train.parquet":
+        columns = [pa.array(["mesa"]), pa.array(["TABLES"]), pa.array([["x"]]), pa.array([1])]
+        pq.write_table(pa.Table.from_arrays(columns, names=content.split(",")), tmp_path / name)
+    else:
+        folder_of(tmp_path, {name: content})
+    (file,) = find_files(tmp_path)
+    assert titles_and_categories(list(rows_in(file))) == [("mesa", "TABLES")]
+
+
+def test_a_key_that_one_line_has_twice_is_a_fault_of_that_row_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(formats, "PEEKED_LINES", 1)
+    lines = '{"title": "mesa", "category": "TABLES"}\n{"title": "sofa", "category": "SOFAS", "title": "silla"}\n'
+    assert [row.fault for row in rows_of(tmp_path, "train.jsonl", lines)] == [None, "the key title is there twice"]
+
+
+NAMES = ColumnNames(title="Título", category="category_id", language="Language", label_quality="Quality", id="Nº")
+RENAMED: dict[str, object] = {"Nº": 7, "Título": "mesa", "category_id": 120, "Language": "es", "Quality": "reliable"}
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_columns_may_have_other_names(tmp_path: Path, kind: str, form: Literal["NFC", "NFD"]):
+    rows = [{unicodedata.normalize(form, name): value for name, value in RENAMED.items()}]
+    (file,) = find_files(folder_of(tmp_path, {f"train.{kind}": encoded(rows, kind)}), NAMES)
+    assert [row.values for row in rows_in(file)] == [("7", "mesa", "120", "es", "reliable")]
+
+
+def test_a_test_file_without_the_category_that_is_named_is_unlabelled(tmp_path: Path):
+    files = {"train.csv": "Título,category_id\nmesa,TABLES\n", "test.csv": "Nº,Título,category\n7,mesa,TABLES\n"}
+    assert [file.split for file in find_files(folder_of(tmp_path, files), NAMES)] == ["unlabelled", "train"]
+
+
+def test_a_named_column_that_is_missing_is_told_with_those_there_are_and_the_key(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    folder_of(tmp_path, {"train.csv": "product_title,category\nmesa,TABLES\n"})
+    with pytest.raises(InputError) as error:
+        find_files(tmp_path)
+    assert str(error.value).endswith(
+        "train.csv: no column title; its columns are product_title, category; "
+        "if it has another name, give that by prepare.columns.title"
+    )
+    find_files(tmp_path, ColumnNames(title="product_title", language="idioma"))
+    assert caplog.messages == [f"{tmp_path}/train.csv: no column idioma (prepare.columns.language)"]
+
+
+def test_two_columns_cannot_have_one_name():
+    with pytest.raises(InputError, match=r"prepare\.columns: title and category are both 'name'"):
+        ColumnNames(title="name", category="name")
+
+
+def test_control_characters_of_a_file_do_not_reach_the_terminal(tmp_path: Path):
+    with pytest.raises(InputError) as error:
+        find_files(folder_of(tmp_path, {"train.csv": b"\x1b[2Jname\x07\xe9,\x9b\n"}))
+    assert r"its columns are \x1b[2Jname\x07\udce9, \udc9b" in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -173,8 +355,9 @@ def test_folders_are_passed_over(tmp_path: Path):
         ({"test.csv": CSV, "validation.csv": CSV}, "has no train file"),
         ({"train.csv": CSV, "train.jsonl": CSV}, "train.csv and train.jsonl are one name in two formats"),
         ({"train.csv": CSV, "train.csv.gz": CSV}, "train.csv and train.csv.gz are one name in two formats"),
-        ({"train.xlsx": CSV}, "train.xlsx: unknown format 'xlsx'; known are csv, jsonl, parquet"),
-        ({"train": CSV}, "train: unknown format ''; known are csv, jsonl, parquet"),
+        ({"train.txt": CSV}, "train.txt: unknown format 'txt'; known are csv, tsv, jsonl, parquet"),
+        ({"train": CSV}, "train: unknown format ''; known are csv, tsv, jsonl, parquet"),
+        ({"train.csv": CSV, "Train.CSV": CSV}, "Train.CSV and train.csv are one name in two formats"),
         ({"train.csv.rar": CSV}, "train.csv.rar: unknown compression 'rar'; known are gz, bz2, zst or none"),
         (
             {"train.parquet.gz": CSV},
@@ -186,9 +369,11 @@ def test_folders_are_passed_over(tmp_path: Path):
         ({"train.csv": CSV, "test.csv": "id\n1\n"}, "test.csv: no column title; its columns are id"),
         ({"train.jsonl": '{"title": "mesa"}\n'}, "train.jsonl: no column category; its columns are title"),
         ({"train.parquet": encoded([{"title": "mesa"}], "parquet")}, "train.parquet: no column category; "),
-        ({"train.csv": ""}, "train.csv: no column category or title; its columns are none"),
-        ({"train.jsonl": ""}, "train.jsonl: no column category or title; its columns are none"),
-        ({"train.parquet": ""}, "train.parquet: damaged"),
+        ({"train.csv": ""}, "train.csv is empty"),
+        ({"train.csv": "\ufeff\n"}, "train.csv: no column category or title; its columns are none"),
+        ({"train.jsonl": "\n"}, "train.jsonl is empty"),
+        ({"train.jsonl": CSV}, "train.jsonl: none of its first lines is a JSON object"),
+        ({"train.parquet": ""}, "train.parquet is empty"),
         ({"train.parquet": CSV}, "train.parquet: damaged"),
         ({"train.csv.gz": ""}, "train.csv.gz: "),
         ({"train.csv.gz": CSV}, "train.csv.gz: damaged"),
@@ -357,11 +542,108 @@ def test_a_quote_that_closes_in_another_row_of_too_many_fields_stops_the_run(tmp
         list(rows_in(file))
 
 
-def test_bytes_of_a_parquet_file_that_are_no_utf8_are_the_fault_of_their_row(tmp_path: Path):
-    broken = pa.Array.from_buffers(pa.string(), 1, pa.array([b"caf\xe9"]).buffers())
-    pq.write_table(pa.table({"title": broken, "category": ["COFFEE"]}), tmp_path / "train.parquet")
+@pytest.mark.parametrize("kind", [pa.string(), pa.binary(), pa.large_binary(), pa.binary(4)])
+def test_bytes_of_a_parquet_file_that_are_no_utf8_are_the_fault_of_their_row(tmp_path: Path, kind: pa.DataType):
+    titles = pa.array([b"cafe", b"caf\xe9"], pa.binary() if kind == pa.string() else kind)
+    if kind == pa.string():
+        titles = pa.Array.from_buffers(kind, 2, titles.buffers())
+    pq.write_table(pa.table({"title": titles, "category": ["COFFEE"] * 2}), tmp_path / "train.parquet")
     (file,) = find_files(tmp_path)
-    assert [(row.values[1], row.fault) for row in rows_in(file)] == [("caf?", BROKEN_UTF8)]
+    assert [(row.values[1], row.fault) for row in rows_in(file)] == [("cafe", None), ("caf?", BROKEN_UTF8)]
+
+
+# Values with the one text they have in every format.
+VALUES: list[tuple[object, str | None]] = [
+    (120, "120"),
+    (120.0, "120"),
+    (-0.0, "0"),
+    (120.5, "120.5"),
+    (1e22, "10000000000000000000000"),
+    (1e-7, "1e-07"),
+    (True, "true"),
+    (False, "false"),
+    (None, None),
+    (float("nan"), None),
+    (float("inf"), None),
+    ("NaN", "NaN"),
+    ("120.0", "120.0"),
+]
+
+
+@pytest.mark.parametrize("column", ["id", "category", "title"])
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_a_value_that_is_no_text_has_one_spelling(tmp_path: Path, kind: str, column: str):
+    for number, (value, _) in enumerate(VALUES):
+        row = {"id": "1", "title": "mesa", "category": "TABLES"} | {column: value}
+        path = tmp_path / f"{number}.train.{kind}"
+        if kind == "jsonl":
+            path.write_text(json.dumps(row) + "\n")
+        else:
+            pq.write_table(pa.Table.from_pylist([row]), path)
+        file = recognise(path, "train", kind, Wanted(asdict(ColumnNames()), ""))
+        assert [row.values[COLUMNS.index(column)] for row in rows_in(file)] == [VALUES[number][1]]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (pa.array([120.0, 0.1, None], pa.float32()), ["120", "0.1", None]),
+        (pa.array([Decimal("120.00"), Decimal("0.50"), None]), ["120", "0.5", None]),
+        (pa.array([Decimal(10) ** 21], pa.decimal128(38, 2)), ["1" + "0" * 21]),
+        (pa.array([120.0, None]).dictionary_encode(), ["120", None]),
+        (pa.array(["A", None]).dictionary_encode(), ["A", None]),
+        (pa.array([b"A", None]), ["A", None]),
+        (pa.array(["A", None], pa.string_view()), ["A", None]),
+        (pa.array([None, None]), [None, None]),
+        (pa.array([2**63], pa.uint64()), ["9223372036854775808"]),
+        (pa.array([0], pa.date32()), ["1970-01-01"]),
+    ],
+)
+def test_every_type_of_parquet_has_its_text(tmp_path: Path, values: pa.Array, expected: list[str | None]):
+    pq.write_table(pa.table({"title": values, "category": values}), tmp_path / "train.parquet")
+    (file,) = find_files(tmp_path)
+    assert [category for _, category in titles_and_categories(list(rows_in(file)))] == expected
+
+
+def test_the_header_of_a_second_file_that_was_appended_is_at_fault(tmp_path: Path):
+    parts = [CSV.encode(), b"\xef\xbb\xbf" + CSV.encode(), b"too few\n"]
+    read = rows_of(tmp_path, "train.csv.gz", b"".join(map(gzip.compress, parts)))
+    assert [row.fault for row in read] == [None, REPEATED_HEADER, None, "1 fields where the header has 2"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("name", ["train.csv", "train.tsv", "train.jsonl", "train.csv.gz"])
+def test_utf_16_is_read(tmp_path: Path, name: str, encoding: str):
+    rows: list[dict[str, object]] = [{"title": "mesa 😀, Ñ" * n, "category": "TABLES"} for n in range(400)]
+    kind = name.split(".")[1]
+    text = encoded(rows, "csv" if kind == "tsv" else kind).decode()
+    text = text.replace('","', '"\t"') if kind == "tsv" else text
+    content = text.encode(encoding)
+    read = rows_of(tmp_path, name, gzip.compress(content) if name.endswith("gz") else content)
+    assert [row.values[1] for row in read] == [row["title"] for row in rows]
+
+
+def test_utf_16_that_was_cut_or_broken_is_told_as_utf_8_is(tmp_path: Path):
+    text = "title,category\n" + "mesa,TABLES\n" * 3 + "half \ud83d,TABLES\n"
+    content = b"\xff\xfe" + text.encode("utf-16-le", errors="surrogatepass")
+    read = rows_of(tmp_path, "train.csv", content)
+    assert [row.fault for row in read] == [None, None, None, BROKEN_UTF8]
+    with pytest.raises(InputError, match=r"train\.csv: damaged .*truncated data"):
+        rows_of(tmp_path, "train.csv", content[:-1])
+
+
+def test_a_file_to_be_predicted_needs_its_titles_alone(tmp_path: Path):
+    table = pa.table({"name": ["mesa"], "category": [["TABLES"]], "title": [["x"]]})
+    pq.write_table(table, tmp_path / "titles.parquet")
+    file = titles_file(tmp_path / "titles.parquet", "name")
+    assert [row.values for row in rows_in(file)] == [(None, "mesa", None, None, None)]
+    with pytest.raises(InputError, match=r"its columns are name, category, title; .* give that by --title-column"):
+        titles_file(tmp_path / "titles.parquet", "Name")
+
+
+def test_a_folder_of_parquet_files_may_be_predicted(tmp_path: Path):
+    folder = written_parts(tmp_path / "titles.parquet", [("mesa", "A")], [("silla", "B")])
+    assert [row.values[1] for row in rows_in(titles_file(folder))] == ["mesa", "silla"]
 
 
 def test_a_parquet_column_of_lists_is_refused_by_name(tmp_path: Path):

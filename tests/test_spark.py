@@ -41,7 +41,9 @@ def unusual(folder: Path) -> Path:
     points = [chr(point) for point in range(1, sys.maxunicode + 1) if not 0xD800 <= point < 0xE000]
     titles = ["".join(points[start : start + 32]) for start in range(0, len(points), 32)]
     titles += [f"mesa {number}{point}b" for number, point in enumerate(points[:0x3000])]
-    categories = [("TABLES", "CHAIRS", "sofás", "日本")[number % 7 % 4] for number in range(len(titles))]
+    titles += [f"caf&eacute; {number} &amp;amp;#233; &#x1F600;&NTILDE;&no;" for number in range(9)]
+    names = ("TABLES", "CHAIRS", "sofás", "日本", "sofa\u0301s\u200b", "\u00a0CHAIRS")
+    categories = [names[number % 7 % 6] for number in range(len(titles))]
     pd.DataFrame({"title": titles, "category": categories}).to_parquet(folder / "points.train.parquet")
     (folder / "broken.train.csv").write_bytes(BROKEN)
     (folder / "surrogate.train.jsonl").write_text('{"title": "half \\ud83d", "category": "TABLES"}\n')

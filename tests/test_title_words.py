@@ -9,7 +9,11 @@ from titles.cleaning import MOST_WORDS, clean
 from titles.title_words import words_of
 from titles.vocabulary import split_words
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"])) | st.text("aÉzñ9 -\u0301\u00ad\x00ʼ日😀\n")
+TEXT = (
+    st.text(st.characters(exclude_categories=["Cs"]))
+    | st.text("aÉzñ9 -\u0301\u00ad\x00ʼ日😀\n\u200b\uff34")
+    | st.just("&ntilde;")
+)
 
 
 def one_by_one(titles: list[str]) -> pa.ListArray:

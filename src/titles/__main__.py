@@ -4,8 +4,8 @@ import argparse
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from io import BufferedReader
 
     from titles.classifier import Classifier
-    from titles.raw import RawFile
+    from titles.raw_file import RawFile
 
 OBJECTIVE = "what the first category is to be best at (what train.objective was)"
 MODEL = "a model folder, or one with several, of which it takes the mean"
@@ -47,7 +47,7 @@ def _predict(options: argparse.Namespace, file: "RawFile | None") -> None:
     from titles.bulk import Answers, lines_of
     from titles.table_files import escaped, printed, written
 
-    with_ids = file is not None and "id" in file.columns
+    with_ids = file is not None and "id" in file.names
     answers = Answers(_classifier(options), options.top, options.min_score, with_ids)
     tables = answers.of_file(file) if file else answers.of_stream(lines_of(_standard_input()))
     to_file = options.output != STANDARD
@@ -64,30 +64,29 @@ def submit(options: argparse.Namespace) -> None:
 
     if options.output != STANDARD:
         format_of(options.output)
-    with _given(options) as file:
+    with _given(options, ("id", "title")) as file:
         if file is None:
             raise InputError("the test file on the standard input has a format; say which, as in --format csv")
-        if "id" not in file.columns:
-            columns = ", ".join(file.columns)
-            raise InputError(f"{file.path}: no column id, which a submission is made of; it has {columns}")
         from titles.bulk import write_submission
 
         write_submission(_classifier(options), file, None if options.output == STANDARD else options.output)
 
 
 @contextmanager
-def _given(options: argparse.Namespace) -> "Iterator[RawFile | None]":
-    """The file of titles; None is the standard input with a title a line."""
+def _given(options: argparse.Namespace, required: Sequence[str] = ("title",)) -> "Iterator[RawFile | None]":
+    """The file of titles, which has the required columns; None is the standard input with a title a line."""
     from titles.raw import titles_file
     from titles.standard_input import stored
 
-    if options.titles == STANDARD:
-        with stored(_standard_input(), options.format) if options.format else nullcontext() as file:
-            yield file
+    if options.titles == STANDARD and not options.format:
+        yield None
+    elif options.titles == STANDARD:
+        with stored(_standard_input(), options.format) as path:
+            yield titles_file(path, options.title_column, options.id_column, required)
     elif options.format:
         raise InputError("--format is for the standard input; of a file the name says it")
     else:
-        yield titles_file(options.titles)
+        yield titles_file(options.titles, options.title_column, options.id_column, required)
 
 
 def _standard_input() -> "BufferedReader":
@@ -159,16 +158,24 @@ def _parser() -> argparse.ArgumentParser:
         added = commands.add_parser(run.__name__, help=about, description=run.__doc__)
         added.set_defaults(run=run)
         added.add_argument("model", type=Path, help=MODEL)
+        if run in (predict, submit):
+            for column in ("title", "id"):
+                about = f"what the file calls its column {column}"
+                added.add_argument(f"--{column}-column", default=column, metavar="NAME", help=about)
         if run is not export:
             added.add_argument("--objective", choices=OBJECTIVES, help=OBJECTIVE)
         return added
 
     def with_titles(added: argparse.ArgumentParser, about: str, nargs: str | None = None) -> None:
         added.add_argument("titles", type=Path, nargs=nargs, default=STANDARD, help=about)
-        added.add_argument("--format", help="of the standard input: csv, jsonl or parquet, as the end of a file's name")
+        added.add_argument(
+            "--format", help="of the standard input: csv, tsv, jsonl or parquet, as the end of a file's name"
+        )
 
     added = command(predict, "categories for titles")
-    with_titles(added, "CSV, JSON Lines or Parquet with a column title; by default, or as -, the standard input", "?")
+    with_titles(
+        added, "CSV, TSV, JSON Lines or Parquet with a column title; by default, or as -, the standard input", "?"
+    )
     added.add_argument("-o", "--output", type=Path, default=STANDARD, help=f"{OUTPUT}; by default CSV to stdout")
     added.add_argument("--top", type=int, default=1, help="how many categories a title gets (1)")
     added.add_argument("--min-score", type=float, default=0.0, help="no category scores lower than this (0)")

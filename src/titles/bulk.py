@@ -27,7 +27,7 @@ from titles.classifier import Classifier
 from titles.errors import InputError
 from titles.memory import keep_freed_memory
 from titles.progress import Progress
-from titles.raw import RawFile
+from titles.raw_file import RawFile
 from titles.rows import NO_VALUES, Row, batch_of
 from titles.table_files import printed, written
 from titles.threads import map_threads
@@ -94,7 +94,7 @@ class Answers:
 
     def of_file(self, file: RawFile) -> Iterator[pa.Table]:
         """A table for some rows at a time, in their order; says how many are answered, and which cannot be read."""
-        with Progress(file.path.stat().st_size, "bytes", "answering") as bar:
+        with Progress(file.size, "bytes", "answering") as bar:
             for (_, position), table in self._of(file.positioned(), side_by_side):
                 yield table
                 bar.update(position - bar.done)

@@ -5,10 +5,9 @@ of which all readers of CSV make the same.
 """
 
 import csv
-import io
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import chain, pairwise
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO
 
@@ -16,105 +15,70 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pyarrow.csv import ConvertOptions, ReadOptions, read_csv
+from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, read_csv
 
 from titles.ahead import ahead
+from titles.csv_header import DELIMITERS, Header, read_header
+from titles.csv_lines import Lines, blocks_of
 from titles.errors import InputError
-from titles.rows import COLUMNS, DAMAGES, NO_VALUES, Row, batch_of, batch_of_columns, by_line
+from titles.file_types import SAMPLE_BYTES, first_bytes
+from titles.rows import COLUMNS, NO_VALUES, Row, batch_of, batch_of_columns, by_line
 
-PIECE_BYTES, BLOCK_BYTES = 1 << 18, 1 << 23
-SWALLOWED = "line breaks and commas in a field: a quote that should have closed before other rows"
-FIELD = r'(?:[^",\r\n]*|"(?:[^"\r\n]|"")*")'
+SWALLOWED = "other rows within a field: a quote that should have closed before them"
+REPEATED_HEADER = "the header, repeated"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-LINE_FEED, CARRIAGE_RETURN = b"\n\r"
 
 
-def csv_columns(stream: IO[bytes], path: Path) -> list[str]:
-    return _header(stream, path)[0]
+def csv_columns(
+    stream: IO[bytes], path: Path, wanted: Collection[str], delimiters: Sequence[str] = DELIMITERS
+) -> list[str]:
+    return read_header(first_bytes(stream), path, wanted, delimiters).columns
 
 
-def csv_batches(stream: IO[bytes], path: Path) -> Iterator[pa.RecordBatch]:
+def csv_batches(
+    stream: IO[bytes], path: Path, names: Mapping[str, str], delimiters: Sequence[str] = DELIMITERS
+) -> Iterator[pa.RecordBatch]:
     """The rows below the header, in their order. Raises InputError where a quote does not close."""
-    blocks = ahead(_blocks(stream))
+    blocks = ahead(blocks_of(stream))
     head = next(blocks)
-    header, read = _header(io.BytesIO(head[0]), path)
-    reader = _Reader(path, header)
-    unread, first = b"", 1
+    header = read_header(head[0][:SAMPLE_BYTES], path, names.values(), delimiters)
+    reader = _Reader(path, header, names)
+    unread, first, read = b"", 1, header.num_lines
     for block, last in chain([head], blocks):
-        lines = _Lines.of(unread + block, first, last)
+        lines = Lines.of(unread + block, first, last)
         batch, read = reader.read(lines, read, last)
-        yield batch
+        yield _headers_rejected(batch, names)
         unread, first = lines.text[lines.starts[read] :], first + read
         read = 0
 
 
-def _header(stream: IO[bytes], path: Path) -> tuple[list[str], int]:
-    """The names of the columns, and how many lines they take."""
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    reader = csv.reader(text, strict=True)
-    try:
-        return [column.strip() for column in next(reader, [])], reader.line_num
-    except csv.Error as error:
-        raise InputError(f"{path}, line 1: the header is not CSV ({error}); mend it") from None
-
-
-def _blocks(stream: IO[bytes]) -> Iterator[tuple[bytes, bool]]:
-    """The bytes of the stream, some MB at a time, and whether they are the last. What stands before a damage comes."""
-    pieces: list[bytes] = []
-    try:
-        while piece := stream.read(PIECE_BYTES):
-            pieces.append(piece)
-            if len(pieces) * PIECE_BYTES >= BLOCK_BYTES:
-                yield b"".join(pieces), False
-                pieces = []
-    except DAMAGES:
-        yield b"".join(pieces), False
-        raise
-    yield b"".join(pieces), True
-
-
-@dataclass(frozen=True)
-class _Lines:
-    """Lines with their ends, as Python's text files tell them apart; `starts` is [lines + 1], `first` a number."""
-
-    text: bytes
-    starts: NDArray[np.int64]
-    first: int
-
-    def __len__(self) -> int:
-        return len(self.starts) - 1
-
-    @classmethod
-    def of(cls, text: bytes, first: int, last: bool) -> "_Lines":
-        """The whole lines of `text`, and the rest of it too where nothing follows."""
-        letters = np.frombuffer(text, np.uint8)
-        ends = letters == LINE_FEED
-        if b"\r" in text:
-            ends[:-1] |= (letters[:-1] == CARRIAGE_RETURN) & ~ends[1:]
-        if last and len(text):
-            ends[-1] = True
-        return cls(text, np.concatenate([[0], np.flatnonzero(ends) + 1]), first)
-
-    def texts(self, place: int) -> Iterator[str]:
-        """The lines from `place` on."""
-        for start, end in pairwise(self.starts[place:]):
-            yield self.text[start:end].decode(errors="surrogateescape")
-
-    def array(self) -> pa.Array:
-        return pa.Array.from_buffers(
-            pa.large_binary(), len(self), [None, pa.py_buffer(self.starts), pa.py_buffer(self.text)]
-        )
+def _headers_rejected(batch: pa.RecordBatch, names: Mapping[str, str]) -> pa.RecordBatch:
+    """The batch, in which rows that only repeat the header are at fault: files joined with `cat` have such rows."""
+    begun, ended = (test(batch["title"], names["title"]) for test in (pc.starts_with, pc.ends_with))
+    is_header = pc.or_(begun, ended).fill_null(False)
+    for column, name in names.items():
+        # Nearly always the case, and trimming takes time.
+        if not is_header.true_count:
+            return batch
+        # In a file that was appended a byte order mark may stand before the first name.
+        is_header = pc.and_(is_header, pc.equal(pc.utf8_trim(batch[column], " \ufeff"), name).fill_null(False))
+    place = batch.schema.get_field_index("fault")
+    return batch.set_column(place, batch.schema[place], pc.if_else(is_header, REPEATED_HEADER, batch["fault"]))
 
 
 class _Reader:
     """Reads lines as rows with the columns of `header`."""
 
-    def __init__(self, path: Path, header: list[str]) -> None:
-        self.path, self.num_fields = path, len(header)
-        self.places = [header.index(column) if column in header else None for column in COLUMNS]
-        self.ordinary = rf"\A{','.join([FIELD] * len(header))}(?:\r?\n)?\z"
+    def __init__(self, path: Path, header: Header, names: Mapping[str, str]) -> None:
+        self.path, self.delimiter, self.num_fields = path, header.delimiter, len(header.columns)
+        self.places = [header.columns.index(names[column]) if column in names else None for column in COLUMNS]
+        separator = re.escape(header.delimiter)
+        # A blank line is a row of no reader, where there is one column too.
+        bare = rf'[^"{separator}\r\n]' + ("+" if self.num_fields == 1 else "*")
+        field = rf'(?:{bare}|"(?:[^"\r\n]|"")*")'
+        self.ordinary = rf"\A{separator.join([field] * self.num_fields)}(?:\r?\n)?\z"
 
-    def read(self, lines: _Lines, place: int, last: bool) -> tuple[pa.RecordBatch, int]:
+    def read(self, lines: Lines, place: int, last: bool) -> tuple[pa.RecordBatch, int]:
         """The rows from the line at `place` on, and the place after them: a row may end in lines still to come."""
         ordinary = self._ordinary(lines)
         ordinary[:place] = False
@@ -132,7 +96,7 @@ class _Reader:
             place = len(lines)
         return by_line([self._batch(lines, ordinary), batch_of(rows)]), place
 
-    def _ordinary(self, lines: _Lines) -> NDArray[np.bool]:
+    def _ordinary(self, lines: Lines) -> NDArray[np.bool]:
         """Which lines are a row whatever reads them."""
         array = lines.array()
         short = pc.less_equal(pc.binary_length(array), csv.field_size_limit())
@@ -141,7 +105,7 @@ class _Reader:
         alone = pc.match_substring_regex(array, self.ordinary)
         return np.array(pc.and_(pc.and_(short, unmarked), alone))
 
-    def _batch(self, lines: _Lines, ordinary: NDArray[np.bool]) -> pa.RecordBatch:
+    def _batch(self, lines: Lines, ordinary: NDArray[np.bool]) -> pa.RecordBatch:
         chosen = lines.array().filter(pa.array(ordinary))
         numbers = pa.array(lines.first + np.flatnonzero(ordinary))
         if not len(chosen):
@@ -151,6 +115,7 @@ class _Reader:
         table = read_csv(
             pa.BufferReader(chosen.buffers()[2].slice(start, end - start)),
             ReadOptions(column_names=names),
+            ParseOptions(delimiter=self.delimiter),
             convert_options=ConvertOptions(
                 include_columns=[str(place) for place in self.places if place is not None],
                 column_types=dict.fromkeys(names, pa.binary()),
@@ -160,10 +125,10 @@ class _Reader:
         columns = [None if place is None else table[str(place)].chunk(0) for place in self.places]
         return batch_of_columns(numbers, columns)
 
-    def _row(self, lines: _Lines, place: int, last: bool) -> tuple[list[Row], int]:
+    def _row(self, lines: Lines, place: int, last: bool) -> tuple[list[Row], int]:
         """The row that begins at `place`, if one does, and the place after it: `place` if it does not end here."""
         line = lines.first + place
-        reader = csv.reader(lines.texts(place), strict=True)
+        reader = csv.reader(lines.texts(place), delimiter=self.delimiter, strict=True)
         try:
             fields = next(reader)
         except csv.Error as error:
@@ -181,7 +146,22 @@ class _Reader:
             raise InputError(f"{self.path}, line {line}: a quote opens there and closes in another row; mend it")
         if len(fields) == self.num_fields:
             values = tuple(None if column is None else fields[column] for column in self.places)
-            swallowed = reader.line_num > 1 and any("," in field.partition("\n")[2] for field in fields)
+            swallowed = reader.line_num > 1 and self._swallowed(list(islice(lines.texts(place), reader.line_num)))
             return [Row(line, values, SWALLOWED if swallowed else None)], after
         fault = f"{len(fields)} fields where the header has {self.num_fields}"
         return [Row(line, NO_VALUES, fault)] if fields else [], after
+
+    def _swallowed(self, lines: list[str]) -> bool:
+        """Whether the lines of one record are rows of their own that a quote too many made one.
+
+        A line in the midst is, if it has no quote and a row's fields. The first and the last are, if both have a
+        row's fields when their quotes count as letters.
+        """
+        first, *middle, last = lines
+        in_the_midst = any('"' not in line and self._has_row_fields(line) for line in middle)
+        return in_the_midst or (self._has_row_fields(first) and self._has_row_fields(last))
+
+    def _has_row_fields(self, line: str) -> bool:
+        """Whether the line, cut at every delimiter, has a row's fields; a comma that a space follows is prose."""
+        fields = line.split(self.delimiter)
+        return len(fields) == self.num_fields > 1 and not any(field.startswith(" ") for field in fields[1:])

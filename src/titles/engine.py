@@ -1,5 +1,6 @@
 """The engine that runs the Ibis expressions of the data stages: embedded DuckDB, out of core, or the user's Spark."""
 
+import glob
 import os
 import sys
 import warnings
@@ -102,8 +103,12 @@ def write_parts(engine: BaseBackend, rows: ir.Table, folder: Path, what: str) ->
 
 def read_part(engine: BaseBackend, folder: Path, part: str) -> ir.Table | None:
     """The rows of a part, where there are any."""
-    files = folder / f"part={part}" / "*.parquet"
-    return engine.read_parquet(files, hive_partitioning=False) if files.parent.exists() else None
+    files = folder / f"part={part}"
+    if not files.exists():
+        return None
+    # In the pattern below, what the folders are called is no pattern.
+    named = glob.escape(str(files)) if engine.name == "duckdb" else str(files)
+    return engine.read_parquet(f"{named}/*.parquet", hive_partitioning=False)
 
 
 def in_order(engine: BaseBackend, rows: ir.Table, scratch: Path) -> Iterator[pa.Table]:

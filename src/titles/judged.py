@@ -1,6 +1,6 @@
 """What becomes of a row, as expressions of Ibis: usable or not, of all rows that say the same the one that is kept."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import ibis
@@ -8,6 +8,7 @@ import ibis.expr.types as ir
 from ibis import _
 
 from titles.cleaning import cleaned
+from titles.columns import ColumnNames
 from titles.limits import Interval
 
 NOT_LATIN = "no Latin letter or digit in the title"
@@ -17,16 +18,16 @@ NOT_LATIN = "no Latin letter or digit in the title"
 class PrepareParams:
     validation_fraction: Annotated[float, Interval("(0, 0.5)")]
     test_fraction: Annotated[float, Interval("(0, 0.5)")]
+    columns: ColumnNames = field(default_factory=ColumnNames)
 
 
 def examined(raw_table: ir.Table) -> ir.Table:
     """Adds `cleaned`, fills what may be absent, and says in `reason` why a row cannot be used by itself."""
     named = raw_table.mutate(
-        cleaned=cleaned(_.title.fill_null("")),
+        cleaned=cleaned(_.unescaped.fill_null(_.title).fill_null("")),
         id=_.id.strip().nullif(""),
-        category=_.category.strip().nullif(""),
-        language=_.language.strip().nullif("").fill_null("unknown"),
-        label_quality=_.label_quality.strip().nullif("").fill_null("unknown"),
+        language=_.language.fill_null("unknown"),
+        label_quality=_.label_quality.fill_null("unknown"),
     )
     return named.mutate(
         hash=_.cleaned.hexdigest("md5"),

@@ -4,6 +4,7 @@ The dataclasses live with the code they steer, so that a new setting of the CNN 
 """
 
 import typing
+from dataclasses import is_dataclass
 from pathlib import Path
 from types import UnionType
 
@@ -34,8 +35,11 @@ def _load_section(path: Path, name: str, values: object, section: type[Section])
         raise InputError(f"{path}: {name}.{key} is not a parameter; {name} has {', '.join(hints)}")
     for key in sorted(hints.keys() - values.keys()):
         raise InputError(f"{path}: {name}.{key} is missing")
-    converted = {}
+    converted: dict[str, object] = {}
     for key, hint in hints.items():
+        if isinstance(hint, type) and is_dataclass(hint):
+            converted[key] = _load_section(path, f"{name}.{key}", values[key], hint)
+            continue
         try:
             converted[key] = _convert(values[key], hint)
         except ValueError as allowed:

@@ -41,7 +41,7 @@ def prepare(raw: Path, prepared: Path, params: PrepareParams) -> dict[str, int]:
 
     Raises InputError where a file cannot be used, a split gets no row, or train has fewer than two categories.
     """
-    files = find_files(raw)
+    files = find_files(raw, params.columns)
     with whole(prepared) as unfinished, connected(unfinished) as (engine, scratch):
         read = write_raw_table(files, scratch / "raw.parquet")
         rows = examined(engine.read_parquet(scratch / "raw.parquet"))
@@ -54,8 +54,9 @@ def prepare(raw: Path, prepared: Path, params: PrepareParams) -> dict[str, int]:
             tables = _judged_parts(engine, scratch, parts, given, params, bar)
             counts = {"read": read} | _write_splits(tables, scratch, unfinished)
         counts |= _write_others(engine, scratch, unfinished)
-        write_sources({file.path: file.split for file in files}, unfinished / "sources.csv")
+        write_sources(raw, {part: file.split for file in files for part in file.parts}, unfinished / "sources.csv")
         _check_splits(raw, engine.read_parquet(unfinished / "train.parquet"), counts)
+        _log_unknown_categories(engine, unfinished, counts)
     log.info(", ".join(f"{count:,} {name}" for name, count in counts.items()))
     return counts
 
@@ -125,3 +126,14 @@ def _check_splits(raw: Path, train: ir.Table, counts: dict[str, int]) -> None:
         raise InputError(
             f"{raw}: all of train is {train.category.first().execute()}; a classifier needs two categories"
         )
+
+
+def _log_unknown_categories(engine: BaseBackend, prepared: Path, counts: dict[str, int]) -> None:
+    train = engine.read_parquet(prepared / "train.parquet").select("category").distinct()
+    for split in ("validation", "test"):
+        rows = engine.read_parquet(prepared / f"{split}.parquet")
+        if unknown := rows.anti_join(train, "category").count().execute():
+            log.warning(
+                "%s of the %s titles of %s have a category that train lacks: no network can get these right",
+                f"{unknown:,}", f"{counts[split]:,}", split,
+            )  # fmt: skip

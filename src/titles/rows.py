@@ -1,5 +1,7 @@
 """A row as it stands in its file, and many of them as a batch of Arrow's."""
 
+import math
+from decimal import Decimal
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -26,6 +28,19 @@ class Row(NamedTuple):
     line: int
     values: tuple[str | None, ...]
     fault: str | None = None
+
+
+def as_text(value: object) -> str | None:
+    """The one spelling of a value in all formats: 120.0 is `120`, True is `true`; NaN and infinity are missing."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return None
+        return str(int(value)) if value.is_integer() else repr(value)
+    if isinstance(value, Decimal):
+        return f"{value.normalize():f}" if value.is_finite() else None
+    return None if value is None else str(value)
 
 
 def batch_of(rows: list[Row]) -> pa.RecordBatch:

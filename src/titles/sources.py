@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Source:
-    """A file by its name, and what it held: `md5` is that of DVC."""
+    """A file by its name in data.raw, and what it held: `md5` is that of DVC."""
 
     file: str
     split: str
@@ -16,15 +16,15 @@ class Source:
     md5: str
 
 
-def write_sources(files: dict[Path, str], path: Path) -> None:
-    """A CSV file with a row a source; of each file its split is given."""
+def write_sources(raw: Path, files: dict[Path, str], path: Path) -> None:
+    """A CSV file with a row a source, named from the folder `raw` on; of each file its split is given."""
     with path.open("w", encoding="utf-8", newline="") as table:
         writer = csv.DictWriter(table, [field.name for field in fields(Source)], lineterminator="\n")
         writer.writeheader()
         for file, split in files.items():
             with file.open("rb") as content:
                 md5 = hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-            writer.writerow(asdict(Source(file.name, split, file.stat().st_size, md5)))
+            writer.writerow(asdict(Source(file.relative_to(raw).as_posix(), split, file.stat().st_size, md5)))
 
 
 def read_sources(path: Path) -> list[Source]:

@@ -10,14 +10,14 @@ from typing import IO
 from titles.disk import room_at
 from titles.errors import InputError
 from titles.formats import FORMATS
-from titles.raw import RawFile, titles_file
 
 
 @contextmanager
-def stored(stream: IO[bytes], ending: str) -> Iterator[RawFile]:
+def stored(stream: IO[bytes], ending: str) -> Iterator[Path]:
     """The stream, stored whole in a temporary file of that ending (`csv`, `jsonl.gz`) while the block runs.
 
-    Raises InputError where it is no file of titles, or the disk of temporary files is full.
+    Raises InputError for an unknown ending, or where the disk of temporary files is full. An InputError of the block
+    names the standard input and not the temporary file.
     """
     if ending.partition(".")[0] not in FORMATS:
         raise InputError(f"--format is {ending!r}; known are {', '.join(FORMATS)}, also compressed, such as csv.gz")
@@ -26,6 +26,6 @@ def stored(stream: IO[bytes], ending: str) -> Iterator[RawFile]:
         try:
             with room_at(path), path.open("wb") as file:
                 shutil.copyfileobj(stream, file)
-            yield titles_file(path)
+            yield path
         except InputError as error:
             raise InputError(str(error).replace(str(path), "standard input")) from None

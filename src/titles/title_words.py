@@ -7,17 +7,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from titles.character_references import unescaped
 from titles.cleaning import FOLDED, MOST_WORDS, ONTO, clean
 
 SEPARATOR, DELETED = ord(" "), 0
-# In UTF-8 code points below the first of these take one byte, below the second two; 110xxxxx begins two.
-ONE_BYTE, TWO_BYTES = 0x80, 0x800
-BEGINS_TWO, BEGINS_MORE = 0xC0, 0xE0
+# In UTF-8 code points below the first of these take one byte, below the second at most three.
+ONE_BYTE, THREE_BYTES = 0x80, 0x10000
+# The first byte of a code point of two bytes is at least the first of these, and so on.
+BEGINS_TWO, BEGINS_THREE, BEGINS_FOUR = 0xC0, 0xE0, 0xF0
 
 
 def _table() -> NDArray[np.uint8]:
-    """What each code point below `TWO_BYTES` becomes; all above separate words."""
-    table = np.full(TWO_BYTES, SEPARATOR, np.uint8)
+    """What each code point below `THREE_BYTES` becomes; all above separate words."""
+    table = np.full(THREE_BYTES, SEPARATOR, np.uint8)
     for letter in map(chr, range(ONE_BYTE)):
         table[ord(letter)] = ord(clean(letter) or " ")
     table[[ord(letter) for letter in FOLDED]] = DELETED
@@ -34,6 +36,7 @@ OF_BYTE = np.concatenate(
 
 def words_of(titles: pa.StringArray) -> pa.ListArray:
     """The first `MOST_WORDS` words of each title; none for a title without a Latin letter or digit."""
+    titles = unescaped(titles)
     offsets = np.frombuffer(titles.buffers()[1], np.int32)[titles.offset :][: len(titles) + 1].astype(np.int64)
     written = np.frombuffer(titles.buffers()[2] or b"", np.uint8)[offsets[0] : offsets[-1]]
     letters, offsets = _letters(written, offsets - offsets[0])
@@ -52,12 +55,24 @@ def words_of(titles: pa.StringArray) -> pa.ListArray:
 def _letters(written: NDArray[np.uint8], offsets: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Lower-case ASCII letters, digits and separators, and where each title's begin."""
     letters = OF_BYTE[written]
-    pairs = np.flatnonzero((written >= BEGINS_TWO) & (written < BEGINS_MORE))
-    if not len(pairs) and not (written >= BEGINS_MORE).any():
+    firsts = np.flatnonzero(written >= BEGINS_TWO)
+    if not len(firsts):
         return letters, offsets
-    letters[pairs] = OF_CODE_POINT[(written[pairs].astype(np.int64) & 0x1F) << 6 | written[pairs + 1] & 0x3F]
+    pairs = firsts[written[firsts] < BEGINS_THREE]
+    letters[pairs] = OF_CODE_POINT[_payload(written, pairs, 0x1F) << 6 | _payload(written, pairs + 1, 0x3F)]
+    triples = firsts[(written[firsts] >= BEGINS_THREE) & (written[firsts] < BEGINS_FOUR)]
+    letters[triples] = OF_CODE_POINT[
+        _payload(written, triples, 0x0F) << 12
+        | _payload(written, triples + 1, 0x3F) << 6
+        | _payload(written, triples + 2, 0x3F)
+    ]
     kept = letters != DELETED
     return letters[kept], np.append(0, np.cumsum(kept))[offsets]
+
+
+def _payload(written: NDArray[np.uint8], places: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
+    """The bits of a code point that the bytes at `places` carry."""
+    return written[places].astype(np.int64) & bits
 
 
 def _first_words(words: pa.StringArray, offsets: NDArray[np.int64]) -> pa.ListArray:
