@@ -102,6 +102,41 @@ def test_the_device_asked_for_is_honoured(model, monkeypatch, tmp_path, command,
         titles(monkeypatch, command, model, *([tmp_path / "a.csv"] if command != "serve" else []))
 
 
+@pytest.mark.parametrize("ending", ["csv", "tsv.gz", "jsonl", "parquet"])
+def test_columns_are_kept_when_asked_beside_every_category_of_their_title(model, monkeypatch, tmp_path, ending):
+    table = pd.DataFrame(
+        {"sku": ["007", None, "c\nd, e"], "nombre": ["palabra1", "palabra2", "電話"], "language": ["es", "pt", "x"]}
+    )
+    table = table.assign(price=[1.5, 2.0, 3.25], other="x")
+    file = tmp_path / f"a.{ending}"
+    if ending == "jsonl":
+        table.to_json(file, orient="records", lines=True)
+    elif ending == "parquet":
+        table.to_parquet(file)
+    else:
+        table.to_csv(file, index=False, sep="\t" if "tsv" in ending else ",")
+    given, keep = [file, "--title-column", "nombre"], ["--keep", "price", "--keep", "sku", "--keep", "language"]
+    titles(monkeypatch, "predict", model, *given, *keep, "--top", 2, "-o", tmp_path / "found.parquet")
+    found = pd.read_parquet(tmp_path / "found.parquet")
+    assert list(found.columns) == ["line", "title", "price", "sku", "language", "category", "score", "reason"]
+    assert found.sku.fillna("").tolist() == ["007", "007", "", "", "c\nd, e"]
+    assert found.price.astype(float).tolist() == [1.5, 1.5, 2, 2, 3.25]
+    assert found.language.tolist() == ["es", "es", "pt", "pt", "x"]
+    titles(monkeypatch, "predict", model, *given, "--top", 2, "-o", tmp_path / "expected.parquet")
+    pd.testing.assert_frame_equal(
+        found[["line", "title", "category", "score", "reason"]], pd.read_parquet(tmp_path / "expected.parquet")
+    )
+
+
+def test_a_row_that_cannot_be_read_keeps_nothing_and_the_others_what_they_have(model, monkeypatch, tmp_path):
+    rows = [b"title,sku", b"palabra1,a", b"too,many,fields", b"palabra2,\xff", b'"palabra3",c', b"palabra4"]
+    (tmp_path / "a.csv").write_bytes(b"\n".join(rows))
+    titles(monkeypatch, "predict", model, tmp_path / "a.csv", "--keep", "sku", "-o", tmp_path / "b.csv")
+    found = pd.read_csv(tmp_path / "b.csv")
+    assert found.sku.fillna("").tolist() == ["a", "", "?", "c", ""]
+    assert found.category.isna().tolist() == [False, True, True, False, True]
+
+
 def test_it_tells_its_version(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         titles(monkeypatch, "--version")
@@ -171,6 +206,14 @@ def test_titles_get_categories_for_the_objective_asked_for(model, monkeypatch, t
         (["predict", "MODEL", "-", "--format", "txt"], "titles: --format is 'txt'; known are csv"),
         (["predict", "MODEL", "-o", "a.jsonl", "--escape-formulas"], "titles: --escape-formulas is for CSV"),
         (["serve", "nowhere"], "titles: nowhere holds no network"),
+        (
+            ["predict", "MODEL", "TITLES", "--keep", "sku"],
+            "titles: TITLES: no column sku to keep; its columns are title",
+        ),
+        (["predict", "MODEL", "--keep", "sku"], "titles: --keep is for columns, and lines of the standard input"),
+        (["predict", "MODEL", "TITLES", "--keep", "score"], "titles: --keep score: the output has that column already"),
+        (["predict", "MODEL", "TITLES", "--keep", "title"], "titles: --keep title: the output has that column already"),
+        (["predict", "MODEL", "TITLES", "--keep", "a", "--keep", "a"], "titles: --keep a: the output has that column"),
     ],
 )
 def test_what_a_user_can_mend_is_told_in_one_line(model, monkeypatch, tmp_path, arguments, told):

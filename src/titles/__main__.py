@@ -4,8 +4,8 @@ import argparse
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -22,36 +22,54 @@ if TYPE_CHECKING:
 OBJECTIVE = "what the first category is to be best at (what train.objective was)"
 MODEL = "a model folder, or one with several, of which it takes the mean"
 OUTPUT = "CSV, JSON Lines or Parquet"
+KEPT = "a column of the titles' file that the output has, too, such as --keep sku --keep price"
 ESCAPED = "CSV cells that begin with = + - @ have a ' before it, as a spreadsheet would run them as formulas"
-STANDARD = Path("-")
+
+
+def path_of(text: str) -> Path | None:
+    """None is the standard input or output."""
+    return None if text == "-" else Path(text)
 
 
 def predict(options: argparse.Namespace) -> None:
     """Categories for the titles of a file, or of the standard input, there a title a line unless --format says."""
     # Imported here, so that a mistake in what was given is told before torch costs its seconds.
+    from titles.raw import titles_file
+    from titles.standard_input import given
     from titles.table_files import format_of
 
     if options.top < 1:
         raise InputError(f"--top is {options.top}; a title gets 1 category or more")
     if not 0 <= options.min_score <= 1:
         raise InputError(f"--min-score is {options.min_score}; a score is from 0 to 1")
-    if options.output != STANDARD and format_of(options.output)[0] != "csv" and options.escape_formulas:
+    if options.output and format_of(options.output)[0] != "csv" and options.escape_formulas:
         raise InputError(f"--escape-formulas is for CSV, which {options.output} is not")
-    with _given(options) as file:
-        if file and options.output.exists() and options.output.samefile(file.path):
+    _check_kept(options)
+    read = partial(titles_file, title=options.title_column, id_=options.id_column, keep=options.keep)
+    with given(options.titles, options.format, read) as file:
+        if file and options.output and options.output.exists() and options.output.samefile(file.path):
             raise InputError(f"{options.output} is the file of titles; give another one to write")
         _predict(options, file)
 
 
+def _check_kept(options: argparse.Namespace) -> None:
+    if options.keep and not options.titles and not options.format:
+        raise InputError("--keep is for columns, and lines of the standard input have none; say --format, if they do")
+    taken = {"line", "id", "title", "category", "score", "reason", options.title_column, options.id_column}
+    for column in options.keep:
+        if column in taken or options.keep.count(column) > 1:
+            raise InputError(f"--keep {column}: the output has that column already, or one of its name; leave it out")
+
+
 def _predict(options: argparse.Namespace, file: "RawFile | None") -> None:
     from titles.bulk import Answers, lines_of
-    from titles.table_files import escaped, printed, written
+    from titles.table_files import escaped, written_or_printed
 
     with_ids = file is not None and "id" in file.names
-    answers = Answers(_classifier(options), options.top, options.min_score, with_ids)
-    tables = answers.of_file(file) if file else answers.of_stream(lines_of(_standard_input()))
-    to_file = options.output != STANDARD
-    with written(options.output, answers.schema) if to_file else printed(answers.schema) as write:
+    answers = Answers(_classifier(options), options.top, options.min_score, with_ids, options.keep)
+    lines = cast("BufferedReader", sys.stdin.buffer)
+    tables = answers.of_file(file) if file else answers.of_stream(lines_of(lines))
+    with written_or_printed(options.output, answers.schema) as write:
         for table in tables:
             write(escaped(table) if options.escape_formulas else table)
     if answers.rows and not answers.answered:
@@ -60,37 +78,19 @@ def _predict(options: argparse.Namespace, file: "RawFile | None") -> None:
 
 def submit(options: argparse.Namespace) -> None:
     """The challenge's submission.csv, id and category, for an unlabelled test file, used whole."""
+    from titles.raw import titles_file
+    from titles.standard_input import given
     from titles.table_files import format_of
 
-    if options.output != STANDARD:
+    if options.output:
         format_of(options.output)
-    with _given(options, ("id", "title")) as file:
+    read = partial(titles_file, title=options.title_column, id_=options.id_column, required=("id", "title"))
+    with given(options.titles, options.format, read) as file:
         if file is None:
             raise InputError("the test file on the standard input has a format; say which, as in --format csv")
         from titles.bulk import write_submission
 
-        write_submission(_classifier(options), file, None if options.output == STANDARD else options.output)
-
-
-@contextmanager
-def _given(options: argparse.Namespace, required: Sequence[str] = ("title",)) -> "Iterator[RawFile | None]":
-    """The file of titles, which has the required columns; None is the standard input with a title a line."""
-    from titles.raw import titles_file
-    from titles.standard_input import stored
-
-    if options.titles == STANDARD and not options.format:
-        yield None
-    elif options.titles == STANDARD:
-        with stored(_standard_input(), options.format) as path:
-            yield titles_file(path, options.title_column, options.id_column, required)
-    elif options.format:
-        raise InputError("--format is for the standard input; of a file the name says it")
-    else:
-        yield titles_file(options.titles, options.title_column, options.id_column, required)
-
-
-def _standard_input() -> "BufferedReader":
-    return cast("BufferedReader", sys.stdin.buffer)
+        write_submission(_classifier(options), file, options.output)
 
 
 def _classifier(options: argparse.Namespace) -> "Classifier":
@@ -167,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     def with_titles(added: argparse.ArgumentParser, about: str, nargs: str | None = None) -> None:
-        added.add_argument("titles", type=Path, nargs=nargs, default=STANDARD, help=about)
+        added.add_argument("titles", type=path_of, nargs=nargs, help=about)
         added.add_argument(
             "--format", help="of the standard input: csv, tsv, jsonl or parquet, as the end of a file's name"
         )
@@ -176,13 +176,14 @@ def _parser() -> argparse.ArgumentParser:
     with_titles(
         added, "CSV, TSV, JSON Lines or Parquet with a column title; by default, or as -, the standard input", "?"
     )
-    added.add_argument("-o", "--output", type=Path, default=STANDARD, help=f"{OUTPUT}; by default CSV to stdout")
+    added.add_argument("-o", "--output", type=path_of, help=f"{OUTPUT}; by default CSV to stdout")
     added.add_argument("--top", type=int, default=1, help="how many categories a title gets (1)")
     added.add_argument("--min-score", type=float, default=0.0, help="no category scores lower than this (0)")
+    added.add_argument("--keep", action="append", default=[], metavar="COLUMN", help=KEPT)
     added.add_argument("--escape-formulas", action="store_true", help=ESCAPED)
     added = command(submit, "the challenge's submission.csv")
     with_titles(added, "the unlabelled test file: columns id and title; - is the standard input")
-    added.add_argument("-o", "--output", type=Path, default=Path("submission.csv"), help="submission.csv by default")
+    added.add_argument("-o", "--output", type=path_of, default="submission.csv", help="submission.csv by default")
     added = command(export, "a network as an ONNX file")
     added.add_argument("-o", "--output", type=Path, required=True, help="the file, such as mlp.onnx")
     added = command(serve, "a server with a page")

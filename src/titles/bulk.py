@@ -5,6 +5,7 @@ A file of categories has a row for each category of a title, the best first:
 line        where the title stands in its file
 id          if the file of titles has it
 title       as written
+…           the columns that are kept, as text
 category    empty where there is none
 score
 reason      why there is no category: the row could not be read, its title has nothing to go on, or scores too low
@@ -13,7 +14,7 @@ reason      why there is no category: the row could not be read, its title has n
 import io
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from titles.memory import keep_freed_memory
 from titles.progress import Progress
 from titles.raw_file import RawFile
 from titles.rows import NO_VALUES, Row, batch_of
-from titles.table_files import printed, written
+from titles.table_files import written_or_printed
 from titles.threads import map_threads
 
 log = logging.getLogger(__name__)
@@ -83,14 +84,15 @@ class Answers:
     top: int = 1
     min_score: float = 0.0
     with_ids: bool = False
+    keep: Sequence[str] = ()
     rows: int = 0
     answered: int = 0
 
     @property
     def schema(self) -> pa.Schema:
-        ids = [pa.field("id", pa.string())] if self.with_ids else []
+        given = [pa.field(name, pa.string()) for name in (*(["id"] if self.with_ids else []), "title", *self.keep)]
         answer = [pa.field("category", pa.string()), pa.field("score", pa.float32()), pa.field("reason", pa.string())]
-        return pa.schema([pa.field("line", pa.int64()), *ids, pa.field("title", pa.string()), *answer])
+        return pa.schema([pa.field("line", pa.int64()), *given, *answer])
 
     def of_file(self, file: RawFile) -> Iterator[pa.Table]:
         """A table for some rows at a time, in their order; says how many are answered, and which cannot be read."""
@@ -154,7 +156,7 @@ def write_submission(classifier: Classifier, test: RawFile, path: Path | None) -
     guess = str(classifier.categories[labels[0, 0]])
     answers = Answers(classifier, with_ids=True)
     schema = pa.schema([("id", pa.string()), ("category", pa.string())])
-    with written(path, schema) if path else printed(schema) as write:
+    with written_or_printed(path, schema) as write:
         for table in answers.of_file(test):
             ids = pc.utf8_trim_whitespace(table["id"].fill_null(""))
             is_guess = pc.is_in(table["reason"], pa.array(NOTHING))

@@ -1,7 +1,8 @@
 """The standard input as a file of titles, for the formats that lines alone do not make."""
 
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,6 +11,24 @@ from typing import IO
 from titles.disk import room_at
 from titles.errors import InputError
 from titles.formats import FORMATS
+from titles.raw_file import RawFile
+
+
+@contextmanager
+def given(path: Path | None, ending: str | None, read: Callable[[Path], RawFile]) -> Iterator[RawFile | None]:
+    """What `read` makes of the file, or of the standard input, which is None: there without an `ending` None, too.
+
+    Raises InputError where a file has an `ending` besides that of its name.
+    """
+    if path and ending:
+        raise InputError("--format is for the standard input; of a file the name says it")
+    if path:
+        yield read(path)
+    elif ending:
+        with stored(sys.stdin.buffer, ending) as temporary:
+            yield read(temporary)
+    else:
+        yield None
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -77,6 +77,11 @@ def printed(schema: pa.Schema) -> Iterator[Write]:
         CSVWriter(sink, schema) as writer,
     ):
         yield writer.write_table
+
+
+def written_or_printed(path: Path | None, schema: pa.Schema) -> AbstractContextManager[Write]:
+    """`written` to the file, or `printed`, which is None."""
+    return written(path, schema) if path else printed(schema)
 
 
 @contextmanager
