@@ -126,6 +126,12 @@ def test_of_several_networks_none_has_a_category_for_a_title_with_nothing_to_go_
     }
 
 
+def test_its_networks_are_on_the_device_asked_for_and_by_default_on_the_cpu(trained):
+    for device, arguments in (("cpu", []), ("meta", [None, "meta"])):
+        (network,) = Classifier.load(trained[1], *arguments).networks.values()
+        assert {weights.device.type for weights in network.parameters()} == {device}
+
+
 def test_a_network_called_mean_is_refused_beside_others(trained, tmp_path):
     for name in ("mean", "other"):
         shutil.copytree(trained[1], tmp_path / name)

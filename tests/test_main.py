@@ -17,6 +17,7 @@ from tests.fitted import fit_both
 from titles import __version__
 from titles.__main__ import main
 from titles.classifier import Classifier
+from titles.errors import InputError
 from titles.hyperparameters import OBJECTIVES
 
 
@@ -90,6 +91,22 @@ def test_cells_that_a_spreadsheet_would_run_are_escaped_when_asked(model, monkey
         *given[4:],
     ]
     assert pd.read_csv(tmp_path / "1.csv", dtype="str").title.tolist() == given
+
+
+@pytest.mark.parametrize("command", ["predict", "submit", "serve"])
+def test_the_networks_are_on_the_device_that_is_chosen(model, monkeypatch, tmp_path, command):
+    asked = []
+
+    def load(*arguments):
+        asked.append(arguments)
+        raise InputError("no more")
+
+    monkeypatch.setattr("titles.device.chosen_device", lambda: torch.device("meta"))
+    monkeypatch.setattr(Classifier, "load", load)
+    (tmp_path / "a.csv").write_text("id,title\n1,palabra1\n")
+    with pytest.raises(SystemExit, match="no more"):
+        titles(monkeypatch, command, model, *([tmp_path / "a.csv"] if command != "serve" else []))
+    assert asked == [(Path(model), None, torch.device("meta"))]
 
 
 @pytest.mark.parametrize("command", ["predict", "submit", "serve"])

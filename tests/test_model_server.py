@@ -32,7 +32,7 @@ def test_the_champion_served_by_mlflow_answers_as_the_model_folder_does(tmp_path
             "params": {"top": 2},
         }
         answer = requests.post(f"{server.uri}/invocations", json=content, timeout=60)
-        content = {"dataframe_records": [{"title": "palabra1"}, {"title": None}]}
+        content = {"dataframe_records": [{"title": "palabra1"}, {"title": None}, {}]}
         records = requests.post(f"{server.uri}/invocations", json=content, timeout=60)
         too_few = requests.post(f"{server.uri}/invocations", json=content | {"params": {"top": 0}}, timeout=60)
         refused = requests.post(f"{server.uri}/invocations", json={"inputs": {"text": ["a"]}}, timeout=60)
@@ -48,5 +48,5 @@ def test_the_champion_served_by_mlflow_answers_as_the_model_folder_does(tmp_path
     assert [score for score in scores if score is not None] == pytest.approx(expected.score.dropna().tolist(), abs=1e-5)
     assert [score is None for score in scores] == expected.score.isna().tolist()
     # A row without a title is of the records that JSON has.
-    assert [row["reason"] for row in records.json()["predictions"]] == [None, "no title"]
+    assert [row["reason"] for row in records.json()["predictions"]] == [None, "no title", "no title"]
     assert refused.status_code == too_few.status_code == 400
