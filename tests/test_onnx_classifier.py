@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.forked import status_of_child
 from tests.numbered import write_numbered
 from titles.classifier import Classifier
-from titles.cleaning import clean
+from titles.cleaning import RULES, clean
 from titles.encoding import EmbedParams, embed
 from titles.errors import InputError
 from titles.fit import fit
@@ -137,6 +137,12 @@ def test_another_file_is_told(tmp_path, content):
     (tmp_path / "a.onnx").write_bytes(content)
     with pytest.raises(InputError, match=r"a\.onnx is not as titles export writes it"):
         OnnxClassifier.load(tmp_path / "a.onnx")
+
+
+def test_a_file_of_other_rules_of_cleaning_is_refused(model, monkeypatch):
+    monkeypatch.setitem(RULES, "most_words", RULES["most_words"] + 1)
+    with pytest.raises(InputError, match=r"model\.onnx is of a version that cleans titles in another way; export it"):
+        OnnxClassifier.load(model.with_suffix(".onnx"))
 
 
 def test_a_missing_file_is_told(tmp_path):

@@ -43,8 +43,11 @@ def run_stage(folder: Path, name: str, *arguments: str, tracking: str = "off") -
     ("content", "told"),
     [
         (b'title,category\nmesa,TABLES\n"silla,CHAIRS\n', "train.csv, line 3: a quote opens there"),
-        ("title,category\nmesa,TABLES\n".encode("utf-16"), "train.csv: no column category or title"),
-        (b"title;category\nmesa;TABLES\n", "train.csv: no column category or title"),
+        ("title,category\nmesa,TABLES\n".encode("utf-32"), "train.csv is UTF-32; convert it: iconv -f UTF-32 "),
+        (
+            b"Title;category\nmesa;TABLES\n",
+            "no column title; its columns are Title, category; if it has another name, ",
+        ),
     ],
 )
 def test_bad_input_ends_a_stage_with_one_line_that_says_what_to_do(tmp_path: Path, content: bytes, told: str):
@@ -55,6 +58,16 @@ def test_bad_input_ends_a_stage_with_one_line_that_says_what_to_do(tmp_path: Pat
     assert done.stderr.splitlines()[-1].startswith("prepare: ")
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_columns_that_params_yaml_names_are_read(tmp_path: Path):
+    (tmp_path / "raw").mkdir()
+    rows = "".join(f"mesa {number};{'AB'[number % 2]}\n" for number in range(400))
+    (tmp_path / "raw/train.csv").write_bytes(f"Title;category\n{rows}".encode("utf-16"))
+    changes = {"    title: title": "    title: Title"}
+    process = start_stage(tmp_path, "prepare", "raw", "prepared", changes=changes)
+    assert "400 read" in process.communicate()[1]
+    assert process.returncode == 0
 
 
 def test_bad_input_leaves_a_failed_run(tmp_path: Path):

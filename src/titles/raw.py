@@ -60,7 +60,7 @@ def _is_passed_over(path: Path, split: str | None) -> bool:
     if name == ".gitignore":
         return True
     if name.startswith((".", "~", "#")) or name.endswith(("~", "#")):
-        log.warning("passed over %s: hidden, or an editor's", path)
+        log.warning("passed over %s: a hidden file, or one of an editor", path)
         return True
     if split is None:
         if not path.is_dir():

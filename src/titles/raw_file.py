@@ -108,14 +108,14 @@ def recognise(path: Path, split: str, kind: str, wanted: Wanted, required: Colle
     column is missing: one that is `required`, else one that the split needs.
     """
     name, _, compression = kind.partition(".")
+    if path.is_dir() and name != "parquet":
+        raise InputError(f"{path} is a folder; only Parquet is read as one: join its files into one file, or move it")
     check_not_workbook(path, name)
     if name not in FORMATS:
         raise InputError(f"{path}: unknown format {name!r}; known are {', '.join(FORMATS)}")
     if compression not in COMPRESSIONS or (name == "parquet" and compression):
         known = "none, as Parquet compresses itself" if name == "parquet" else "gz, bz2, zst or none"
         raise InputError(f"{path}: unknown compression {compression!r}; known are {known}")
-    if path.is_dir() and name != "parquet":
-        raise InputError(f"{path} is a folder; only Parquet is read as one: join its files into one file, or move it")
     columns = _common_columns(path, name, compression, wanted)
     found = wanted.find(path, columns)
     if split == "test" and "id" in found and "category" not in found:

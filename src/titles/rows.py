@@ -47,7 +47,8 @@ def as_text(value: object) -> str | None:
             return None
         return str(int(value)) if value.is_integer() else repr(value)
     if isinstance(value, Decimal):
-        return f"{value.normalize():f}" if value.is_finite() else None
+        digits = f"{value:f}"
+        return digits.rstrip("0").rstrip(".") if "." in digits else digits
     return None if value is None else str(value)
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from titles.best_categories import Best, put, room
+from titles.cleaning import RULES
 from titles.decision import check_objective, decision_weights
 from titles.embedded import Lexicon
 from titles.errors import InputError
@@ -48,9 +49,12 @@ class OnnxClassifier:
             metadata = session.get_modelmeta().custom_metadata_map
             lexicon = Lexicon(**json.loads(metadata["lexicon"]))
             objective = objective or metadata["objective"]
+            rules = json.loads(metadata["cleaning"])
         # The errors of onnxruntime have no class of their own.
         except Exception as error:
             raise InputError(f"{path} is not as titles export writes it; write it anew ({error})") from error
+        if rules != RULES:
+            raise InputError(f"{path} is of a version that cleans titles in another way; export it again")
         return cls(session, lexicon, objective)
 
     def predict(self, titles: Titles, top: int = 1) -> pd.DataFrame:

@@ -4,8 +4,8 @@ words            int64 [titles, longest]
 subwords         int64 [unknown words, most n-grams]
 probabilities    float32 [titles, categories]
 
-The metadata of the model has the name of the network, the objective and, as JSON, the lexicon that says what the
-numbers mean.
+The metadata of the model has the name of the network, the objective and, as JSON, the rules that titles are cleaned by
+and the lexicon that says what the numbers mean.
 """
 
 import json
@@ -19,6 +19,7 @@ import torch
 from onnxscript import build_graph
 from torch import Tensor, nn
 
+from titles.cleaning import RULES
 from titles.embedded import Lexicon
 from titles.networks import LENGTH_POWER, MLP, Linears, Network
 from titles.onnx.inputs import PADDING
@@ -54,6 +55,7 @@ def model_of(network: Network, lexicon: Lexicon, objective: str) -> ir.Model:
     graph = build_graph(traced, inputs, [output], opset_imports=OPSETS, name="titles")
     described = json.dumps(asdict(lexicon), ensure_ascii=False)
     metadata = {"network": type(network).__name__, "objective": objective, "lexicon": described}
+    metadata["cleaning"] = json.dumps(RULES)
     return ir.Model(graph, ir_version=IR_VERSION, producer_name="titles", metadata_props=metadata)
 
 
