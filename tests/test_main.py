@@ -69,6 +69,7 @@ def test_titles_get_categories_for_the_objective_asked_for(model, monkeypatch, t
         (["predict", "MODEL", "TITLES", "-o", "TITLES"], "titles: TITLES is the file of titles; give another one"),
         (["predict", "MODEL", "-o", "FOLDER"], "titles: FOLDER is a folder; give a file to write"),
         (["serve", "MODEL", "--port", "99999"], "titles: --port is 99999; a port is from 1 to 65,535"),
+        (["serve", "MODEL", "--shutdown-timeout", "0"], "titles: --shutdown-timeout is 0; the end of a server takes 1"),
         (["submit", "MODEL", "TITLES"], "titles: TITLES: no column id, which a submission is made of; it has title"),
         (["submit", "MODEL", "TEST", "-o", "a.txt"], "titles: a.txt: names that can be written end in"),
         (["serve", "nowhere"], "titles: nowhere holds no network"),
@@ -108,6 +109,8 @@ def test_a_row_that_cannot_be_submitted_is_named_and_nothing_written(model, monk
 
 def test_without_what_a_server_needs_it_says_what_to_install(model, monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
+    # Another test may have imported it.
+    monkeypatch.delitem(sys.modules, "titles.serving.server", raising=False)
     with pytest.raises(SystemExit) as stopped:
         titles(monkeypatch, "serve", model)
     assert str(stopped.value).startswith("titles: uvicorn is not installed; pip install")

@@ -5,6 +5,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -64,17 +65,27 @@ def serve(options: argparse.Namespace) -> None:
     """An HTTP server with a page, on this machine alone unless --host says otherwise."""
     if not 0 < options.port < 1 << 16:
         raise InputError(f"--port is {options.port}; a port is from 1 to 65,535")
+    if options.shutdown_timeout < 1:
+        raise InputError(
+            f"--shutdown-timeout is {options.shutdown_timeout}; the end of a server takes 1 second or more"
+        )
     try:
-        import uvicorn
-
+        from titles.serving.access_log import write_access_log
         from titles.serving.app import create_app
+        from titles.serving.server import run
+        from titles.serving.shutdown import Shutdown
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is not installed; pip install '.[serve]' in the checkout adds it") from None
-    from titles.classifier import Classifier
+    from titles.serving.loaded_model import load_model
+    from titles.serving.service import Service
 
+    if options.access_log:
+        write_access_log()
     # Before the server listens, so that whoever is answered at all is answered by the model.
-    app = create_app(Classifier.load(options.model, options.objective))
-    uvicorn.run(app, host=options.host, port=options.port, timeout_graceful_shutdown=30, access_log=False)
+    service, shutdown = Service(partial(load_model, options.model, options.objective)), Shutdown()
+    hosts = [options.host, *options.allowed_host]
+    app = create_app(service, shutdown, hosts, options.allow_reload, options.access_log)
+    run(app, options.host, options.port, shutdown, options.shutdown_timeout)
 
 
 def export(options: argparse.Namespace) -> None:
@@ -125,6 +136,12 @@ def _parser() -> argparse.ArgumentParser:
     added = command(serve, "a server with a page")
     added.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
     added.add_argument("--port", type=int, default=8000, help="8000")
+    host = "a name the server is reached by, as in the header Host; may be repeated (the address it listens on)"
+    added.add_argument("--allowed-host", action="append", default=[], metavar="HOST", help=host)
+    seconds = "seconds after SIGTERM by which everyone admitted is answered and the server has ended (10)"
+    added.add_argument("--shutdown-timeout", type=int, default=10, metavar="SECONDS", help=seconds)
+    added.add_argument("--allow-reload", action="store_true", help="SIGHUP and POST /reload load the model folder anew")
+    added.add_argument("--access-log", action="store_true", help="log every answer on standard output, as JSON Lines")
     return parser
 
 

@@ -192,7 +192,7 @@ function speak(language) {
   document.title = texts.heading;
   if (model) {
     const { networks, categories, words } = model;
-    get("model").textContent = texts.model(networks.join(", "), number(categories), number(words));
+    get("model").textContent = texts.model(networks.join(", "), number(categories.length), number(words));
   }
   shown();
   said();
