@@ -18,8 +18,8 @@ class LoadedModel:
 
     name         the folder's
     version      of the package titles that trained it
-    hash         SHA-256, as `sha256sum */{lexicon.json,network.json,weights.safetensors} | sha256sum` prints it in the
-                 folder (of a single network: without `*/`)
+    hash         SHA-256, as `sha256sum */{lexicon.json,network.json,weights.safetensors} | LC_ALL=C sort -k2 | sha256sum`
+                 prints it in the folder (of a single network: without `*/`)
     commit       of the checkout the folder lies in, with -dirty where files in Git were changed; None outside Git
     thresholds   of each network, as network.json has them
     """
@@ -64,7 +64,7 @@ def load_model(folder: Path, objective: str | None) -> LoadedModel:
 
 def _states(folder: Path) -> dict[Path, tuple[int, int, int]]:
     """What changes with the content of each model file: its inode, size and time of modification."""
-    files = sorted(one / name for one in model_folders(folder) for name in HASHED)
+    files = sorted((one / name for one in model_folders(folder) for name in HASHED), key=str)
     return {file: (s.st_ino, s.st_size, s.st_mtime_ns) for file in files if (s := file.stat())}
 
 
