@@ -18,8 +18,7 @@ class LoadedModel:
 
     name         the folder's
     version      of the package titles that trained it
-    hash         SHA-256, as `sha256sum */{lexicon.json,network.json,weights.safetensors} | LC_ALL=C sort -k2 | sha256sum`
-                 prints it in the folder (of a single network: without `*/`)
+    hash         SHA-256 over the lines that `sha256sum` prints of the model files, sorted by path
     commit       of the checkout the folder lies in, with -dirty where files in Git were changed; None outside Git
     thresholds   of each network, as network.json has them
     """
