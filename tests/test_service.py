@@ -13,6 +13,8 @@ from titles.serving.loaded_model import load_model
 from titles.serving.messages import MOST_CHARACTERS, MOST_TITLES
 from titles.serving.service import TITLE_CHARACTERS, WAITING_CHARACTERS, Service
 
+LONG = [f"palabra{number} {'a' * 900}" for number in range(400)]
+
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory):
@@ -37,30 +39,54 @@ def run(service, ask):
     return asyncio.run(answered())
 
 
-def test_a_batch_is_answered_by_the_model_it_began_with_and_the_next_one_by_the_new_model(service, folder, fitted):
+def test_a_request_is_answered_by_the_model_it_came_to_and_the_next_one_by_the_new_model(service, folder, fitted):
     has_begun, may_end = threading.Event(), threading.Event()
-    old = service.model
+    old, sizes = service.model, []
     compared = old.classifier.compared
 
-    def held(*arguments):
+    def held(titles, top):
         has_begun.set()
         assert may_end.wait(60)
-        return compared(*arguments)
+        sizes.append(len(titles))
+        return compared(titles, top)
 
     old.classifier.compared = held
 
     async def ask():
-        first = asyncio.create_task(service.predict(["palabra1"], 1))
+        first = asyncio.create_task(service.predict(LONG, 1))
         await asyncio.to_thread(has_begun.wait, 60)
         shutil.copytree(fitted / "cnn", folder, dirs_exist_ok=True)
         new = await service.reload()
+        second = asyncio.create_task(service.predict(["palabra1"], 1))
         may_end.set()
-        return new, await first, await service.predict(["palabra1"], 1)
+        return new, await first, await second
 
     new, first, second = run(service, ask)
     assert (first[0], second[0]) == (old, new)
     assert old.hash != new.hash
     assert [json.loads(content)["model"] for _, content in (first, second)] == [old.identity, new.identity]
+    # The request took several batches.
+    assert len(sizes) > 1 and sum(sizes) == len(LONG)
+
+
+def test_whoever_asks_for_little_does_not_wait_until_a_long_request_is_answered(folder, monkeypatch):
+    monkeypatch.setattr("torch.get_num_threads", lambda: 1)
+    service = Service(partial(load_model, folder, None))
+    ended = []
+
+    async def ask():
+        async def answered(titles):
+            _, content = await service.predict(titles, 1)
+            ended.append(len(titles))
+            return json.loads(content)["predictions"]
+
+        return await asyncio.gather(answered(LONG), answered(["palabra1"]))
+
+    long, short = run(service, ask)
+    assert ended == [len(LONG), 1][::-1]
+    assert [[one["title"] for one in answer] for answer in (long, short)] == [LONG, ["palabra1"]]
+    expected = service.model.classifier.predict(LONG).category.tolist()
+    assert [one["networks"]["model"][0]["category"] for one in long] == expected
 
 
 def test_a_model_that_cannot_be_loaded_leaves_the_old_one_to_answer(service, folder):

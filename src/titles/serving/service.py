@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import accumulate, groupby
 
 import pyarrow as pa
 import torch
@@ -20,12 +21,14 @@ from titles.title_words import words_of
 TITLE_CHARACTERS = 16
 BATCH_CHARACTERS, WAITING_CHARACTERS = 1 << 17, 1 << 20
 
-# The model that answered, and of one title by each network the labels and scores of its categories, the best first.
-Answer = tuple[LoadedModel, dict[str, Best]]
+# A title, how many categories it is to get, and the model that is to answer.
+Question = tuple[str, int, LoadedModel]
+# Of one title by each network the labels and scores of its categories, the best first.
+Answer = dict[str, Best]
 
 
 class Service:
-    """Answers titles of several requests in one batch, all by the same model."""
+    """Answers titles of several requests in one batch, and a request by the model there is when it comes."""
 
     def __init__(self, load: Callable[[], LoadedModel]) -> None:
         self.load, self.measures = load, Measures()
@@ -42,21 +45,24 @@ class Service:
 
     async def predict(self, titles: list[str], top: int) -> tuple[LoadedModel, bytes]:
         """As `Predictions` in JSON, the best categories of each title. Raises BusyError where too much waits."""
-        work = sum(len(title) + TITLE_CHARACTERS for title in titles)
-        with self.batches.admitted(work):
-            answers = await self.batches.ask([(title, top) for title in titles], work)
+        model, answers = self.model, list[Answer]()
+        with self.batches.admitted(_work(titles)):
+            # One after the other, so that whoever asks for less need not wait for all.
+            for piece in _pieces(titles):
+                answers += await self.batches.ask([(title, top, model) for title in piece], _work(piece))
             # Where this thread did it, nobody else would be heard meanwhile.
-            return answers[0][0], await self.batches.call(_written, titles, answers, top)
+            return model, await self.batches.call(_written, model, titles, answers, top)
 
     async def explain(self, title: str) -> tuple[LoadedModel, list[str], dict[str, list[float]]]:
         """What each word of the title weighs. Raises BusyError likewise."""
         # The title is predicted as it is, and without each of its words.
         passes = 1 + len(words_of(pa.array([title], pa.string()))[0])
-        with self.batches.admitted(passes * (len(title) + TITLE_CHARACTERS)):
-            return await self.batches.call(self._explained, title)
+        model = self.model
+        with self.batches.admitted(passes * _work([title])):
+            return model, *await self.batches.call(deciding_words, model.classifier, title)
 
     async def reload(self) -> LoadedModel:
-        """Answer by what the model folder holds now, from the next batch on.
+        """Answer what comes from now on by what the model folder holds now.
 
         Raises InputError where it cannot be loaded; then the model stays.
         """
@@ -65,24 +71,32 @@ class Service:
             self.measures.model.info(self.model.identity)
             return self.model
 
-    def _explained(self, title: str) -> tuple[LoadedModel, list[str], dict[str, list[float]]]:
-        model = self.model
-        return model, *deciding_words(model.classifier, title)
-
-    def _answer(self, asked: list[tuple[str, int]]) -> list[Answer]:
-        # Read once, as it may be replaced at any time.
-        model = self.model
-        titles = pa.array([title for title, _ in asked], pa.string())
-        found = model.classifier.compared(titles, max(top for _, top in asked))
-        self.measures.observe_batch(found)
-        return [
-            (model, {network: (labels[row], scores[row]) for network, (labels, scores) in found.items()})
-            for row in range(len(asked))
-        ]
+    def _answer(self, asked: list[Question]) -> list[Answer]:
+        answers: list[Answer] = []
+        # Of two models only where one has just replaced the other.
+        for _, questions in groupby(asked, key=lambda question: id(question[2])):
+            titles, tops, models = zip(*questions, strict=True)
+            found = models[0].classifier.compared(pa.array(titles, pa.string()), max(tops))
+            self.measures.observe_batch(found)
+            answers += [
+                {network: (labels[row], scores[row]) for network, (labels, scores) in found.items()}
+                for row in range(len(titles))
+            ]
+        return answers
 
 
-def _written(titles: list[str], answers: list[Answer], top: int) -> bytes:
-    model = answers[0][0]
+def _work(titles: list[str]) -> int:
+    return sum(len(title) + TITLE_CHARACTERS for title in titles)
+
+
+def _pieces(titles: list[str]) -> Iterator[list[str]]:
+    """The titles, as many at a time as a batch has."""
+    work = accumulate(len(title) + TITLE_CHARACTERS for title in titles)
+    for _, piece in groupby(zip(work, titles, strict=True), key=lambda pair: pair[0] // BATCH_CHARACTERS):
+        yield [title for _, title in piece]
+
+
+def _written(model: LoadedModel, titles: list[str], answers: list[Answer], top: int) -> bytes:
     names = model.classifier.categories
     predictions = [
         {
@@ -95,7 +109,7 @@ def _written(titles: list[str], answers: list[Answer], top: int) -> bytes:
                 for network, (labels, scores) in answer.items()
             },
         }
-        for title, (_, answer) in zip(titles, answers, strict=True)
+        for title, answer in zip(titles, answers, strict=True)
     ]
     content = {"model": model.identity, "predictions": predictions}
     return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
