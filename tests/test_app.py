@@ -6,6 +6,7 @@ import logging
 import re
 from functools import partial
 
+import numpy as np
 import pytest
 
 from tests.asgi import ask
@@ -183,6 +184,15 @@ def test_metrics_have_the_model_how_sure_it_is_and_latencies_up_to_a_minute(app,
         assert f'titles_confidence_bucket{{le="1.0",network="{network}"}} 2.0' in metrics
     assert 'titles_request_seconds_bucket{le="60.0",path="/predict"} 1.0' in metrics
     assert "titles_waiting_characters 0.0" in metrics
+
+
+def test_a_title_without_a_score_is_in_no_histogram_of_scores(app, service, answered):
+    labels, scores = np.zeros((2, 1), np.int64), np.array([[0.25], [np.nan]], np.float32)
+    service.measures.observe_batch({"mlp": (labels, scores)})
+    metrics = answered(app, "GET", "/metrics").body.decode()
+    assert 'titles_confidence_count{network="mlp"} 1.0' in metrics
+    assert 'titles_confidence_sum{network="mlp"} 0.25' in metrics
+    assert "titles_batch_titles_sum 2.0" in metrics
 
 
 @pytest.mark.parametrize("is_asked_for", [True, False])

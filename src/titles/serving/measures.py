@@ -1,5 +1,6 @@
 """What the application tells Prometheus."""
 
+import math
 import time
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
@@ -42,7 +43,8 @@ class Measures:
         """Count the titles of a batch, and by each network how sure it is of them."""
         for network, (_, scores) in found.items():
             observe = self.confidences.labels(network).observe
-            for score in scores[:, 0].tolist():
+            # A title without a category has no score.
+            for score in filter(math.isfinite, scores[:, 0].tolist()):
                 observe(score)
         self.batches.observe(len(scores))
 
