@@ -213,6 +213,18 @@ def test_the_folder_may_be_moved_and_is_all_a_classifier_needs(trained, classifi
     pd.testing.assert_frame_equal(Classifier.load("model").predict(TEST, 3), classifier.predict(TEST, 3))
 
 
+@pytest.mark.parametrize("size", [0, None], ids=["emptied", "filled with NaN"])
+def test_weights_overwritten_in_place_do_not_change_an_open_classifier(trained, tmp_path, size):
+    shutil.copytree(trained[1], tmp_path / "model")
+    classifier = Classifier.load(tmp_path / "model")
+    weights = tmp_path / "model" / "weights.safetensors"
+    # The same file, as `cp` writes it, not another one of its name; of bytes 255 all floats are NaN.
+    with weights.open("r+b") as file:
+        file.write(b"\xff" * weights.stat().st_size)
+        file.truncate(size)
+    pd.testing.assert_frame_equal(classifier.predict(TEST, 3), Classifier.load(trained[1]).predict(TEST, 3))
+
+
 def test_a_category_that_train_lacks_is_in_the_lexicon_but_never_predicted(trained, classifier):
     assert Lexicon.load(trained[1]).categories == ["HOME", "SHOES", "TOOLS", "ANIMALS"]
     assert "ANIMALS" not in set(classifier.predict(TEST, top=3).category)

@@ -217,6 +217,7 @@ def test_titles_get_categories_for_the_objective_asked_for(model, monkeypatch, t
             ["predict", "MODEL", "TEST", "--title-column", "Title"],
             "titles: TEST: no column Title; its columns are id, title; if it has another name, give that by --title-",
         ),
+        (["serve", "MODEL", "--shutdown-timeout", "0"], "titles: --shutdown-timeout is 0; the end of a server takes 1"),
         (["submit", "MODEL", "TEST", "-o", "a.txt"], "titles: a.txt: names that can be written end in"),
         (["submit", "MODEL", "-"], "titles: the test file on the standard input has a format; say which"),
         (["predict", "MODEL", "TITLES", "--format", "csv"], "titles: --format is for the standard input"),
@@ -270,6 +271,8 @@ def test_a_row_that_cannot_be_submitted_is_named_and_nothing_written(model, monk
 
 def test_without_what_a_server_needs_it_says_what_to_install(model, monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
+    # Another test may have imported it.
+    monkeypatch.delitem(sys.modules, "titles.serving.server", raising=False)
     with pytest.raises(SystemExit) as stopped:
         titles(monkeypatch, "serve", model)
     assert str(stopped.value).startswith("titles: uvicorn is not installed; pip install")

@@ -5,19 +5,12 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 from titles import __version__
+from titles.commands import export, predict, serve, submit
 from titles.errors import InputError
 from titles.hyperparameters import OBJECTIVES
-
-if TYPE_CHECKING:
-    from io import BufferedReader
-
-    from titles.classifier import Classifier
-    from titles.raw_file import RawFile
 
 OBJECTIVE = "what the first category is to be best at (what train.objective was)"
 MODEL = "a model folder, or one with several, of which it takes the mean"
@@ -29,97 +22,6 @@ ESCAPED = "CSV cells that begin with = + - @ have a ' before it, as a spreadshee
 def path_of(text: str) -> Path | None:
     """None is the standard input or output."""
     return None if text == "-" else Path(text)
-
-
-def predict(options: argparse.Namespace) -> None:
-    """Categories for the titles of a file, or of the standard input, there a title a line unless --format says."""
-    # Imported here, so that a mistake in what was given is told before torch costs its seconds.
-    from titles.raw import titles_file
-    from titles.standard_input import given
-    from titles.table_files import format_of
-
-    if options.top < 1:
-        raise InputError(f"--top is {options.top}; a title gets 1 category or more")
-    if not 0 <= options.min_score <= 1:
-        raise InputError(f"--min-score is {options.min_score}; a score is from 0 to 1")
-    if options.output and format_of(options.output)[0] != "csv" and options.escape_formulas:
-        raise InputError(f"--escape-formulas is for CSV, which {options.output} is not")
-    _check_kept(options)
-    read = partial(titles_file, title=options.title_column, id_=options.id_column, keep=options.keep)
-    with given(options.titles, options.format, read) as file:
-        if file and options.output and options.output.exists() and options.output.samefile(file.path):
-            raise InputError(f"{options.output} is the file of titles; give another one to write")
-        _predict(options, file)
-
-
-def _check_kept(options: argparse.Namespace) -> None:
-    if options.keep and not options.titles and not options.format:
-        raise InputError("--keep is for columns, and lines of the standard input have none; say --format, if they do")
-    taken = {"line", "id", "title", "category", "score", "reason", options.title_column, options.id_column}
-    for column in options.keep:
-        if column in taken or options.keep.count(column) > 1:
-            raise InputError(f"--keep {column}: the output has that column already, or one of its name; leave it out")
-
-
-def _predict(options: argparse.Namespace, file: "RawFile | None") -> None:
-    from titles.bulk import Answers, lines_of
-    from titles.table_files import escaped, written_or_printed
-
-    with_ids = file is not None and "id" in file.names
-    answers = Answers(_classifier(options), options.top, options.min_score, with_ids, options.keep)
-    lines = cast("BufferedReader", sys.stdin.buffer)
-    tables = answers.of_file(file) if file else answers.of_stream(lines_of(lines))
-    with written_or_printed(options.output, answers.schema) as write:
-        for table in tables:
-            write(escaped(table) if options.escape_formulas else table)
-    if answers.rows and not answers.answered:
-        raise InputError("no row has a category; the column reason says why")
-
-
-def submit(options: argparse.Namespace) -> None:
-    """The challenge's submission.csv, id and category, for an unlabelled test file, used whole."""
-    from titles.raw import titles_file
-    from titles.standard_input import given
-    from titles.table_files import format_of
-
-    if options.output:
-        format_of(options.output)
-    read = partial(titles_file, title=options.title_column, id_=options.id_column, required=("id", "title"))
-    with given(options.titles, options.format, read) as file:
-        if file is None:
-            raise InputError("the test file on the standard input has a format; say which, as in --format csv")
-        from titles.bulk import write_submission
-
-        write_submission(_classifier(options), file, options.output)
-
-
-def _classifier(options: argparse.Namespace) -> "Classifier":
-    from titles.classifier import Classifier
-    from titles.device import chosen_device
-
-    return Classifier.load(options.model, options.objective, chosen_device())
-
-
-def serve(options: argparse.Namespace) -> None:
-    """An HTTP server with a page, on this machine alone unless --host says otherwise."""
-    if not 0 < options.port < 1 << 16:
-        raise InputError(f"--port is {options.port}; a port is from 1 to 65,535")
-    try:
-        import uvicorn
-
-        from titles.serving.app import create_app
-    except ModuleNotFoundError as error:
-        raise InputError(f"{error.name} is not installed; pip install '.[serve]' in the checkout adds it") from None
-    # Before the server listens, so that whoever is answered at all is answered by the model.
-    app = create_app(_classifier(options))
-    uvicorn.run(app, host=options.host, port=options.port, timeout_graceful_shutdown=30, access_log=False)
-
-
-def export(options: argparse.Namespace) -> None:
-    """One network as an ONNX file, which onnxruntime runs without torch."""
-    from titles.onnx.export import export
-
-    export(options.model, options.output)
 
 
 class Terminated(KeyboardInterrupt):
@@ -187,9 +89,19 @@ def _parser() -> argparse.ArgumentParser:
     added = command(export, "a network as an ONNX file")
     added.add_argument("-o", "--output", type=Path, required=True, help="the file, such as mlp.onnx")
     added = command(serve, "a server with a page")
+    _add_server_options(added)
+    return parser
+
+
+def _add_server_options(added: argparse.ArgumentParser) -> None:
     added.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
     added.add_argument("--port", type=int, default=8000, help="8000")
-    return parser
+    host = "a name the server is reached by, as in the header Host; may be repeated (the address it listens on)"
+    added.add_argument("--allowed-host", action="append", default=[], metavar="HOST", help=host)
+    seconds = "seconds after SIGTERM by which everyone admitted is answered and the server has ended (10)"
+    added.add_argument("--shutdown-timeout", type=int, default=10, metavar="SECONDS", help=seconds)
+    added.add_argument("--allow-reload", action="store_true", help="SIGHUP and POST /reload load the model folder anew")
+    added.add_argument("--access-log", action="store_true", help="log every answer on standard output, as JSON Lines")
 
 
 if __name__ == "__main__":

@@ -50,7 +50,8 @@ class Classifier:
         """
         check_objective(objective)
         folders = model_folders(Path(folder))
-        networks, lexicons = zip(*map(load, folders), strict=True)
+        # In memory, as a model in use must outlive a change of its files.
+        networks, lexicons = zip(*(load(one, mmap=False) for one in folders), strict=True)
         if any(lexicon != lexicons[0] for lexicon in lexicons):
             together = " and ".join(map(str, folders))
             raise InputError(f"{together} know different words or categories; train them on the same data")

@@ -1,5 +1,7 @@
 // The page: asks the application it came from, and nobody else.
 
+import { ask } from "./ask.js";
+
 const TEXTS = {
   en: {
     heading: "Product titles to categories", language: "Language", ask: "Titles, one a line",
@@ -71,19 +73,6 @@ function make(name, attributes = {}, ...children) {
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
   element.append(...children);
   return element;
-}
-
-async function ask(path, body) {
-  const response = await fetch(path, body && {
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
-  });
-  if (response.status === 503) {
-    await new Promise((resolve) => setTimeout(resolve, 1000 * Number(response.headers.get("Retry-After"))));
-    return ask(path, body);
-  }
-  const answer = await response.json();
-  if (!response.ok) throw new Error(typeof answer.detail === "string" ? answer.detail : answer.detail[0].msg);
-  return answer;
 }
 
 const number = (count) => count.toLocaleString(document.documentElement.lang);
@@ -178,6 +167,7 @@ async function answer(event) {
   // Characters as Python counts them.
   const long = lines.findIndex((line) => [...line].length > MOST_CHARACTERS);
   const question = ++newest;
+  const isWanted = () => question === newest;
   show(() => []);
   if (!titles.length) return say(() => texts.empty);
   if (long >= 0) return say(() => texts.tooLong(long + 1, number(MOST_CHARACTERS)));
@@ -186,18 +176,18 @@ async function answer(event) {
     for (let first = 0; first < titles.length; first += MOST_TITLES) {
       say(() => texts.busy(first, titles.length));
       const asked = { titles: titles.slice(first, first + MOST_TITLES), top: alone ? 5 : 1 };
-      predictions.push(...(await ask("predict", asked)).predictions);
-      if (question !== newest) return;
+      predictions.push(...(await ask("predict", asked, isWanted)).predictions);
+      if (!isWanted()) return;
     }
     const isKnown = alone && !predictions[0].reason;
-    const weights = isKnown ? await ask("explain", { title: titles[0] }) : null;
-    if (question !== newest) return;
+    const weights = isKnown ? await ask("explain", { title: titles[0] }, isWanted) : null;
+    if (!isWanted()) return;
     show(() => (alone
       ? [compared(predictions[0]), ...(isKnown ? [weighed(weights)] : [])]
       : [download(predictions), table(predictions)]));
     say(() => texts.done(titles.length));
   } catch (error) {
-    if (question === newest) say(() => `${texts.failed} ${error.message}`);
+    if (isWanted()) say(() => `${texts.failed} ${error.message}`);
   }
 }
 
@@ -219,7 +209,7 @@ function speak(language) {
   document.title = texts.heading;
   if (model) {
     const { networks, categories, words } = model;
-    get("model").textContent = texts.model(networks.join(", "), number(categories), number(words));
+    get("model").textContent = texts.model(networks.join(", "), number(categories.length), number(words));
   }
   shown();
   said();
