@@ -38,7 +38,10 @@ def compare(model: Path, exported: Path, titles: pa.StringArray, threads: int, r
             say(f"{name}, {threads} threads: {len(titles) / seconds[name][-1]:,.0f} titles a second")
     (labels, scores), (others, other_scores) = found.values()
     rates = {name: len(titles) / median(of_rounds) for name, of_rounds in seconds.items()}
-    differ = {"other categories": np.sum(labels != others), "scores differ by": np.abs(scores - other_scores).max()}
+    differ = {
+        "other categories": np.sum(labels != others),
+        "scores differ by": np.nanmax(np.abs(scores - other_scores)),
+    }
     return {"threads": threads, **rates, **differ}
 
 

@@ -22,13 +22,14 @@ def main() -> None:
     rows = pd.DataFrame(read_rows(options.folder)).dropna(subset=["title", "category"])
     for folder in options.models:
         classifier = Classifier.load(folder)
-        known = rows[rows.category.isin(classifier.categories)]
-        said = classifier.predict(known.title.tolist(), top=5)
-        said["true"] = known.category.repeat(5).to_numpy()
+        known = rows[rows.category.isin(classifier.categories)].reset_index(drop=True)
+        said = classifier.predict(known.title, top=5)
+        said["true"] = known.category
         labels = {name: label for label, name in enumerate(classifier.categories)}
-        best = said.iloc[::5]
-        recall = balanced_accuracy(best.true.map(labels).to_numpy(), best.category.map(labels).to_numpy())
-        top5 = (said.category == said.true).groupby(said.index // 5).any().mean()
+        best = said[~said.index.duplicated()]
+        found = best.category.map(labels).fillna(-1)
+        recall = balanced_accuracy(best.true.map(labels).to_numpy(), found.to_numpy())
+        top5 = (said.category == said.true).groupby(level=0).any().mean()
         print(
             f"{folder}: balanced accuracy {recall:.4f}, top-5 accuracy {top5:.4f} "
             f"on {len(known):,} titles of {known.category.nunique()} categories ({len(labels)} known to the model)"

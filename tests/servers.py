@@ -103,14 +103,14 @@ class MlflowServer:
 
 
 class TitlesServer:
-    """`titles serve` for a model folder."""
+    """`titles serve` for a model folder, with more options."""
 
-    def __init__(self, model: Path, log: Path) -> None:
-        self.model, self.log, self.port = model, log, free_port()
+    def __init__(self, model: Path, log: Path, *options: str) -> None:
+        self.model, self.log, self.options, self.port = model, log, options, free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "titles", "serve", str(self.model), "--port", str(self.port)]
+        command = [sys.executable, "-m", "titles", "serve", str(self.model), "--port", str(self.port), *self.options]
         environment = os.environ | {"PYTHONPATH": str(SOURCE)}
         with self.log.open("w") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)

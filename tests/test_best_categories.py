@@ -1,7 +1,8 @@
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from titles.best_categories import put, room, table_of, texts_of
+from titles.best_categories import answers_of, put, reason_of, room
 
 CATEGORIES = np.array(["a", "b", "c"])
 EVEN = np.ones(3, np.float32)
@@ -38,21 +39,36 @@ def test_there_is_room_for_no_more_categories_than_there_are():
     assert [array.shape for array in room(5, 7, CATEGORIES)] == [(5, 3), (5, 3)]
 
 
-def test_a_table_has_a_row_for_each_category_of_a_title():
-    found = room(2, 2, CATEGORIES)
-    put(found, slice(0, 2), SAID, EVEN)
-    assert table_of(texts_of(["x", "y"]), CATEGORIES, found).round(3).values.tolist() == [
-        ["x", "b", pytest.approx(0.5)],
-        ["x", "c", pytest.approx(0.3)],
-        ["y", "a", pytest.approx(0.4)],
-        ["y", "c", pytest.approx(0.4)],
-    ]
+def test_a_title_has_a_row_for_each_of_its_categories():
+    best = np.array([[1, 2], [0, 2]]), np.array([[0.5, 0.25], [0.5, 0.5]], np.float32)
+    rows, answers = answers_of(pa.array(["x", "y"]), CATEGORIES, best)
+    assert rows.tolist() == [0, 0, 1, 1]
+    assert answers["category"].to_pylist() == ["b", "c", "a", "c"]
+    assert answers["score"].to_pylist() == [0.5, 0.25, 0.5, 0.5]
+    assert answers["reason"].null_count == 4
 
 
-def test_half_a_surrogate_pair_becomes_a_question_mark():
-    assert texts_of(["a\ud800", "é"]).to_pylist() == ["a?", "é"]
+def test_a_title_without_a_category_has_one_row_and_a_reason():
+    nothing, titles = np.float32(np.nan), pa.array([None, "電話", "mesa", "silla"])
+    best = np.zeros((4, 2), np.int64), np.array([[nothing] * 2, [nothing] * 2, [0.5, 0.25], [0.25, 0]], np.float32)
+    rows, answers = answers_of(titles, CATEGORIES, best, min_score=0.5)
+    assert rows.tolist() == [0, 1, 2, 3]
+    assert answers["category"].to_pylist() == [None, None, "a", None]
+    assert answers["score"].to_pylist() == [None, None, 0.5, None]
+    assert answers["reason"].to_pylist() == ["no title", "no Latin letter or digit", None, "no score of 0.5 or more"]
 
 
-def test_a_single_title_is_no_list_of_titles():
-    with pytest.raises(TypeError, match=r"a list of texts, not one: \['mesa'\]"):
-        texts_of("mesa")
+@pytest.mark.parametrize(
+    ("title", "reason"),
+    [
+        (None, "no title"),
+        ("", "no title"),
+        (" \t\u3000", "no title"),
+        ("電話", "no Latin letter or digit"),
+        ("👍🏽", "no Latin letter or digit"),
+        ("¡¿...?!", "no Latin letter or digit"),
+        ("x", "no known word"),
+    ],
+)
+def test_a_reason_says_what_a_title_lacks(title, reason):
+    assert reason_of(title) == reason

@@ -19,7 +19,7 @@ OWN = {"mlp": MlpParams(1, 8, 4), "cnn": CnnParams(4, 1, 2)}
 def model(request, tmp_path_factory):
     """A model folder, of titles of a file with an unusual name."""
     root = tmp_path_factory.mktemp(request.param)
-    write_numbered(root, train=160, validation=30)
+    write_numbered(root, train=1200, validation=140)
     (root / "embedded" / "sources.csv").write_text('file,split,bytes,md5\n"año ""1"" | train.csv",train,1234,0f\n')
     own = OWN[request.param]
     fit(request.param, root / "embedded", root / "vectors.npy", root / request.param, MODEL, own, TRAIN)
@@ -45,8 +45,8 @@ def test_its_front_matter_has_the_figures_of_the_epoch_whose_weights_are_there(m
 
 def test_it_tells_what_the_network_learned_from(card):
     assert '| año "1" &#124; train.csv | train | 1,234 | `0f` |' in card
-    assert "it had 160 distinct titles, of which it left out 0 whose label looked wrong" in card
-    assert "chosen and calibrated on 30 others" in card
+    assert "it had 1,200 distinct titles, of which it left out 0 whose label looked wrong" in card
+    assert "chosen and calibrated on 140 others" in card
 
 
 def test_it_has_every_parameter_of_the_training(card):
@@ -76,9 +76,12 @@ def test_it_explains_more_epochs_than_were_asked_for(tmp_path, min_steps, expect
 
 def test_its_thresholds_are_those_of_the_model(model, card):
     thresholds = json.loads((model / "network.json").read_text())["thresholds"]
-    assert thresholds
-    for threshold in thresholds:
-        assert f"| {threshold['accuracy']} | {threshold['score']} | {threshold['share']} |" in card
+    # The first of three words decides, which a bag of words does not tell.
+    assert [one["accuracy"] for one in thresholds] == {"cnn": [0.9, 0.95], "mlp": []}[model.name]
+    assert ("With 95% confidence each" in card, "There are no thresholds" in card) == (bool(thresholds), not thresholds)
+    for one in thresholds:
+        row = [one[key] for key in ("accuracy", "score", "titles", "right", "share")]
+        assert f"| {' | '.join(map(str, row))} |" in card
 
 
 def test_its_hashes_are_those_of_the_files(model, card):

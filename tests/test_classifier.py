@@ -3,10 +3,12 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.forked import status_of_child
 from titles.classifier import Classifier
 from titles.cleaning import clean
 from titles.embedded import Labelled, Lexicon
@@ -34,7 +36,7 @@ TITLES = {
         ("Mesón 80 cm", "HOME"),
         ("sierra", "TOOLS"),
         ("ñandú", "ANIMALS"),
-        ("¡¿...?!", "HOME"),
+        ("¡¿mesa?!", "HOME"),
         ("bota BOTA", "SHOES"),
     ],
 }
@@ -66,7 +68,8 @@ def classifier(trained):
 @pytest.mark.parametrize("top", [1, 2, 3])
 def test_every_title_gets_its_best_categories_in_the_order_of_the_titles(classifier, top):
     found = classifier.predict(TEST, top)
-    assert list(found.columns) == ["title", "category", "score"]
+    assert list(found.columns) == ["title", "category", "score", "reason"]
+    assert found.reason.isna().all()
     assert found.title.tolist() == [title for title in TEST for _ in range(top)]
     assert all(group.nunique() == top for _, group in found.category.groupby(found.index // top))
     assert set(found.category) <= {"HOME", "SHOES", "TOOLS"}
@@ -95,12 +98,40 @@ def test_predictions_are_those_of_the_network_on_the_embedded_titles(trained, cl
     np.testing.assert_allclose(found.score, best.values.flatten(), rtol=1e-5)
 
 
-@pytest.mark.parametrize("title", ["", "   ", "¡¿...?!", "電話", "xyzzy", "x", "xyzzy 12345 qwerty"])
+@pytest.mark.parametrize("title", ["xyzzy", "x", "xyzzy 12345 qwerty"])
 def test_a_title_of_no_known_word_gets_a_prediction_alone_and_among_others(classifier, title):
     alone = classifier.predict([title])
     among = classifier.predict(["mesa roja", title, "mesa"])[1:2].reset_index(drop=True)
     pd.testing.assert_frame_equal(among, alone, rtol=1e-5)
     assert alone.title.tolist() == [title]
+    assert alone.reason.isna().all()
+
+
+@pytest.mark.parametrize("top", [1, 3])
+def test_a_title_with_nothing_to_go_on_has_one_row_with_a_reason_and_the_others_have_theirs(classifier, top):
+    found = classifier.predict(["mesa", None, "", "¡¿...?!", "電話", float("nan"), "bota"], top)
+    nothing = found[found.category.isna()]
+    letters = "no Latin letter or digit"
+    assert nothing.reason.tolist() == ["no title", "no title", letters, letters, "no title"]
+    assert nothing.title.fillna("missing").tolist() == ["missing", "", "¡¿...?!", "電話", "missing"]
+    assert nothing.score.isna().all()
+    others = found.drop(nothing.index).reset_index(drop=True)
+    pd.testing.assert_frame_equal(others, classifier.predict(["mesa", "bota"], top))
+
+
+def test_of_several_networks_none_has_a_category_for_a_title_with_nothing_to_go_on(trained, tmp_path):
+    for name in ("one", "other"):
+        shutil.copytree(trained[1], tmp_path / name)
+    compared = Classifier.load(tmp_path).compared(pa.array(["mesa", "電話"]), top=2)
+    assert {name: np.isnan(scores).all(1).tolist() for name, (_, scores) in compared.items()} == {
+        name: [False, True] for name in ("one", "other", "mean")
+    }
+
+
+def test_its_networks_are_on_the_device_asked_for_and_by_default_on_the_cpu(trained):
+    for device, arguments in (("cpu", []), ("meta", [None, "meta"])):
+        (network,) = Classifier.load(trained[1], *arguments).networks.values()
+        assert {weights.device.type for weights in network.parameters()} == {device}
 
 
 def test_a_network_called_mean_is_refused_beside_others(trained, tmp_path):
@@ -135,20 +166,65 @@ def test_more_titles_than_a_batch_are_all_predicted(classifier):
     np.testing.assert_allclose(found.score, np.tile(classifier.predict(TEST).score, 500), rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", [tuple, np.array, lambda titles: pd.Series(titles, index=range(7, 12))])
+@pytest.mark.parametrize("kind", [tuple, np.array, pd.Series, pa.array])
 def test_titles_may_come_in_any_sequence(classifier, kind):
     pd.testing.assert_frame_equal(classifier.predict(kind(TEST)), classifier.predict(TEST))
 
 
+def test_the_rows_have_the_index_of_a_series(classifier):
+    index = pd.Index(["e", "d", "c", "b", "a"], name="sku")
+    found = classifier.predict(pd.Series([*TEST[:4], None], index=index), top=2)
+    assert found.index.tolist() == ["e", "e", "d", "d", "c", "c", "b", "b", "a"]
+    assert found.index.name == "sku"
+    expected = classifier.predict([*TEST[:4], None], top=2)
+    pd.testing.assert_frame_equal(found.reset_index(drop=True), expected)
+
+
+@pytest.mark.parametrize(
+    ("titles", "top", "error", "told"),
+    [
+        (pd.DataFrame({"title": ["mesa"]}), 1, TypeError, "titles are a DataFrame; pass its column"),
+        (["mesa", 7], 1, TypeError, "title 1 is 7, of type int"),
+        ("mesa", 1, TypeError, "titles are a list of texts"),
+        (["mesa"], 0, ValueError, "top is 0; a title gets 1 category or more"),
+        (["mesa"], -1, ValueError, "top is -1"),
+        (["mesa"], True, TypeError, "top is True"),
+    ],
+)
+def test_what_it_cannot_take_is_refused(classifier, titles, top, error, told):
+    with pytest.raises(error, match=told):
+        classifier.predict(titles, top)
+
+
+def test_more_categories_than_there_are_are_all(classifier):
+    assert len(classifier.predict(["mesa"], top=99)) == 3
+
+
+def test_a_forked_child_answers_as_its_parent_does(trained):
+    assert status_of_child(Classifier, trained[1]) == 0
+
+
 def test_no_titles_get_no_rows(classifier):
     found = classifier.predict([])
-    assert (len(found), list(found.columns)) == (0, ["title", "category", "score"])
+    assert (len(found), list(found.columns)) == (0, ["title", "category", "score", "reason"])
 
 
 def test_the_folder_may_be_moved_and_is_all_a_classifier_needs(trained, classifier, tmp_path, monkeypatch):
     shutil.copytree(trained[1], tmp_path / "elsewhere" / "model")
     monkeypatch.chdir(tmp_path / "elsewhere")
     pd.testing.assert_frame_equal(Classifier.load("model").predict(TEST, 3), classifier.predict(TEST, 3))
+
+
+@pytest.mark.parametrize("size", [0, None], ids=["emptied", "filled with NaN"])
+def test_weights_overwritten_in_place_do_not_change_an_open_classifier(trained, tmp_path, size):
+    shutil.copytree(trained[1], tmp_path / "model")
+    classifier = Classifier.load(tmp_path / "model")
+    weights = tmp_path / "model" / "weights.safetensors"
+    # The same file, as `cp` writes it, not another one of its name; of bytes 255 all floats are NaN.
+    with weights.open("r+b") as file:
+        file.write(b"\xff" * weights.stat().st_size)
+        file.truncate(size)
+    pd.testing.assert_frame_equal(classifier.predict(TEST, 3), Classifier.load(trained[1]).predict(TEST, 3))
 
 
 def test_a_category_that_train_lacks_is_in_the_lexicon_but_never_predicted(trained, classifier):

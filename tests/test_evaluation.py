@@ -54,7 +54,7 @@ class Work:
         self.prepared, self.embedded = root / "prepared", root / "embedded"
         self.write("reduced", "train", [(*row, "spanish", "reliable") for row in TRAINING])
         self.write("prepared", "train", [(*row, "spanish", "reliable") for row in TRAINING])
-        self.write("prepared", "validation", [(*row, "spanish", "reliable") for row in TRAINING[:8]])
+        self.write("prepared", "validation", [(*row, "spanish", "reliable") for row in TRAINING[:80]])
         self.write("prepared", "test", test)
         rejected = pd.DataFrame([("train.csv", 7, "duplicate title", "Bota", "SHOES")], columns=REJECTED)
         rejected.to_parquet(self.prepared / "rejected.parquet")
@@ -115,6 +115,7 @@ def test_the_folders_hold_what_the_module_says_and_nothing_else(work):
         "recall_by_category.csv",
         "recall_curve.csv",
         "report.html",
+        "thresholds.csv",
     ]
     assert [path.name for path in (work.root / "predicted").iterdir()] == ["test.parquet"]
 
@@ -194,6 +195,19 @@ def test_the_loss_is_over_the_titles_whose_category_train_has(work, name):
     of_true = probabilities[np.arange(len(rows)), [sorted(KNOWN).index(category) for category in rows.category]]
     expected = -np.log(np.maximum(of_true, np.finfo(np.float32).tiny)).mean()
     assert work.metrics[name]["log_loss"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_thresholds_are_those_of_the_model_folders_and_the_mean_has_its_own(work):
+    table = work.table("thresholds").set_index("network")
+    for name in OWN:
+        described = json.loads((work.root / name / "network.json").read_text())["thresholds"]
+        assert table.loc[[name], ["accuracy", "score"]].values.tolist() == [
+            [one["accuracy"], one["score"]] for one in described
+        ]
+    validation = [title for title, _ in TRAINING[:80]]
+    surest = probabilities_of(work, validation, "mean").max(1)
+    assert table.loc[["mean"], "validation_titles"].tolist() == [80]
+    assert table.loc[["mean"], "score"].tolist() == pytest.approx([surest.min()], abs=1e-5)
 
 
 def test_the_confidence_is_the_probability_of_the_category_the_mean_gives(work):
@@ -371,10 +385,10 @@ def test_calibration_errors_tell_what_calibration_does(work, name):
 def test_the_report_shows_what_was_run_and_what_came_out(work):
     page = Page((work.root / "results" / "report.html").read_text())
     assert page.tables["Rows and categories of each split"][1:] == [
-        ["train", "320", "94.4 %", "4", "0"],
-        ["validation", "8", "2.4 %", "4", "0"],
-        ["test", "10", "2.9 %", "4", "1"],
-        ["rejected", "1", "0.3 %", "", ""],
+        ["train", "320", "77.9 %", "4", "0"],
+        ["validation", "80", "19.5 %", "4", "0"],
+        ["test", "10", "2.4 %", "4", "1"],
+        ["rejected", "1", "0.2 %", "", ""],
     ]
     headline = page.tables[HEADLINE]
     balanced = [f"{work.metrics[name]['balanced_accuracy']:.4f}" for name in NAMES]
@@ -390,4 +404,4 @@ def test_the_report_shows_what_was_run_and_what_came_out(work):
     assert [row[:3] for row in sizes[2:]] == [["0", "1", "1"], ["10–99", "9", "3"]]
     assert [row[:2] for row in page.tables["By title length"][2:]] == [["1–2", "10"]]
     (rejected,) = page.tables["Rejected rows by reason, with the first of each"][1:]
-    assert rejected == ["duplicate title", "1", "0.3 %", "train.csv, line 7: Bota"]
+    assert rejected == ["duplicate title", "1", "0.2 %", "train.csv, line 7: Bota"]

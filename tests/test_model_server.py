@@ -26,18 +26,27 @@ def test_the_champion_served_by_mlflow_answers_as_the_model_folder_does(tmp_path
     server = ModelServer("models:/titles@champion", store, tmp_path / "log")
     server.start()
     try:
-        titles = ["Palabra1 palabra5", "¿palabra2?", ""]
+        titles = ["Palabra1 palabra5", "", "¿palabra2?", "電話", None]
         content = {
             "dataframe_split": {"columns": ["title"], "data": [[title] for title in titles]},
             "params": {"top": 2},
         }
         answer = requests.post(f"{server.uri}/invocations", json=content, timeout=60)
+        content = {"dataframe_records": [{"title": "palabra1"}, {"title": None}, {}]}
+        records = requests.post(f"{server.uri}/invocations", json=content, timeout=60)
+        too_few = requests.post(f"{server.uri}/invocations", json=content | {"params": {"top": 0}}, timeout=60)
         refused = requests.post(f"{server.uri}/invocations", json={"inputs": {"text": ["a"]}}, timeout=60)
     finally:
         server.kill()
     expected = Classifier.load(models / "mlp").predict(titles, top=2)
     found = answer.json()["predictions"]
-    assert [row["title"] for row in found] == expected.title.tolist()
-    assert [row["category"] for row in found] == expected.category.tolist()
-    assert [row["score"] for row in found] == pytest.approx(expected.score.tolist(), abs=1e-5)
-    assert refused.status_code == 400
+    for column in ("title", "category", "reason"):
+        assert [row[column] for row in found] == expected[column].astype(object).where(
+            expected[column].notna(), None
+        ).tolist()
+    scores = [row["score"] for row in found]
+    assert [score for score in scores if score is not None] == pytest.approx(expected.score.dropna().tolist(), abs=1e-5)
+    assert [score is None for score in scores] == expected.score.isna().tolist()
+    # A row without a title is of the records that JSON has.
+    assert [row["reason"] for row in records.json()["predictions"]] == [None, "no title", "no title"]
+    assert refused.status_code == too_few.status_code == 400

@@ -22,6 +22,19 @@ def test_titles_of_known_words_need_no_spelling():
     assert (listed(titles), listed(spelling)) == ([[0], []], [[], []])
 
 
+def test_a_title_is_unknown_where_no_word_of_it_tells_anything():
+    # An n-gram of three letters takes a word of one, as its ends count.
+    titles = pa.array(["mesa", "", "x", None, "電話", "x mesa", "silla x"])
+    assert NUMBERING.is_unknown(*NUMBERING.of(titles)).tolist() == [False, True, False, True, True, False, False]
+    without_spelling = Numbering(Lexicon(["casa"], [1], [], 50, ["mesa", "silla"]))
+    found = without_spelling.is_unknown(*without_spelling.of(titles))
+    assert found.tolist() == [False, True, True, True, True, False, False]
+
+
+def test_no_titles_are_unknown_where_there_are_none():
+    assert NUMBERING.is_unknown(*NUMBERING.of(pa.array([], pa.string()))).tolist() == []
+
+
 def test_no_titles_have_no_words():
     titles, spelling = NUMBERING.of(pa.array([], pa.string()))
     assert (listed(titles), listed(spelling)) == ([], [[], []])

@@ -53,6 +53,11 @@ def report(**changed: Any) -> Report:
             {"share": [0.5, 1.0]}
             | {f"{name}_{kind}": [1.0, 0.25] for name in NAMES for kind in ("accuracy", "confidence")}
         ),
+        "thresholds": pd.DataFrame(
+            [["mean", 0.9, 0.95, 0.25, 95, 0.95, 0.98, 270, 0.9, 0.97]],
+            columns=["network", "accuracy", "confidence", "score"]
+            + [f"{split}_{kind}" for split in ("validation", "test") for kind in ("titles", "share", "accuracy")],
+        ),
         "rejected": [
             {"reason": "empty title", "rows": 2, "examples": [{"file": "train.csv", "line": 1234, "title": ""}]},
             {"reason": "duplicate title", "rows": 1, "examples": [{"file": "a.csv", "line": 3, "title": title}]},
@@ -129,6 +134,16 @@ def test_the_confidence_table_has_accuracies_and_confidences(page: Page):
     assert table[2:] == [["50.0 %", *["1.0000"] * 6], ["100.0 %", *["0.2500"] * 6]]
 
 
+def test_a_threshold_stands_with_the_titles_it_rests_on_and_what_is_true_of_it_on_test(page: Page):
+    table = page.tables["Thresholds: scores from which on an accuracy is sure"]
+    assert table[1:] == [["mean", "0.9", "0.2500", "95", "98.0 %", "90.0 %", "97.0 %"]]
+
+
+def test_without_a_threshold_the_page_says_so(tmp_path: Path):
+    shown = report()
+    assert "Too few validation titles are right" in written(report(thresholds=shown.thresholds[:0]), tmp_path)
+
+
 def test_a_reason_stands_with_its_rows_and_where_they_are(page: Page):
     assert page.tables["Rejected rows by reason, with the first of each"][1:] == [
         ["empty title", "2", "0.1 %", "train.csv, line 1234:"],
@@ -175,7 +190,7 @@ def test_the_page_loads_nothing_and_runs_nothing_but_its_own(tmp_path: Path):
 def test_a_table_says_what_its_cells_are_of(page: Page):
     headers = [attributes for tag, attributes in page.elements if tag == "th"]
     assert {attributes["scope"] for attributes in headers} == {"col", "colgroup", "row"}
-    assert [tag for tag, _ in page.elements].count("table") == len(page.tables) == 10
+    assert [tag for tag, _ in page.elements].count("table") == len(page.tables) == 11
 
 
 def test_equal_reports_are_equal_bytes(tmp_path: Path):
@@ -192,7 +207,7 @@ def test_a_page_that_is_linked_to_is_not_written_to(tmp_path: Path):
 def test_without_mistakes_and_rejected_rows_the_page_says_so(tmp_path: Path):
     nothing = {"confused_pairs": report().confused_pairs[:0], "mistakes": report().mistakes[:0], "rejected": []}
     page = Page(written(report(**nothing), tmp_path))
-    assert len(page.tables) == 8
+    assert len(page.tables) == 9
     assert "No test title was taken for another category." in page.text
     assert "No row was rejected." in page.text
 

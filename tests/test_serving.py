@@ -3,9 +3,10 @@
 import asyncio
 import json
 import re
+import shutil
+import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
@@ -50,10 +51,19 @@ def test_titles_get_the_categories_of_every_network_and_of_their_mean(server: Ti
     answer = asked(server, "predict", {"titles": TITLES, "top": 2}).json()["predictions"]
     assert [prediction["title"] for prediction in answer] == TITLES
     for network, folder in {"cnn": models / "cnn", "mlp": models / "mlp", "mean": models}.items():
-        expected = Classifier.load(folder).predict(TITLES, top=2)
+        expected = Classifier.load(folder).predict(TITLES, top=2).dropna(subset="category")
         found = [scored for prediction in answer for scored in prediction["networks"][network]]
         assert [scored["category"] for scored in found] == expected.category.tolist()
         assert [scored["score"] for scored in found] == pytest.approx(expected.score.tolist(), abs=1e-5)
+
+
+def test_a_title_with_nothing_to_go_on_has_a_reason_and_no_category(server: TitlesServer) -> None:
+    titles = ["palabra1", "", "電話", " 👍 "]
+    answer = asked(server, "predict", {"titles": titles}).json()["predictions"]
+    reasons = [None, "no title", "no Latin letter or digit", "no Latin letter or digit"]
+    assert [prediction["reason"] for prediction in answer] == reasons
+    nothing: dict[str, list[object]] = {"cnn": [], "mlp": [], "mean": []}
+    assert [prediction["networks"] == nothing for prediction in answer] == [False, True, True, True]
 
 
 def test_many_who_ask_at_once_get_each_their_own_answer(server: TitlesServer, models: Path) -> None:
@@ -80,6 +90,8 @@ def test_under_load_every_request_is_answered(server: TitlesServer, clients: int
         ("predict", {"titles": ["a"] * (MOST_TITLES + 1)}, f"at most {MOST_TITLES} items"),
         ("predict", {"titles": ["a" * (MOST_CHARACTERS + 1)]}, f"at most {MOST_CHARACTERS} characters"),
         ("predict", {"titles": ["a"], "top": 0}, "greater than or equal to 1"),
+        ("predict", {"titles": ["a"], "top": True}, "valid integer"),
+        ("predict", {"titles": ["a"], "top": "3"}, "valid integer"),
         ("predict", {"titles": ["a"], "tops": 3}, "Extra inputs are not permitted"),
         ("predict", {"titles": ["\ud800"]}, "unable to parse raw data as a unicode string"),
         ("explain", {"title": 7}, "valid string"),
@@ -116,19 +128,19 @@ def test_others_are_answered_while_large_answers_are_written(server: TitlesServe
     assert {request.result().status_code for request in waiting} == {200}
 
 
-def test_it_says_what_answers_that_it_lives_and_what_it_did(server: TitlesServer) -> None:
+def test_it_says_that_it_lives_and_what_it_did(server: TitlesServer) -> None:
     asked(server, "predict", {"titles": ["palabra1"] * 3})
-    assert requests.get(f"{server.uri}/model", timeout=60).json() == {
-        "networks": ["cnn", "mlp"],
-        "categories": 3,
-        "words": 40,
-    }
     for path, status in (("health", "alive"), ("ready", "ready")):
         assert requests.get(f"{server.uri}/{path}", timeout=60).json() == {"status": status}
     measures = requests.get(f"{server.uri}/metrics", timeout=60).text
     assert re.search(r'titles_requests_total{path="/predict",status="200"} [1-9]', measures)
     assert re.search(r'titles_request_seconds_bucket{le="[\d.]+",path="/predict"} [1-9]', measures)
-    assert "titles_waiting 0.0" in measures
+
+
+@pytest.mark.parametrize("path", ["", "model", "health", "ready", "metrics", "openapi.json", "docs", "page/page.js"])
+def test_head_gets_the_headers_of_get_and_no_body(server: TitlesServer, path: str) -> None:
+    answer = requests.head(f"{server.uri}/{path}", timeout=60)
+    assert (answer.status_code, answer.content) == (200, b"")
 
 
 def test_nobody_on_another_machine_reaches_it(server: TitlesServer) -> None:
@@ -136,25 +148,42 @@ def test_nobody_on_another_machine_reaches_it(server: TitlesServer) -> None:
     assert [(one.laddr.ip, one.laddr.port) for one in listening] == [("127.0.0.1", server.port)]
 
 
-def test_asked_to_end_it_answers_first_who_is_asking(models: Path, tmp_path: Path) -> None:
+def test_asked_to_end_it_does_not_wait_for_a_body_that_is_half_sent(models: Path, tmp_path: Path) -> None:
     ending = TitlesServer(models, tmp_path / "log")
     ending.start()
-    body = json.dumps({"titles": TITLES}).encode()
-    asking = HTTPConnection("127.0.0.1", ending.port, timeout=60)
-    asking.putrequest("POST", "/predict")
-    asking.putheader("Content-Type", "application/json")
-    asking.putheader("Content-Length", str(len(body)))
-    asking.endheaders(body[:10])
-    # Until the server has the request, of which the rest is to come.
-    time.sleep(1)
+    half = HTTPConnection("127.0.0.1", ending.port, timeout=60)
+    half.putrequest("POST", "/predict")
+    half.putheader("Content-Length", "100")
+    # Sent by the server once the application reads the body.
+    half.putheader("Expect", "100-continue")
+    half.endheaders()
+    assert half.sock.recv(1000).startswith(b"HTTP/1.1 100")
     ending.process.terminate()
-    time.sleep(1)
-    with pytest.raises(requests.ConnectionError):
-        requests.get(f"{ending.uri}/health", timeout=60)
-    asking.send(body[10:])
-    answer = asking.getresponse()
-    assert (answer.status, len(json.load(answer)["predictions"])) == (200, len(TITLES))
+    answer = half.getresponse()
+    assert (answer.status, "body was not received" in json.load(answer)["detail"]) == (408, True)
     assert ending.process.wait(60) == 0
+    assert "Traceback" not in ending.log.read_text()
+
+
+def test_hung_up_it_answers_by_what_its_folder_holds_then(models: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(models / "mlp", tmp_path / "model")
+    reloading = TitlesServer(folder, tmp_path / "log", "--allow-reload", "--access-log")
+    reloading.start()
+    before = requests.get(f"{reloading.uri}/model", timeout=60).json()
+    shutil.copytree(models / "cnn", folder, dirs_exist_ok=True)
+    assert asked(reloading, "predict", {"titles": TITLES}).json()["model"]["hash"] == before["hash"]
+    reloading.process.send_signal(signal.SIGHUP)
+    while (after := requests.get(f"{reloading.uri}/model", timeout=60).json()) == before:
+        pass
+    assert (before["networks"], after["networks"]) == (["model"], ["model"])
+    found = asked(reloading, "predict", {"titles": TITLES, "top": 1}).json()
+    scored = [one["category"] for prediction in found["predictions"] for one in prediction["networks"]["model"]]
+    assert scored == Classifier.load(models / "cnn").predict(TITLES).category.dropna().tolist()
+    assert found["model"]["hash"] == after["hash"] != before["hash"]
+    assert reloading.stop() == 0
+    logged = reloading.log.read_text()
+    assert f"titles: reloaded: model, version 1.0.0, hash {after['hash']}" in logged
+    assert '"path": "/predict", "status": 200' in logged
 
 
 def test_no_request_that_the_schema_allows_or_forbids_makes_it_fail(server: TitlesServer, tmp_path: Path) -> None:
@@ -212,6 +241,26 @@ def test_many_titles_pasted_can_be_downloaded(page: Page, models: Path, tmp_path
     assert "os primeiros 200" in page.locator("caption").inner_text()
 
 
+def test_a_title_with_nothing_to_go_on_shows_the_reason(page: Page, tmp_path: Path) -> None:
+    page.get_by_role("textbox").fill("電話")
+    page.get_by_role("button").click()
+    expect(page.locator("#answer p")).to_have_text("Sem categoria: o título não tem letras latinas nem algarismos.")
+    assert page.locator("table").count() == 0
+    page.get_by_role("combobox").select_option("en")
+    page.get_by_role("textbox").fill("電話\npalabra1")
+    page.get_by_role("button").click()
+    expect(page.get_by_role("status")).to_have_text("2 titles answered")
+    first, second = page.locator("tbody tr").all()
+    assert first.locator("td").all_text_contents() == ["No category: the title has no Latin letter or digit."]
+    assert second.locator("td").count() == 6
+    with page.expect_download() as download:
+        page.get_by_text("Download as CSV").click()
+    download.value.save_as(tmp_path / "found.csv")
+    found = pd.read_csv(tmp_path / "found.csv")
+    assert found["mean"].isna().tolist() == [True, False]
+    assert found.reason.fillna("").tolist() == ["no Latin letter or digit", ""]
+
+
 def test_it_speaks_spanish_portuguese_and_english(page: Page) -> None:
     for language, button in (("es", "Buscar categorías"), ("en", "Find categories"), ("pt", "Buscar categorias")):
         page.get_by_role("combobox").select_option(language)
@@ -246,6 +295,46 @@ def test_every_control_and_table_has_a_name_that_a_screen_reader_says(page: Page
     assert 'rowheader "<b>palabra1</b>"' in spoken
 
 
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, [1, 2, 4, 8, 16]),
+        ({"Retry-After": "0"}, [1, 2, 4, 8, 16]),
+        ({"Retry-After": "5"}, [5, 5, 5, 8, 16]),
+        ({"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, [1, 2, 4, 8, 16]),
+    ],
+)
+def test_the_page_asks_a_busy_server_again_ever_later_and_not_for_ever(
+    page: Page, headers: dict[str, str], seconds: list[int]
+) -> None:
+    found = page.evaluate(BUSY, headers)
+    assert found == {"seconds": seconds, "asked": 6, "told": "503 Service Unavailable"}
+
+
+BUSY = """async (headers) => {
+    const { ask } = await import("/page/ask.js");
+    const seconds = [];
+    let asked = 0;
+    window.setTimeout = (resume, milliseconds) => { seconds.push(milliseconds / 1000); resume(); };
+    window.fetch = async () => {
+        asked++;
+        return new Response("<h1>busy</h1>", { status: 503, statusText: "Service Unavailable", headers });
+    };
+    return ask("predict", {}).catch((error) => ({ seconds, asked, told: error.message }));
+}"""
+
+
+def test_the_page_asks_no_more_once_something_else_was_asked(page: Page) -> None:
+    asked_once = """async () => {
+        const { ask } = await import("/page/ask.js");
+        let asked = 0;
+        window.setTimeout = (resume) => resume();
+        window.fetch = async () => { asked++; return new Response("", { status: 503 }); };
+        return ask("predict", {}, () => false).catch(() => asked);
+    }"""
+    assert page.evaluate(asked_once) == 1
+
+
 def test_the_page_of_the_api_needs_no_other_host(chromium, server: TitlesServer) -> None:
     opened = chromium.new_page()
     asked_for: list[str] = []
@@ -259,5 +348,15 @@ def test_the_page_of_the_api_needs_no_other_host(chromium, server: TitlesServer)
 def test_the_schema_names_what_it_answers(server: TitlesServer) -> None:
     schema = requests.get(f"{server.uri}/openapi.json", timeout=60).json()
     assert set(schema["paths"]) == {"/predict", "/explain", "/model", "/health", "/ready"}
-    assert set(schema["paths"]["/predict"]["post"]["responses"]) == {"200", "400", "413", "422", "503"}
+    assert set(schema["paths"]["/predict"]["post"]["responses"]) == {
+        "200",
+        "400",
+        "408",
+        "413",
+        "415",
+        "421",
+        "422",
+        "500",
+        "503",
+    }
     assert json.dumps(schema).count("Predictions") > 1

@@ -1,9 +1,11 @@
+from pathlib import Path
+
 import pandas as pd
 import pyarrow as pa
 import pytest
 
 from titles.errors import InputError
-from titles.table_files import written
+from titles.table_files import escaped, written
 
 SCHEMA = pa.schema([("line", pa.int64()), ("title", pa.string()), ("score", pa.float32())])
 PARTS = [
@@ -47,6 +49,39 @@ def test_a_file_is_replaced_only_by_a_whole_one(tmp_path):
         raise KeyboardInterrupt
     assert (tmp_path / "a.csv").read_text() == "what was there"
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_link_stays_a_link_and_what_it_leads_to_is_written(tmp_path, is_there):
+    (tmp_path / "elsewhere").mkdir()
+    if is_there:
+        (tmp_path / "elsewhere" / "b.csv").write_text("what was there")
+    (tmp_path / "a.csv").symlink_to("elsewhere/b.csv")
+    with written(tmp_path / "a.csv", SCHEMA) as write:
+        write(PARTS[1])
+    assert (tmp_path / "a.csv").readlink() == Path("elsewhere/b.csv")
+    assert pd.read_csv(tmp_path / "elsewhere" / "b.csv").title.tolist() == ["ñandú 電話"]
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["b.csv"]
+
+
+@pytest.mark.parametrize("target", ["nowhere/b.csv", "a.csv"])
+def test_a_link_that_leads_nowhere_is_told(tmp_path, target):
+    (tmp_path / "a.csv").symlink_to(target)
+    if target == "a.csv":
+        with written(tmp_path / "a.csv", SCHEMA) as write:
+            write(PARTS[1])
+    else:
+        with pytest.raises(InputError, match=r"a\.csv: there is no folder .*nowhere; make it first"):
+            written(tmp_path / "a.csv", SCHEMA).__enter__()
+
+
+def test_what_a_spreadsheet_would_run_is_escaped_and_all_else_stays():
+    texts = ["=1", "+1", "-1", "@a", "\ta", "\ra", "a=1", "", None, "'=1", "ñ", "a\n=1"]
+    table = pa.table({"title": texts, "score": [-1.0] * len(texts)})
+    assert escaped(table).to_pydict() == {
+        "title": ["'=1", "'+1", "'-1", "'@a", "'\ta", "'\ra", *texts[6:]],
+        "score": [-1.0] * len(texts),
+    }
 
 
 def test_a_full_disk_is_told_in_one_line(small_disk):

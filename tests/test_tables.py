@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 
 from titles.predictions import Predictions
-from titles.tables import EXAMPLES, by_group, classes, confused_pairs, mistakes
+from titles.tables import EXAMPLES, by_group, classes, confused_pairs, mistakes, thresholds
+from titles.thresholds import Threshold
 
 CATEGORIES = pd.Index(["HOME", "SHOES", "TOOLS"], dtype="str")
 
@@ -50,3 +51,14 @@ def test_of_pairs_that_are_not_shown_there_are_no_mistakes():
     pairs = confused_pairs(labels, said.best, CATEGORIES)[:1]
     found = mistakes(pairs, labels, said, pd.Series(["mesa", "taladro"]), CATEGORIES)
     assert found.title.tolist() == ["mesa"]
+
+
+def test_a_threshold_stands_beside_what_is_true_of_it_on_the_test_titles():
+    said = {"mlp": predictions([0, 0, 1, 1], [0.9, 0.5, 0.5, 0.25])}
+    found = [Threshold(0.9, 0.95, 0.5, 0.75, 60, 57), Threshold(0.95, 0.95, 0.95, 0.5, 40, 40)]
+    table = thresholds({"mlp": found}, np.array([0, 0, 2, 1]), said)
+    assert table.network.tolist() == ["mlp", "mlp"]
+    assert table.validation_accuracy.tolist() == [0.95, 1]
+    assert table.test_titles.tolist() == [3, 0]
+    assert table.test_share.tolist() == [0.75, 0]
+    assert table.test_accuracy.fillna(-1).tolist() == [2 / 3, -1]

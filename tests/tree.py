@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from tests.repository import Repository
-from titles.tracking.store import flat
+from titles.tracking.values import flat
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,11 @@ model = mlflow.pyfunc.load_model("models:/titles@champion")
 found = model.predict(pandas.DataFrame({"title": titles}), params={"top": 2})
 print(json.dumps(found.to_dict("list")))
 """
+
+
+def with_null(table: pd.DataFrame) -> dict[str, list[object]]:
+    """The columns, in which None stands for what is missing, as JSON has it."""
+    return table.astype(object).where(table.notna(), None).to_dict("list")
 
 
 def predicted_by_champion(store: str, titles: list[str], folder: Path) -> dict[str, list[object]]:

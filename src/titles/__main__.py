@@ -6,80 +6,30 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
+from titles import __version__
+from titles.commands import export, predict, serve, submit
 from titles.errors import InputError
 from titles.hyperparameters import OBJECTIVES
 
-if TYPE_CHECKING:
-    from io import BufferedReader
-
 OBJECTIVE = "what the first category is to be best at (what train.objective was)"
 MODEL = "a model folder, or one with several, of which it takes the mean"
+OUTPUT = "CSV, JSON Lines or Parquet"
+KEPT = "a column of the titles' file that the output has, too, such as --keep sku --keep price"
+ESCAPED = "CSV cells that begin with = + - @ have a ' before it, as a spreadsheet would run them as formulas"
 
 
-def predict(options: argparse.Namespace) -> None:
-    """Categories for the titles of a file, or of each line of the standard input."""
-    # Imported here, so that a mistake in what was given is told before torch costs its seconds.
-    from titles.raw import titles_file
-    from titles.table_files import format_of, printed, written
-
-    file = titles_file(options.titles, options.title_column, options.id_column) if options.titles else None
-    if options.output:
-        format_of(options.output)
-        if file and options.output.exists() and options.output.samefile(file.path):
-            raise InputError(f"{options.output} is the file of titles; give another one to write")
-    if options.top < 1:
-        raise InputError(f"--top is {options.top}; a title gets 1 category or more")
-    if not 0 <= options.min_score <= 1:
-        raise InputError(f"--min-score is {options.min_score}; a score is from 0 to 1")
-    from titles.bulk import Answers, lines_of
-    from titles.classifier import Classifier
-
-    classifier = Classifier.load(options.model, options.objective)
-    answers = Answers(classifier, options.top, options.min_score, with_ids=file is not None and "id" in file.names)
-    stream = cast("BufferedReader", sys.stdin.buffer)
-    tables = answers.of(file.batches()) if file else answers.of(lines_of(stream), map)
-    with written(options.output, answers.schema) if options.output else printed(answers.schema) as write:
-        for table in tables:
-            write(table)
+def path_of(text: str) -> Path | None:
+    """None is the standard input or output."""
+    return None if text == "-" else Path(text)
 
 
-def submit(options: argparse.Namespace) -> None:
-    """The challenge's submission.csv, id and category, for an unlabelled test file, used whole."""
-    from titles.raw import titles_file
-    from titles.table_files import format_of
-
-    file = titles_file(options.test, options.title_column, options.id_column, required=("id", "title"))
-    format_of(options.output)
-    from titles.bulk import write_submission
-    from titles.classifier import Classifier
-
-    write_submission(Classifier.load(options.model, options.objective), file, options.output)
+class Terminated(KeyboardInterrupt):
+    """Stopped as a service manager does it."""
 
 
-def serve(options: argparse.Namespace) -> None:
-    """An HTTP server with a page, on this machine alone unless --host says otherwise."""
-    if not 0 < options.port < 1 << 16:
-        raise InputError(f"--port is {options.port}; a port is from 1 to 65,535")
-    try:
-        import uvicorn
-
-        from titles.serving.app import create_app
-    except ModuleNotFoundError as error:
-        raise InputError(f"{error.name} is not installed; pip install '.[serve]' in the checkout adds it") from None
-    from titles.classifier import Classifier
-
-    # Before the server listens, so that whoever is answered at all is answered by the model.
-    app = create_app(Classifier.load(options.model, options.objective))
-    uvicorn.run(app, host=options.host, port=options.port, timeout_graceful_shutdown=30, access_log=False)
-
-
-def export(options: argparse.Namespace) -> None:
-    """One network as an ONNX file, which onnxruntime runs without torch."""
-    from titles.onnx.export import export
-
-    export(options.model, options.output)
+def _terminate(_signal: int, _frame: object) -> None:
+    raise Terminated
 
 
 def main() -> None:
@@ -87,19 +37,23 @@ def main() -> None:
     options = _parser().parse_args()
     logging.basicConfig(level=logging.INFO, format="titles: %(message)s")
     # As Ctrl-C does, so that what is unfinished is removed.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         options.run(options)
     except InputError as error:
         sys.exit(f"titles: {error}")
-    except (KeyboardInterrupt, BrokenPipeError):
+    except BrokenPipeError:
         sys.exit(1)
+    except KeyboardInterrupt as error:
+        # What a shell says of a program that the signal ended.
+        sys.exit(128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT))
     except OSError as error:
         sys.exit(f"titles: {error}")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="titles", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"titles {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(run: Callable[[argparse.Namespace], None], about: str) -> argparse.ArgumentParser:
@@ -114,20 +68,40 @@ def _parser() -> argparse.ArgumentParser:
             added.add_argument("--objective", choices=OBJECTIVES, help=OBJECTIVE)
         return added
 
+    def with_titles(added: argparse.ArgumentParser, about: str, nargs: str | None = None) -> None:
+        added.add_argument("titles", type=path_of, nargs=nargs, help=about)
+        added.add_argument(
+            "--format", help="of the standard input: csv, tsv, jsonl or parquet, as the end of a file's name"
+        )
+
     added = command(predict, "categories for titles")
-    added.add_argument("titles", type=Path, nargs="?", help="CSV, TSV, JSON Lines or Parquet with a column title")
-    added.add_argument("-o", "--output", type=Path, help="CSV, JSON Lines or Parquet; by default CSV to stdout")
+    with_titles(
+        added, "CSV, TSV, JSON Lines or Parquet with a column title; by default, or as -, the standard input", "?"
+    )
+    added.add_argument("-o", "--output", type=path_of, help=f"{OUTPUT}; by default CSV to stdout")
     added.add_argument("--top", type=int, default=1, help="how many categories a title gets (1)")
     added.add_argument("--min-score", type=float, default=0.0, help="no category scores lower than this (0)")
+    added.add_argument("--keep", action="append", default=[], metavar="COLUMN", help=KEPT)
+    added.add_argument("--escape-formulas", action="store_true", help=ESCAPED)
     added = command(submit, "the challenge's submission.csv")
-    added.add_argument("test", type=Path, help="the unlabelled test file: columns id and title")
-    added.add_argument("-o", "--output", type=Path, default=Path("submission.csv"), help="submission.csv by default")
+    with_titles(added, "the unlabelled test file: columns id and title; - is the standard input")
+    added.add_argument("-o", "--output", type=path_of, default="submission.csv", help="submission.csv by default")
     added = command(export, "a network as an ONNX file")
     added.add_argument("-o", "--output", type=Path, required=True, help="the file, such as mlp.onnx")
     added = command(serve, "a server with a page")
+    _add_server_options(added)
+    return parser
+
+
+def _add_server_options(added: argparse.ArgumentParser) -> None:
     added.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
     added.add_argument("--port", type=int, default=8000, help="8000")
-    return parser
+    host = "a name the server is reached by, as in the header Host; may be repeated (the address it listens on)"
+    added.add_argument("--allowed-host", action="append", default=[], metavar="HOST", help=host)
+    seconds = "seconds after SIGTERM by which everyone admitted is answered and the server has ended (10)"
+    added.add_argument("--shutdown-timeout", type=int, default=10, metavar="SECONDS", help=seconds)
+    added.add_argument("--allow-reload", action="store_true", help="SIGHUP and POST /reload load the model folder anew")
+    added.add_argument("--access-log", action="store_true", help="log every answer on standard output, as JSON Lines")
 
 
 if __name__ == "__main__":

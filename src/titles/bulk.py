@@ -5,14 +5,16 @@ A file of categories has a row for each category of a title, the best first:
 line        where the title stands in its file
 id          if the file of titles has it
 title       as written
-category    empty where the row could not be read, or no category has the least score
+…           the columns that are kept, as text
+category    empty where there is none
 score
+reason      why there is no category: the row could not be read, its title has nothing to go on, or scores too low
 """
 
 import io
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,19 +23,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from titles.ahead import ahead
+from titles.best_categories import NOTHING, answers_of
 from titles.classifier import Classifier
 from titles.errors import InputError
 from titles.memory import keep_freed_memory
+from titles.progress import Progress
 from titles.raw_file import RawFile
 from titles.rows import NO_VALUES, Row, batch_of
-from titles.table_files import written
+from titles.table_files import written_or_printed
 from titles.threads import map_threads
 
 log = logging.getLogger(__name__)
 
-# A piece, and the table of its answers.
-Answered = tuple[pa.RecordBatch, pa.Table]
-Mapped = Callable[[Callable[[pa.RecordBatch], Answered], Iterator[pa.RecordBatch]], Iterator[Answered]]
+# Some rows, and the number of bytes of their file that end with them.
+Piece = tuple[pa.RecordBatch, int]
+# A piece, the table of its answers, and how many of its rows have one.
+Answered = tuple[Piece, pa.Table, int]
+Mapped = Callable[[Callable[[Piece], Answered], Iterator[Piece]], Iterator[Answered]]
 
 # Rows of a file of categories, a title's all together; small enough for a dozen pieces to be under way at once.
 PIECE_ROWS = 16_384
@@ -62,80 +68,112 @@ def _row_of(line: int, text: bytes) -> Row:
     return Row(line, (None, text.removesuffix(b"\r").decode(errors="surrogateescape"), None, None, None))
 
 
-def side_by_side(
-    function: Callable[[pa.RecordBatch], Answered], pieces: Iterator[pa.RecordBatch]
-) -> Iterator[Answered]:
+def side_by_side(function: Callable[[Piece], Answered], pieces: Iterator[Piece]) -> Iterator[Answered]:
     """`map`, a piece a thread, while the next are read: for a file, of which nobody waits for the first rows."""
     return map_threads(function, ahead(pieces))
 
 
-@dataclass(frozen=True)
+@dataclass
 class Answers:
-    """How rows are answered: with the `top` categories, of those that score at least `min_score`."""
+    """How rows are answered: with the `top` categories, of those that score at least `min_score`.
+
+    `rows` counts those that came, and `answered` those for which the networks have a category, whatever it scores.
+    """
 
     classifier: Classifier
     top: int = 1
     min_score: float = 0.0
     with_ids: bool = False
+    keep: Sequence[str] = ()
+    rows: int = 0
+    answered: int = 0
 
     @property
     def schema(self) -> pa.Schema:
-        ids = [pa.field("id", pa.string())] if self.with_ids else []
-        answer = [pa.field("title", pa.string()), pa.field("category", pa.string()), pa.field("score", pa.float32())]
-        return pa.schema([pa.field("line", pa.int64()), *ids, *answer])
+        given = [pa.field(name, pa.string()) for name in (*(["id"] if self.with_ids else []), "title", *self.keep)]
+        answer = [pa.field("category", pa.string()), pa.field("score", pa.float32()), pa.field("reason", pa.string())]
+        return pa.schema([pa.field("line", pa.int64()), *given, *answer])
 
-    def of(self, batches: Iterator[pa.RecordBatch], mapped: Mapped = side_by_side) -> Iterator[pa.Table]:
-        """A table for some rows at a time, in their order; says which rows could not be read.
+    def of_file(self, file: RawFile) -> Iterator[pa.Table]:
+        """A table for some rows at a time, in their order; says how many are answered, and which cannot be read."""
+        with Progress(file.size, "bytes", "answering") as bar:
+            for (_, position), table in self._of(file.positioned(), side_by_side):
+                yield table
+                bar.update(position - bar.done)
 
-        Rows of a stream are to be `mapped` by `map`, each batch as it comes.
-        """
+    def of_stream(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
+        """The same for rows of which each batch is answered as it comes."""
+        return (table for _, table in self._of(((batch, 0) for batch in batches), map))
+
+    def _of(self, batches: Iterator[Piece], mapped: Mapped) -> Iterator[tuple[Piece, pa.Table]]:
         keep_freed_memory()
-        started, titles, faults = time.monotonic(), 0, 0
+        started, faults = time.monotonic(), 0
         piece_rows = max(1, PIECE_ROWS // min(self.top, len(self.classifier.categories)))
-        for rows, answered in mapped(self._of_piece, _pieces(batches, piece_rows)):
+        for piece, table, answered in mapped(self._of_piece, _pieces(batches, piece_rows)):
+            rows, _ = piece
             for fault in rows.filter(pc.is_valid(rows["fault"])).select(["line", "fault"]).to_pylist():
                 faults += 1
                 if faults <= SHOWN_FAULTS:
                     log.warning("line %d has no category: %s", fault["line"], fault["fault"])
-            titles += len(rows)
-            yield answered
+            self.rows += len(rows)
+            self.answered += answered
+            yield piece, table
         if faults > SHOWN_FAULTS:
-            log.warning("so have %s more", f"{faults - SHOWN_FAULTS:,}")
+            more = faults - SHOWN_FAULTS
+            log.warning("so %s %s more", "has" if more == 1 else "have", f"{more:,}")
         seconds = time.monotonic() - started
-        log.info("%s titles in %.1f s, %s a second", f"{titles:,}", seconds, f"{titles / seconds:,.0f}")
+        log.info("%s in %.1f s, %s a second", counted(self.rows, "title"), seconds, f"{self.rows / seconds:,.0f}")
+        if nothing := self.rows - faults - self.answered:
+            log.info(
+                "%s nothing to go on and no category",
+                f"{counted(nothing, 'title')} {'has' if nothing == 1 else 'have'}",
+            )
 
-    def _of_piece(self, rows: pa.RecordBatch) -> Answered:
-        labels, scores = self.classifier.best(rows["title"].fill_null(""), self.top)
-        named = scores >= self.min_score
-        named &= np.array(pc.is_null(rows["fault"]), bool)[:, None]
-        kept = named.copy()
-        # A title without any category has a row all the same.
-        kept[:, 0] = True
-        told = rows if self.top == 1 else rows.take(pa.array(np.repeat(np.arange(len(rows)), kept.sum(1))))
-        is_absent = ~named[kept]
-        answer = {
-            "category": pa.array(self.classifier.categories).take(pa.array(labels[kept], mask=is_absent)),
-            "score": pa.array(scores[kept], mask=is_absent),
-        }
+    def _of_piece(self, piece: Piece) -> Answered:
+        rows, _ = piece
+        labels, scores = self.classifier.best(rows["title"], self.top)
+        scores[np.array(pc.is_valid(rows["fault"]), bool)] = np.nan
+        places, answer = answers_of(rows["title"], self.classifier.categories, (labels, scores), self.min_score)
+        told = rows if self.top == 1 else rows.take(pa.array(places))
+        answer["reason"] = pc.coalesce(told["fault"], answer["reason"])
         columns = {name: told[name] for name in self.schema.names if name not in answer}
-        return rows, pa.table(columns | answer, self.schema)
+        answered = len(rows) - int(np.count_nonzero(np.isnan(scores[:, 0])))
+        return piece, pa.table(columns | answer, self.schema), answered
 
 
-def write_submission(classifier: Classifier, test: RawFile, path: Path) -> None:
-    """A CSV file with the id and the category of every row of the file.
+def counted(number: int, unit: str) -> str:
+    """`1 title`, `2,000 titles`."""
+    return f"{number:,} {unit}{'' if number == 1 else 's'}"
 
-    Raises InputError with the line of a row that has no id or cannot be read, as every row must have its category.
+
+def write_submission(classifier: Classifier, test: RawFile, path: Path | None) -> None:
+    """A CSV file with the id and the category of every row of the file; None is the standard output.
+
+    Every row must have a category: a title with nothing to go on gets the one that the network gives an empty title.
+    Raises InputError with the line of a row that has no id or cannot be read.
     """
-    with written(path, pa.schema([("id", pa.string()), ("category", pa.string())])) as write:
-        for table in Answers(classifier, with_ids=True).of(test.batches()):
+    labels, _ = classifier.best(pa.array([""]))
+    guess = str(classifier.categories[labels[0, 0]])
+    answers = Answers(classifier, with_ids=True)
+    schema = pa.schema([("id", pa.string()), ("category", pa.string())])
+    with written_or_printed(path, schema) as write:
+        for table in answers.of_file(test):
             ids = pc.utf8_trim_whitespace(table["id"].fill_null(""))
-            unusable = pc.or_(pc.equal(ids, ""), pc.is_null(table["category"]))
+            is_guess = pc.is_in(table["reason"], pa.array(NOTHING))
+            categories = pc.if_else(is_guess, guess, table["category"])
+            unusable = pc.or_(pc.equal(ids, ""), pc.is_null(categories))
             for line in table["line"].filter(unusable).slice(0, 1).to_pylist():
                 raise InputError(f"{test.path}, line {line}: no id, or not to be read; mend the row")
-            write(pa.table({"id": ids, "category": table["category"]}))
+            write(pa.table({"id": ids, "category": categories}))
+    if nothing := answers.rows - answers.answered:
+        told = counted(nothing, "title")
+        log.warning("%s with nothing to go on: every row of a submission needs a category, here %s", told, guess)
 
 
-def _pieces(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
+def _pieces(batches: Iterator[Piece], rows: int) -> Iterator[Piece]:
+    before = 0
+    for batch, position in batches:
         for first in range(0, len(batch), rows):
-            yield batch.slice(first, rows)
+            piece = batch.slice(first, rows)
+            yield piece, before + (position - before) * (first + len(piece)) // len(batch)
+        before = position

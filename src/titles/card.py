@@ -50,7 +50,7 @@ Of epoch $epoch$more_epochs, on the validation titles, where each is given the c
 
 $figures
 
-`history.csv` has every epoch. Titles that score so high are right so often there:
+`history.csv` has every epoch.
 
 $thresholds
 
@@ -58,8 +58,8 @@ What it is worth on test titles is measured by the stage `evaluate` and stands i
 trained it.
 
 ## Limits
-- It gives every title one of its categories, also a title of none of them; there only a low score tells.
-- It reads Latin letters and digits, of a title the first $most_words words. A title without any gets a category too.
+- It gives a title of none of its categories one of them all the same; there only a low score tells.
+- It reads Latin letters and digits, of a title the first $most_words words. A title without any gets no category.
 - Scores are probabilities of a category as frequent as it was in training; the first category need not have the highest
   score, as rare categories count more for balanced accuracy (`titles predict --objective accuracy` chooses by score).
 - Scores and thresholds hold for titles like the validation titles. Other sellers, languages or years are to be
@@ -121,9 +121,7 @@ def _facts(description: dict[str, Any], embedded: Path) -> dict[str, str]:
         "long_name": LONG_NAMES[name],
         "objective": params.objective.replace("_", " "),
         "more_epochs": "" if epochs == params.epochs else MORE_EPOCHS.format(epochs, params.epochs, params.min_steps),
-        "thresholds": _table(
-            "accuracy,score of at least,share of the titles", [one.values() for one in description["thresholds"]]
-        ),
+        "thresholds": _thresholds(description["thresholds"]),
         "parameters": _table("parameter,value", [(f"`{key}`", f"`{json.dumps(value)}`") for key, value in parameters]),
         "versions": ", ".join(f"{package} {version}" for package, version in description["versions"].items()),
     }
@@ -150,6 +148,19 @@ def _front_matter(name: str, epoch: Epoch, files: list[str]) -> str:
         "model-index": [{"name": name, "results": [result]}],
     }
     return "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in content.items())
+
+
+def _thresholds(thresholds: list[dict[str, float]]) -> str:
+    if not thresholds:
+        return "There are no thresholds: too few of its decisions on the validation titles are right to be sure of any."
+    columns = "accuracy of at least,score of at least,validation titles,of these right,share of all"
+    rows = [[one[key] for key in ("accuracy", "score", "titles", "right", "share")] for one in thresholds]
+    confidence = f"{thresholds[0]['confidence']:.0%} confidence"
+    return (
+        f"With {confidence} each, these are the accuracies of titles that score so high, by an exact binomial "
+        f"test on the validation titles:\n\n{_table(columns, rows)}\n\n"
+        "An accuracy that is not there is one these titles are too few, or too often wrong, to be sure of."
+    )
 
 
 def _spelling(lexicon: Lexicon) -> str:

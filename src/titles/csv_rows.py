@@ -22,7 +22,7 @@ from titles.csv_header import DELIMITERS, Header, read_header
 from titles.csv_lines import Lines, blocks_of
 from titles.errors import InputError
 from titles.file_types import SAMPLE_BYTES, first_bytes
-from titles.rows import COLUMNS, NO_VALUES, Row, batch_of, batch_of_columns, by_line
+from titles.rows import NO_VALUES, Row, batch_of, batch_of_columns, by_line, columns_of
 
 SWALLOWED = "other rows within a field: a quote that should have closed before them"
 REPEATED_HEADER = "the header, repeated"
@@ -71,7 +71,8 @@ class _Reader:
 
     def __init__(self, path: Path, header: Header, names: Mapping[str, str]) -> None:
         self.path, self.delimiter, self.num_fields = path, header.delimiter, len(header.columns)
-        self.places = [header.columns.index(names[column]) if column in names else None for column in COLUMNS]
+        self.columns = columns_of(names)
+        self.places = [header.columns.index(names[column]) if column in names else None for column in self.columns]
         separator = re.escape(header.delimiter)
         # A blank line is a row of no reader, where there is one column too.
         bare = rf'[^"{separator}\r\n]' + ("+" if self.num_fields == 1 else "*")
@@ -94,7 +95,7 @@ class _Reader:
             rows.extend(found)
         else:
             place = len(lines)
-        return by_line([self._batch(lines, ordinary), batch_of(rows)]), place
+        return by_line([self._batch(lines, ordinary), batch_of(rows, self.columns)]), place
 
     def _ordinary(self, lines: Lines) -> NDArray[np.bool]:
         """Which lines are a row whatever reads them."""
@@ -109,7 +110,7 @@ class _Reader:
         chosen = lines.array().filter(pa.array(ordinary))
         numbers = pa.array(lines.first + np.flatnonzero(ordinary))
         if not len(chosen):
-            return batch_of([])
+            return batch_of([], self.columns)
         start, end = np.frombuffer(chosen.buffers()[1], np.int64)[[0, len(chosen)]]
         names = [str(place) for place in range(self.num_fields)]
         table = read_csv(
@@ -122,8 +123,8 @@ class _Reader:
                 check_utf8=False,
             ),
         ).combine_chunks()
-        columns = [None if place is None else table[str(place)].chunk(0) for place in self.places]
-        return batch_of_columns(numbers, columns)
+        values = [None if place is None else table[str(place)].chunk(0) for place in self.places]
+        return batch_of_columns(numbers, values, self.columns)
 
     def _row(self, lines: Lines, place: int, last: bool) -> tuple[list[Row], int]:
         """The row that begins at `place`, if one does, and the place after it: `place` if it does not end here."""

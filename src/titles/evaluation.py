@@ -6,6 +6,7 @@ recall_curve.csv         the recalls of each network in ascending order
 confused_pairs.csv       which categories are most often taken for which
 calibration.csv          how often a network is right when it is that sure
 confidence.csv           how often it is right on the titles it is surest of, and how sure it is of all of these
+thresholds.csv           the thresholds of each network and of the mean, and what is true of them on the test titles
 NAME_history.csv         how each network was trained, a row an epoch
 report.html              all of this, and examples, for who must decide whether to trust it
 """
@@ -30,10 +31,12 @@ from titles.errors import InputError
 from titles.memory import keep_freed_memory
 from titles.metrics import balanced_accuracy, expected_calibration_error
 from titles.model import load, objective_of
+from titles.networks import Network
 from titles.outputs import finished, fresh
 from titles.predictions import Predictions, best_by_mean, predictions
 from titles.ragged import Ragged
 from titles.report import Report, histories, rejected, splits
+from titles.thresholds import Threshold, thresholds
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +68,8 @@ def evaluate(
     test, training = (Labelled.load(embedded, split) for split in ("test", "train"))
     _log_untrained(test, lexicon)
     said = predictions(networks, test, spelling, weights)
+    validation = Labelled.load(embedded, "validation")
+    found = _thresholds(models, networks, validation, spelling, weights)
     submitted = None
     if (prepared / "unlabelled.parquet").exists():
         submitted = best_by_mean(networks, Ragged.load(embedded, "unlabelled"), spelling, weights)
@@ -78,7 +83,9 @@ def evaluate(
     metrics = {name: _metrics(name, test.labels, said[name], uncalibrated[name], by_group) for name in said}
     for name, of_network in metrics.items():
         log.info("%s: balanced accuracy %.4f", name, of_network["balanced_accuracy"])
-    written = _tables(test.labels, said, categories, sizes)
+    written = _tables(test.labels, said, categories, sizes) | {
+        "thresholds": tables.thresholds(found, test.labels, said)
+    }
     _write(results, models, metrics, written)
     Report(
         splits=splits(prepared, embedded, sizes),
@@ -174,6 +181,23 @@ def _tables(
         "calibration": tables.calibration(labels, said),
         "confidence": tables.confidence(labels, said),
     }
+
+
+def _thresholds(
+    models: dict[str, Path],
+    networks: dict[str, Network],
+    validation: Labelled,
+    spelling: Ragged,
+    weights: NDArray[np.float32],
+) -> dict[str, list[Threshold]]:
+    """Those of each network, which are in its folder, and those of the mean, by a sample of the validation titles."""
+    found = {}
+    for name, folder in models.items():
+        description = json.loads((folder / "network.json").read_text(encoding="utf-8"))
+        found[name] = [Threshold(**one) for one in description["thresholds"]]
+    some = validation.take(np.arange(min(len(validation), SAMPLE_TITLES)))
+    of_mean = predictions(networks, some, spelling, weights)["mean"]
+    return found | {"mean": thresholds(of_mean.best == some.labels, of_mean.confidence)}
 
 
 def _write(

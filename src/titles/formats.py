@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from titles.columns import column_key
 from titles.csv_rows import csv_batches, csv_columns
 from titles.errors import InputError
-from titles.rows import COLUMNS, NO_VALUES, Row, as_text, batch_of, batch_of_columns
+from titles.rows import NO_VALUES, Row, as_text, batch_of, batch_of_columns, columns_of
 
 COMPRESSIONS = {"": None, "gz": "gzip", "bz2": "bz2", "zst": "zstd"}
 PEEKED_LINES = 10_000
@@ -71,11 +71,11 @@ def _jsonl_columns(stream: IO[bytes], path: Path, wanted: Collection[str]) -> li
 def _jsonl_batches(stream: IO[bytes], path: Path, names: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
     rows = _jsonl_rows(stream, names)
     while batch := list(islice(rows, BATCH_ROWS)):
-        yield batch_of(batch)
+        yield batch_of(batch, columns_of(names))
 
 
 def _jsonl_rows(stream: IO[bytes], names: Mapping[str, str]) -> Iterator[Row]:
-    keys = [names.get(column) for column in COLUMNS]
+    keys = [names.get(column) for column in columns_of(names)]
     quoted = [json.dumps(name, ensure_ascii=False).encode() for name in names.values()]
     for number, line in enumerate(stream, start=1):
         if not line.strip():
@@ -123,11 +123,11 @@ def _can_be_text(kind: pa.DataType) -> bool:
 
 def _parquet_batches(stream: IO[bytes], path: Path, names: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
     """Parquet has no lines; the number of the row stands for it."""
-    table = pq.ParquetFile(stream)
+    table, columns = pq.ParquetFile(stream), columns_of(names)
     first = 1
     for batch in table.iter_batches(BATCH_ROWS, columns=list(names.values())):
-        values = [_coded(batch[names[column]]) if column in names else None for column in COLUMNS]
-        yield batch_of_columns(pa.array(range(first, first + len(batch)), pa.int64()), values)
+        values = [_coded(batch[names[column]]) if column in names else None for column in columns]
+        yield batch_of_columns(pa.array(range(first, first + len(batch)), pa.int64()), values, columns)
         first += len(batch)
 
 

@@ -28,13 +28,15 @@ NETWORKS: dict[str, tuple[Callable[..., Network], Callable[..., MlpParams | CnnP
 }
 
 
-def load(folder: Path) -> tuple[Network, Lexicon]:
-    """The network of a model folder, with its weights, which are read when touched, and its lexicon.
+def load(folder: Path, mmap: bool = True) -> tuple[Network, Lexicon]:
+    """Load the network of a model folder, and its lexicon.
 
-    Raises InputError where it is damaged, or needs titles cleaned in another way than this version does.
+    With `mmap`, weights are read from the file as they are used, so the file must not be overwritten meanwhile. Without
+    it they are copied to memory. Raises InputError where the folder is damaged, or needs titles cleaned in another way
+    than this version does.
     """
     try:
-        network, lexicon = _read(folder)
+        network, lexicon = _read(folder, mmap)
     except InputError:
         raise
     except (OSError, ValueError, LookupError, AttributeError, TypeError, RuntimeError, SafetensorError) as error:
@@ -49,7 +51,7 @@ def objective_of(folders: Iterable[Path]) -> str:
     return str(description["train"]["objective"])
 
 
-def _read(folder: Path) -> tuple[Network, Lexicon]:
+def _read(folder: Path, mmap: bool) -> tuple[Network, Lexicon]:
     description = json.loads((folder / "network.json").read_text(encoding="utf-8"))
     if description.get("cleaning") != RULES:
         raise InputError(f"{folder} is of a version that cleans titles in another way; train it again")
@@ -59,6 +61,7 @@ def _read(folder: Path) -> tuple[Network, Lexicon]:
     network, own = NETWORKS[description["network"]]
     with torch.device("meta"):
         built = network(sizes, ModelParams(**description["model"]), own(**description["own"]))
-    built.load_state_dict(load_file(folder / "weights.safetensors"), assign=True)
+    weights = load_file(folder / "weights.safetensors", backend="mmap" if mmap else "pread")
+    built.load_state_dict(weights, assign=True)
     built.word_vectors.finished = True
     return built, lexicon

@@ -1,7 +1,7 @@
 """Finds the files of titles: those of the folder a user gives, or the one that is to be predicted."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -76,14 +76,25 @@ def _is_passed_over(path: Path, split: str | None) -> bool:
     return False
 
 
-def titles_file(path: Path, title: str = "title", id_: str = "id", required: Collection[str] = ("title",)) -> RawFile:
+def titles_file(
+    path: Path,
+    title: str = "title",
+    id_: str = "id",
+    required: Collection[str] = ("title",),
+    keep: Sequence[str] = (),
+) -> RawFile:
     """A file of titles to find categories for, whatever its name before the format; `title` and `id_` are columns.
 
-    Raises InputError where it is not there, is of an unknown format or compression, or lacks a `required` column.
+    The columns to `keep` are read as well. Raises InputError where the file is not there, is of an unknown format or
+    compression, or lacks a column that is `required` or to be kept.
     """
     if not path.exists():
         raise InputError(f"{path} is not a file; give one with titles")
     parts = path.name.lower().split(".")
     start = max((place for place, part in enumerate(parts) if part in FORMATS), default=-1)
-    mapping = ColumnMapping({"title": title, "id": id_}, "--{}-column")
-    return recognise(path, "unlabelled", ".".join(parts[start:]), mapping, required)
+    mapping = ColumnMapping({"title": title, "id": id_} | {column: column for column in keep}, "--{}-column")
+    file = recognise(path, "unlabelled", ".".join(parts[start:]), mapping, required)
+    for column in keep:
+        if column not in file.names:
+            raise InputError(f"{path}: no column {column} to keep; its columns are {', '.join(file.columns)}")
+    return file

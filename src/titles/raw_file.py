@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from titles.columns import ColumnMapping
 from titles.errors import InputError
@@ -37,34 +38,47 @@ class RawFile:
         """The file itself, or the files of the folder in the order of their rows."""
         return parquet_parts(self.path) if self.path.is_dir() else [self.path]
 
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return sum(part.stat().st_size for part in self.parts)
+
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows in the order of the file, the lines of a folder's files counted through.
 
         Raises InputError with the line where the file is damaged.
         """
-        line = 0
-        size = sum(part.stat().st_size for part in self.parts)
-        with Progress(size, "bytes", f"reading {self.path.name}") as bar:
-            for part in self.parts:
-                before = line
-                for batch in self._batches_of(part, bar):
-                    if before:
-                        batch = batch.set_column(0, batch.schema[0], pc.add(batch["line"], before))
-                    line = batch["line"][-1].as_py()
-                    yield batch
+        with Progress(self.size, "bytes", f"reading {self.path.name}") as bar:
+            for batch, position in self.positioned():
+                bar.update(position - bar.done)
+                yield batch
+
+    def positioned(self) -> Iterator[tuple[pa.RecordBatch, int]]:
+        """The same rows, each batch with the number of bytes that end with it."""
+        line = size = 0
+        for part in self.parts:
+            before = line
+            for batch, position in self._batches_of(part):
+                if before:
+                    batch = batch.set_column(0, batch.schema[0], pc.add(batch["line"], before))
+                line = batch["line"][-1].as_py()
+                yield batch, size + position
+            size += part.stat().st_size
         if line == 0:
             raise InputError(f"{self.path} has no rows; give it some or remove it")
 
-    def _batches_of(self, part: Path, bar: Progress) -> Iterator[pa.RecordBatch]:
-        line, before = 0, bar.done
+    def _batches_of(self, part: Path) -> Iterator[tuple[pa.RecordBatch, int]]:
+        line = 0
         with part.open("rb") as stream:
             try:
+                # Of Parquet the footer is read first, so that the place in the stream tells nothing.
+                is_parquet, size = self.format == "parquet", part.stat().st_size
+                rows = pq.read_metadata(part).num_rows if is_parquet else 0
                 content = as_utf8(decompressed(stream, self.compression))
                 for batch in FORMATS[self.format].batches(content, part, self.names):
                     if len(batch):
                         line = batch["line"][-1].as_py()
-                        bar.update(before + stream.tell() - bar.done)
-                        yield batch
+                        yield batch, size * line // rows if is_parquet else stream.tell()
             except DAMAGES as error:
                 raise InputError(f"{part}: damaged or cut short after line {line} ({error}); fetch it again") from None
 

@@ -40,6 +40,7 @@ class Report:
     groups: dict[str, pd.DataFrame]
     calibration: pd.DataFrame
     confidence: pd.DataFrame
+    thresholds: pd.DataFrame
     rejected: list[dict[str, Any]]
 
     def write(self, path: Path) -> None:

@@ -1,6 +1,7 @@
 """A row as it stands in its file, and many of them as a batch of Arrow's."""
 
 import math
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -10,17 +11,24 @@ COLUMNS = ("id", "title", "category", "language", "label_quality")
 NO_VALUES = (None,) * len(COLUMNS)
 DAMAGES = (OSError, pa.ArrowException)
 BROKEN_UTF8 = "broken UTF-8"
-SCHEMA = pa.schema(
-    [
-        pa.field("line", pa.int64()),
-        *(pa.field(column, pa.string()) for column in COLUMNS),
-        pa.field("fault", pa.string()),
-    ]
-)
+
+
+def columns_of(names: Mapping[str, str]) -> tuple[str, ...]:
+    """The columns of a batch: `COLUMNS`, and what else has a name in the file."""
+    return *COLUMNS, *(column for column in names if column not in COLUMNS)
+
+
+def schema_of(columns: Sequence[str]) -> pa.Schema:
+    """That of a batch with these columns."""
+    texts = [pa.field(column, pa.string()) for column in columns]
+    return pa.schema([pa.field("line", pa.int64()), *texts, pa.field("fault", pa.string())])
+
+
+SCHEMA = schema_of(COLUMNS)
 
 
 class Row(NamedTuple):
-    """The values of `COLUMNS`, and why the row could not be read if it could not.
+    """The values of the columns, or `NO_VALUES`, and why the row could not be read if it could not.
 
     Bytes that are no UTF-8 stand in the values as lone surrogates.
     """
@@ -44,18 +52,19 @@ def as_text(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def batch_of(rows: list[Row]) -> pa.RecordBatch:
-    """The rows as a batch of `SCHEMA`; bytes that are no UTF-8 become `?`, and the fault of their row."""
+def batch_of(rows: list[Row], columns: Sequence[str] = COLUMNS) -> pa.RecordBatch:
+    """The rows as a batch; bytes that are no UTF-8 become `?`, and the fault of their row."""
     try:
-        return _as_they_are(rows)
+        return _as_they_are(rows, columns)
     except UnicodeEncodeError:
-        return _as_they_are([_without_surrogates(row) for row in rows])
+        return _as_they_are([_without_surrogates(row) for row in rows], columns)
 
 
-def _as_they_are(rows: list[Row]) -> pa.RecordBatch:
-    flat = ((row.line, *row.values, row.fault) for row in rows)
-    columns = zip(*flat, strict=True) if rows else [[]] * len(SCHEMA)
-    return pa.record_batch([pa.array(column, kind) for column, kind in zip(columns, SCHEMA.types, strict=True)], SCHEMA)
+def _as_they_are(rows: list[Row], columns: Sequence[str]) -> pa.RecordBatch:
+    schema, absent = schema_of(columns), (None,) * len(columns)
+    flat = ((row.line, *(absent if row.values == NO_VALUES else row.values), row.fault) for row in rows)
+    values = zip(*flat, strict=True) if rows else [[]] * len(schema)
+    return pa.record_batch([pa.array(column, kind) for column, kind in zip(values, schema.types, strict=True)], schema)
 
 
 def _without_surrogates(row: Row) -> Row:
@@ -63,15 +72,18 @@ def _without_surrogates(row: Row) -> Row:
     return row if values == row.values else Row(row.line, values, BROKEN_UTF8)
 
 
-def batch_of_columns(lines: pa.Array, columns: list[pa.Array | None]) -> pa.RecordBatch:
-    """A batch of `SCHEMA` of rows without a fault; `columns` are binary, None for one that is absent."""
+def batch_of_columns(
+    lines: pa.Array, values: list[pa.Array | None], columns: Sequence[str] = COLUMNS
+) -> pa.RecordBatch:
+    """A batch of rows without a fault; `values` are binary, None for a column that is absent."""
     absent = pa.nulls(len(lines), pa.string())
     try:
-        values = [absent if column is None else column.cast(pa.string()) for column in columns]
+        texts = [absent if column is None else column.cast(pa.string()) for column in values]
     except pa.ArrowInvalid:
-        texts = [[None] * len(lines) if column is None else map(_text, column.to_pylist()) for column in columns]
-        return batch_of([Row(line, tuple(values)) for line, *values in zip(lines.to_pylist(), *texts, strict=True)])
-    return pa.record_batch([lines, *values, absent], SCHEMA)
+        lists = [[None] * len(lines) if column is None else map(_text, column.to_pylist()) for column in values]
+        rows = [Row(line, tuple(texts)) for line, *texts in zip(lines.to_pylist(), *lists, strict=True)]
+        return batch_of(rows, columns)
+    return pa.record_batch([lines, *texts, absent], schema_of(columns))
 
 
 def _text(value: bytes | None) -> str | None:

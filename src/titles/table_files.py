@@ -1,11 +1,13 @@
 """Files that tables are written to some rows at a time, in the format their name says."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow.csv import CSVWriter
 
 from titles.disk import room_at
@@ -14,6 +16,11 @@ from titles.formats import COMPRESSIONS
 from titles.row_groups import RowGroups
 
 Write = Callable[[pa.Table], None]
+
+
+def target_of(path: Path) -> Path:
+    """The file to write where `path` is asked for: what a link leads to, for the link to stay."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def format_of(path: Path) -> tuple[str, str]:
@@ -26,8 +33,9 @@ def format_of(path: Path) -> tuple[str, str]:
         raise InputError(f"{path}: names that can be written end in {allowed}")
     if path.is_dir():
         raise InputError(f"{path} is a folder; give a file to write")
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: there is no folder {path.parent}; make it first")
+    parent = target_of(path).parent
+    if not parent.is_dir():
+        raise InputError(f"{path}: there is no folder {parent}; make it first")
     return name, compression
 
 
@@ -35,9 +43,11 @@ def format_of(path: Path) -> tuple[str, str]:
 def written(path: Path, schema: pa.Schema) -> Iterator[Write]:
     """What writes tables to the file, which is there once the block is through, and whole.
 
-    Raises InputError for a format that is not written, or where the disk is full.
+    Where the path is a link, it stays one, and what it leads to is written. Raises InputError for a format that is not
+    written, or where the disk is full.
     """
     name, compression = format_of(path)
+    path = target_of(path)
     unfinished = path.with_name(f".{path.name}.unfinished")
     with room_at(path):
         try:
@@ -46,6 +56,15 @@ def written(path: Path, schema: pa.Schema) -> Iterator[Write]:
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
+
+
+def escaped(table: pa.Table) -> pa.Table:
+    """With `'` before each text that a spreadsheet would take for a formula."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_string(field.type):
+            texts = pc.replace_substring_regex(table.column(place), r"\A([=+\-@\t\r])", r"'\1")
+            table = table.set_column(place, field, texts)
+    return table
 
 
 @contextmanager
@@ -58,6 +77,11 @@ def printed(schema: pa.Schema) -> Iterator[Write]:
         CSVWriter(sink, schema) as writer,
     ):
         yield writer.write_table
+
+
+def written_or_printed(path: Path | None, schema: pa.Schema) -> AbstractContextManager[Write]:
+    """`written` to the file, or `printed`, which is None."""
+    return written(path, schema) if path else printed(schema)
 
 
 @contextmanager

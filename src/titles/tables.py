@@ -1,6 +1,6 @@
 """What networks said of the test titles, as the tables that `results` shows and those of the report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from titles.metrics import CALIBRATION_BINS, balanced_accuracy, confidence_bins, recalls
 from titles.predictions import Predictions
+from titles.thresholds import Threshold
 
 CONFUSED_PAIRS = 25
 SHARES = (0.5, 0.8, 0.9, 0.95, 1.0)
@@ -109,3 +110,20 @@ def confidence(labels: NDArray[np.int32], said: dict[str, Predictions]) -> pd.Da
         table[f"{name}_accuracy"] = right[counts - 1] / counts
         table[f"{name}_confidence"] = predictions.confidence[surest][counts - 1]
     return table
+
+
+def thresholds(
+    found: Mapping[str, Sequence[Threshold]], labels: NDArray[np.int32], said: dict[str, Predictions]
+) -> pd.DataFrame:
+    """Each threshold of each network, which validation titles gave, and what is true of it on the test titles."""
+    columns = ["network", "accuracy", "confidence", "score"]
+    columns += [f"{split}_{kind}" for split in ("validation", "test") for kind in ("titles", "share", "accuracy")]
+    rows = []
+    for name, of_network in found.items():
+        is_right = said[name].best == labels
+        for one in of_network:
+            reached = is_right[said[name].confidence >= one.score]
+            validation = (one.titles, one.share, one.right / one.titles)
+            test = (len(reached), len(reached) / len(labels), reached.mean() if len(reached) else np.nan)
+            rows.append((name, one.accuracy, one.confidence, one.score, *validation, *test))
+    return pd.DataFrame(rows, columns=columns)

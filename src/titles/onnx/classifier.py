@@ -1,7 +1,6 @@
 """An exported network put to use, as `titles.classifier` puts a model folder, but by onnxruntime and without torch."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,13 +8,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from titles.best_categories import Best, put, room, table_of, texts_of
+from titles.best_categories import Best, put, room
 from titles.cleaning import RULES
 from titles.decision import check_objective, decision_weights
 from titles.embedded import Lexicon
 from titles.errors import InputError
 from titles.numbering import Numbering
 from titles.onnx.inputs import batches_of
+from titles.title_array import Titles, check_top, table_of, title_array
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -57,15 +57,17 @@ class OnnxClassifier:
             raise InputError(f"{path} is of a version that cleans titles in another way; export it again")
         return cls(session, lexicon, objective)
 
-    def predict(self, titles: Sequence[str], top: int = 1) -> pd.DataFrame:
-        """The `top` categories of each title, the best first: `top` rows a title of title, category and score."""
-        texts = texts_of(titles)
-        return table_of(texts, self.categories, self.best(texts, top))
+    def predict(self, titles: Titles, top: int = 1) -> pd.DataFrame:
+        """As `titles.classifier.Classifier.predict`."""
+        texts, most = title_array(titles), check_top(top)
+        return table_of(titles, texts, self.categories, self.best(texts, most))
 
     def best(self, titles: pa.StringArray, top: int = 1) -> Best:
-        """The labels of the `top` categories of each title and their scores, the best first, both [titles, top]."""
+        """As `titles.classifier.Classifier.best`."""
+        numbered, spelling = self.numbering.of(titles)
         found = room(len(titles), top, self.categories)
-        for rows, inputs in batches_of(*self.numbering.of(titles), len(self.lexicon.vocabulary)):
+        for rows, inputs in batches_of(numbered, spelling, len(self.lexicon.vocabulary)):
             (probabilities,) = self.session.run(None, inputs)
             put(found, rows, probabilities, self.weights)
+        found[1][self.numbering.is_unknown(numbered, spelling)] = np.nan
         return found

@@ -8,6 +8,7 @@ from titles.disk import room_at
 from titles.errors import InputError
 from titles.model import load, objective_of
 from titles.outputs import UNFINISHED, fresh
+from titles.table_files import target_of
 
 # Protobuf takes no message of 2 GiB, and there is more in a file than weights.
 MOST_BYTES = 1_900_000_000
@@ -28,6 +29,7 @@ def export(folder: Path, path: Path) -> None:
     folders = model_folders(folder)
     if len(folders) > 1:
         raise InputError(f"{folder} holds several networks; give one of {', '.join(map(str, folders))}")
+    path = target_of(path)
     if path.is_dir() or not path.parent.is_dir():
         raise InputError(f"{path} cannot be written; give a file in a folder that is there, such as mlp.onnx")
     model = model_of(*load(folders[0]), objective_of(folders))

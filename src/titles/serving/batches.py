@@ -22,48 +22,50 @@ class BusyError(Exception):
 @dataclass(frozen=True)
 class _Asked(Generic[Title, Answer]):
     titles: list[Title]
+    work: int
     answers: "asyncio.Future[list[Answer]]"
 
 
 class Batches(Generic[Title, Answer]):
-    """`answer` gives of many titles an answer each; so many threads call it, each with `most` titles or so."""
+    """`answer` gives of many titles an answer each; so many threads call it, each with titles of `batch_work` or so.
+
+    Work is a number in a unit of the caller's. What is admitted at a time is at most `max_work`.
+    """
 
     def __init__(
-        self, answer: Callable[[list[Title]], list[Answer]], threads: int, most: int, most_waiting: int
+        self, answer: Callable[[list[Title]], list[Answer]], threads: int, batch_work: int, max_work: int
     ) -> None:
-        self.answer, self.most, self.most_waiting = answer, most, most_waiting
-        self.waiting = 0
+        self.answer, self.batch_work, self.max_work = answer, batch_work, max_work
+        self.work = 0
         self.queue: asyncio.Queue[_Asked[Title, Answer]] = asyncio.Queue()
         self.num_threads = threads
         # A batch a thread: threads that share the work of a small batch would wait for one another most of the time.
         self.threads = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
 
-    async def ask(self, titles: list[Title]) -> list[Answer]:
-        """An answer for each title. Raises BusyError where too many wait already."""
-        with self._counted(len(titles)):
-            asked = _Asked(titles, asyncio.get_running_loop().create_future())
-            self.queue.put_nowait(asked)
-            return await asked.answers
-
-    async def call(self, function: Callable[..., Result], *arguments: object) -> Result:
-        """Calls it in one of the threads, in its turn, as if it were a title. Raises BusyError likewise."""
-        with self._counted(1):
-            return await asyncio.get_running_loop().run_in_executor(self.threads, function, *arguments)
-
     @contextmanager
-    def _counted(self, titles: int) -> Iterator[None]:
-        if self.waiting + titles > self.most_waiting:
+    def admitted(self, work: int) -> Iterator[None]:
+        """Count the work of one request from its admission to its answer. Raises BusyError where it is too much."""
+        if not self.admits(work):
             raise BusyError
-        self.waiting += titles
+        self.work += work
         try:
             yield
         finally:
-            self.waiting -= titles
+            self.work -= work
 
-    @property
-    def is_full(self) -> bool:
-        """Whether not one title more may wait."""
-        return self.waiting >= self.most_waiting
+    def admits(self, work: int) -> bool:
+        """Whether so much more would be admitted now."""
+        return self.work + work <= self.max_work
+
+    async def ask(self, titles: list[Title], work: int) -> list[Answer]:
+        """An answer for each title of an admitted request, all of one batch."""
+        asked = _Asked(titles, work, asyncio.get_running_loop().create_future())
+        self.queue.put_nowait(asked)
+        return await asked.answers
+
+    async def call(self, function: Callable[..., Result], *arguments: object) -> Result:
+        """Call it in one of the threads, in its turn."""
+        return await asyncio.get_running_loop().run_in_executor(self.threads, function, *arguments)
 
     @asynccontextmanager
     async def answering(self) -> AsyncIterator[None]:
@@ -75,11 +77,12 @@ class Batches(Generic[Title, Answer]):
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self.threads.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self) -> None:
         while True:
             batch = [await self.queue.get()]
-            while not self.queue.empty() and sum(len(asked.titles) for asked in batch) < self.most:
+            while not self.queue.empty() and sum(asked.work for asked in batch) < self.batch_work:
                 batch.append(self.queue.get_nowait())
             await self._answer(batch)
 

@@ -1,55 +1,60 @@
-"""A body no longer than allowed, whether or not its sender says how long it is."""
+"""Bodies of requests: received before the application sees them, within limits of size and time."""
 
-import json
-from contextlib import suppress
-
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from titles.serving.answers import answer
+from titles.serving.shutdown import Shutdown
 
 
 class BodyLimit:
-    """Answers 413 in place of `app` as soon as a body is longer than `most` bytes."""
+    """Answers 413 in place of `app` to a body longer than `most` bytes, 408 to one that takes longer than `seconds`.
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
-        self.app, self.most = app, most
+    A body of GET or HEAD is not read at all.
+    """
+
+    def __init__(self, app: ASGIApp, most: int, seconds: float, shutdown: Shutdown) -> None:
+        self.app, self.most, self.seconds, self.shutdown = app, most, seconds, shutdown
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
             await self.app(scope, receive, send)
             return
-        told = dict(scope["headers"]).get(b"content-length", b"0")
-        if told.isdigit() and int(told) > self.most:
-            await self._refuse(send)
+        try:
+            async with self.shutdown.reading(self.seconds):
+                body = await self._received(scope, receive)
+        except TimeoutError:
+            await answer(send, 408, f"the body was not received within {self.seconds:g} s; send the request again")
             return
-        received, is_answered = 0, False
+        if body is None:
+            # Whoever asked has gone.
+            return
+        if len(body) > self.most:
+            await answer(send, 413, f"the body is longer than {self.most:,} bytes; send fewer titles at a time")
+            return
+        await self.app(scope, _once(body, receive), send)
 
-        def is_refused() -> bool:
-            # Who answers without having read the body is not to be interrupted.
-            return received > self.most and not is_answered
-
-        async def counted() -> Message:
-            nonlocal received
+    async def _received(self, scope: Scope, receive: Receive) -> bytes | None:
+        """The body, or as much of it as shows that it is too long; None where the sender has gone."""
+        length = dict(scope["headers"]).get(b"content-length", b"0")
+        if length.isdigit() and int(length) > self.most:
+            # Not asked for, where the sender waits for that.
+            return bytes(self.most + 1)
+        body = bytearray()
+        while len(body) <= self.most:
             message = await receive()
-            received += len(message.get("body", b""))
-            # What reads the body gives up, whatever it makes of that.
-            return {"type": "http.disconnect"} if is_refused() else message
+            if message["type"] == "http.disconnect":
+                return None
+            body += message.get("body", b"")
+            if not message.get("more_body", False):
+                break
+        return bytes(body)
 
-        async def kept_back(message: Message) -> None:
-            nonlocal is_answered
-            if not is_refused():
-                is_answered = True
-                await send(message)
 
-        with suppress(ClientDisconnect):
-            await self.app(scope, counted, kept_back)
-        if is_refused():
-            await self._refuse(send)
+def _once(body: bytes, receive: Receive) -> Receive:
+    """Receive the body, then whatever follows it."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def _refuse(self, send: Send) -> None:
-        detail = f"the body is longer than {self.most:,} bytes; send fewer titles at a time"
-        body = json.dumps({"detail": detail}).encode()
-        length = str(len(body)).encode()
-        # What is left of the body is not read, so that nothing else can follow.
-        headers = [(b"content-type", b"application/json"), (b"content-length", length), (b"connection", b"close")]
-        await send({"type": "http.response.start", "status": 413, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+    async def received() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return received

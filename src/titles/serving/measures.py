@@ -1,17 +1,21 @@
 """What the application tells Prometheus."""
 
+import math
 import time
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
-TITLES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)
+from titles.best_categories import Best
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+TITLES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
+CONFIDENCES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
 
 
 class Measures:
-    """Requests by path and status, how long they took, and how many titles are answered together."""
+    """Requests by path and status, how long they took, what is answered together, the model, and how sure it is."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -23,7 +27,26 @@ class Measures:
         self.batches = Histogram(
             "titles_batch_titles", "Titles answered together", buckets=TITLES, registry=self.registry
         )
-        self.waiting = Gauge("titles_waiting", "Titles that wait for their answer", registry=self.registry)
+        self.waiting = Gauge(
+            "titles_waiting_characters", "Characters of the titles that wait for their answer", registry=self.registry
+        )
+        self.confidences = Histogram(
+            "titles_confidence",
+            "Score of the first category of a title",
+            ("network",),
+            buckets=CONFIDENCES,
+            registry=self.registry,
+        )
+        self.model = Info("titles_model", "The model that answers", registry=self.registry)
+
+    def observe_batch(self, found: dict[str, Best]) -> None:
+        """Count the titles of a batch, and by each network how sure it is of them."""
+        for network, (_, scores) in found.items():
+            observe = self.confidences.labels(network).observe
+            # A title without a category has no score.
+            for score in filter(math.isfinite, scores[:, 0].tolist()):
+                observe(score)
+        self.batches.observe(len(scores))
 
     def page(self) -> Response:
         """In the text format of Prometheus."""
@@ -40,7 +63,8 @@ class Measured:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 500
+        # As nginx has it where whoever asked has gone.
+        started, status = time.perf_counter(), 499
 
         async def noted(message: Message) -> None:
             nonlocal status

@@ -1,6 +1,6 @@
 """What is asked of the application, and what it answers: the schema of its API."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,8 +10,8 @@ Title = Annotated[str, Field(max_length=MOST_CHARACTERS)]
 
 
 class _Asked(BaseModel):
-    # A misspelt key is told, not passed over.
-    model_config = ConfigDict(extra="forbid")
+    # A misspelt key is told, not passed over; neither true nor "3" is a number.
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Titles(_Asked):
@@ -29,15 +29,28 @@ class Scored(BaseModel):
 
 
 class Prediction(BaseModel):
-    """Of each network, and of their mean where there are several, the categories of a title, the best first."""
+    """Of each network, and of their mean where there are several, the categories of a title, the best first.
+
+    A title with nothing to go on has no category, but a reason.
+    """
 
     title: str
     networks: dict[str, list[Scored]]
+    reason: str | None
+
+
+class ModelIdentity(BaseModel):
+    """Which model answered: its folder's name, the version of titles that trained it, the SHA-256 of its files."""
+
+    name: str
+    version: str
+    hash: str
 
 
 class Predictions(BaseModel):
     """In the order of the titles."""
 
+    model: ModelIdentity
     predictions: list[Prediction]
 
 
@@ -50,16 +63,23 @@ class OneTitle(_Asked):
 class Weights(BaseModel):
     """The words as the networks see them, and how much less sure each network is of its best category without each."""
 
+    model: ModelIdentity
     words: list[str]
     networks: dict[str, list[float]]
 
 
-class ModelFacts(BaseModel):
-    """What answers."""
+class ModelFacts(ModelIdentity):
+    """What answers.
 
+    `words` is their number; `commit` that of the checkout the model folder lies in; `thresholds` are of each network,
+    as network.json has them.
+    """
+
+    commit: str | None
     networks: list[str]
-    categories: int
+    categories: list[str]
     words: int
+    thresholds: dict[str, list[dict[str, Any]]]
 
 
 class Status(BaseModel):

@@ -15,7 +15,15 @@ REQUIREMENTS = ("numpy", "pandas", "pyarrow", "safetensors", "torch")
 EXAMPLE = {"title": ["Funda Silicona Galaxy J7 Prime", "Fogão 5 Bocas Inox"]}
 
 INPUTS = Schema([ColSpec("string", "title")])
-OUTPUTS = Schema([ColSpec("string", "title"), ColSpec("string", "category"), ColSpec("float", "score")])
+# A title with nothing to go on has a reason in place of a category.
+OUTPUTS = Schema(
+    [
+        ColSpec("string", "title", required=False),
+        ColSpec("string", "category", required=False),
+        ColSpec("float", "score", required=False),
+        ColSpec("string", "reason", required=False),
+    ]
+)
 
 
 def best_epoch(folder: Path) -> tuple[int, float]:

@@ -8,7 +8,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 
 class TitlesModel(PythonModel):
-    """Takes a table with the column `title`; gives `top` rows a title of title, category and score.
+    """Takes a table with the column `title`; gives `top` rows a title of title, category, score and reason.
 
     The parameter `objective` is balanced_accuracy or accuracy; without it what the network was trained for.
     """
@@ -28,7 +28,10 @@ class TitlesModel(PythonModel):
         """The best categories of each title."""
         asked = dict(params or {})
         classifier = self.classifier.for_objective(asked.pop("objective", None))
-        return classifier.predict(model_input["title"].tolist(), **asked)
+        table = classifier.predict(model_input["title"].tolist(), **asked)
+        # The server writes None as null, and NaN as NaN, which is no JSON.
+        missing = dict.fromkeys(table.columns[table.isna().any()], object)
+        return table.astype(missing).where(table.notna(), None)
 
 
 set_model(TitlesModel())

@@ -1,5 +1,7 @@
 // The page: asks the application it came from, and nobody else.
 
+import { ask } from "./ask.js";
+
 const TEXTS = {
   en: {
     heading: "Product titles to categories", language: "Language", ask: "Titles, one a line",
@@ -9,6 +11,10 @@ const TEXTS = {
     download: "Download as CSV", empty: "Write a title first.", failed: "This did not work:",
     busy: (done, all) => `Looking … ${done} of ${all}`,
     done: (all) => (all === 1 ? "1 title answered" : `${all} titles answered`),
+    reasons: {
+      "no Latin letter or digit": "No category: the title has no Latin letter or digit.",
+      "no known word": "No category: the networks know no word of the title.",
+    },
     shown: (count) => `The first ${count} are shown, all are in the download.`,
     tooLong: (line, most) => `Line ${line} is longer than ${most} characters.`,
     model: (networks, categories, words) => `${networks}: ${categories} categories, ${words} words`,
@@ -22,6 +28,10 @@ const TEXTS = {
     download: "Descargar como CSV", empty: "Escriba primero un título.", failed: "Esto no funcionó:",
     busy: (done, all) => `Buscando … ${done} de ${all}`,
     done: (all) => (all === 1 ? "1 título respondido" : `${all} títulos respondidos`),
+    reasons: {
+      "no Latin letter or digit": "Sin categoría: el título no tiene letras latinas ni cifras.",
+      "no known word": "Sin categoría: las redes no conocen ninguna palabra del título.",
+    },
     shown: (count) => `Se muestran los primeros ${count}; la descarga los tiene todos.`,
     tooLong: (line, most) => `La línea ${line} tiene más de ${most} caracteres.`,
     model: (networks, categories, words) => `${networks}: ${categories} categorías, ${words} palabras`,
@@ -35,6 +45,10 @@ const TEXTS = {
     download: "Baixar como CSV", empty: "Escreva primeiro um título.", failed: "Isto não funcionou:",
     busy: (done, all) => `Buscando … ${done} de ${all}`,
     done: (all) => (all === 1 ? "1 título respondido" : `${all} títulos respondidos`),
+    reasons: {
+      "no Latin letter or digit": "Sem categoria: o título não tem letras latinas nem algarismos.",
+      "no known word": "Sem categoria: as redes não conhecem nenhuma palavra do título.",
+    },
     shown: (count) => `São mostrados os primeiros ${count}; o arquivo tem todos.`,
     tooLong: (line, most) => `A linha ${line} tem mais de ${most} caracteres.`,
     model: (networks, categories, words) => `${networks}: ${categories} categorias, ${words} palavras`,
@@ -61,19 +75,6 @@ function make(name, attributes = {}, ...children) {
   return element;
 }
 
-async function ask(path, body) {
-  const response = await fetch(path, body && {
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
-  });
-  if (response.status === 503) {
-    await new Promise((resolve) => setTimeout(resolve, 1000 * Number(response.headers.get("Retry-After"))));
-    return ask(path, body);
-  }
-  const answer = await response.json();
-  if (!response.ok) throw new Error(typeof answer.detail === "string" ? answer.detail : answer.detail[0].msg);
-  return answer;
-}
-
 const number = (count) => count.toLocaleString(document.documentElement.lang);
 const percent = (share) =>
   share.toLocaleString(document.documentElement.lang, { style: "percent", maximumFractionDigits: 1 });
@@ -91,7 +92,8 @@ function categories(network, scored) {
 }
 
 /** What the networks say of one title, side by side. */
-function compared(networks) {
+function compared({ networks, reason }) {
+  if (reason) return make("p", {}, texts.reasons[reason] ?? reason);
   const tables = Object.entries(networks).map(([network, scored]) => categories(network, scored));
   return make("div", { class: "networks" }, ...tables);
 }
@@ -124,11 +126,13 @@ function table(predictions) {
     ...networks.flatMap((network) => [
       make("th", { scope: "col" }, named(network)),
       make("th", { scope: "col", class: "number" }, texts.score)]));
-  const rows = predictions.slice(0, SHOWN_TITLES).map(({ title, networks: said }) => make("tr", {},
+  const rows = predictions.slice(0, SHOWN_TITLES).map(({ title, networks: said, reason }) => make("tr", {},
     make("th", { scope: "row" }, title),
-    ...networks.flatMap((network) => [
-      make("td", { class: "category" }, ...breakable(said[network][0].category)),
-      make("td", { class: "number" }, percent(said[network][0].score))])));
+    ...(reason
+      ? [make("td", { colspan: 2 * networks.length }, texts.reasons[reason] ?? reason)]
+      : networks.flatMap((network) => [
+        make("td", { class: "category" }, ...breakable(said[network][0].category)),
+        make("td", { class: "number" }, percent(said[network][0].score))]))));
   const caption = predictions.length > SHOWN_TITLES ? texts.shown(SHOWN_TITLES) : "";
   const all = make("table", {}, make("caption", {}, caption),
     make("thead", {}, head), make("tbody", {}, ...rows));
@@ -138,9 +142,10 @@ function table(predictions) {
 /** The same as CSV, every field quoted. */
 function csv(predictions) {
   const networks = Object.keys(predictions[0].networks);
-  const head = ["title", ...networks.flatMap((network) => [network, `${network}_score`])];
-  const rows = predictions.map(({ title, networks: said }) =>
-    [title, ...networks.flatMap((network) => [said[network][0].category, said[network][0].score])]);
+  const head = ["title", ...networks.flatMap((network) => [network, `${network}_score`]), "reason"];
+  const rows = predictions.map(({ title, networks: said, reason }) =>
+    [title, ...networks.flatMap((network) => [said[network][0]?.category ?? "", said[network][0]?.score ?? ""]),
+      reason ?? ""]);
   const quoted = (field) => `"${String(field).replaceAll('"', '""')}"`;
   return [head, ...rows].map((row) => `${row.map(quoted).join(",")}\r\n`).join("");
 }
@@ -162,6 +167,7 @@ async function answer(event) {
   // Characters as Python counts them.
   const long = lines.findIndex((line) => [...line].length > MOST_CHARACTERS);
   const question = ++newest;
+  const isWanted = () => question === newest;
   show(() => []);
   if (!titles.length) return say(() => texts.empty);
   if (long >= 0) return say(() => texts.tooLong(long + 1, number(MOST_CHARACTERS)));
@@ -170,17 +176,18 @@ async function answer(event) {
     for (let first = 0; first < titles.length; first += MOST_TITLES) {
       say(() => texts.busy(first, titles.length));
       const asked = { titles: titles.slice(first, first + MOST_TITLES), top: alone ? 5 : 1 };
-      predictions.push(...(await ask("predict", asked)).predictions);
-      if (question !== newest) return;
+      predictions.push(...(await ask("predict", asked, isWanted)).predictions);
+      if (!isWanted()) return;
     }
-    const weights = alone ? await ask("explain", { title: titles[0] }) : null;
-    if (question !== newest) return;
+    const isKnown = alone && !predictions[0].reason;
+    const weights = isKnown ? await ask("explain", { title: titles[0] }, isWanted) : null;
+    if (!isWanted()) return;
     show(() => (alone
-      ? [compared(predictions[0].networks), weighed(weights)]
+      ? [compared(predictions[0]), ...(isKnown ? [weighed(weights)] : [])]
       : [download(predictions), table(predictions)]));
     say(() => texts.done(titles.length));
   } catch (error) {
-    if (question === newest) say(() => `${texts.failed} ${error.message}`);
+    if (isWanted()) say(() => `${texts.failed} ${error.message}`);
   }
 }
 
@@ -202,7 +209,7 @@ function speak(language) {
   document.title = texts.heading;
   if (model) {
     const { networks, categories, words } = model;
-    get("model").textContent = texts.model(networks.join(", "), number(categories), number(words));
+    get("model").textContent = texts.model(networks.join(", "), number(categories.length), number(words));
   }
   shown();
   said();

@@ -1,0 +1,118 @@
+"""What the commands of `titles` do, with the options that `titles.__main__` parses."""
+
+import argparse
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+from titles.errors import InputError
+
+if TYPE_CHECKING:
+    from io import BufferedReader
+
+    from titles.classifier import Classifier
+    from titles.raw_file import RawFile
+
+
+def predict(options: argparse.Namespace) -> None:
+    """Categories for the titles of a file, or of the standard input, there a title a line unless --format says."""
+    # Imported here, so that a mistake in what was given is told before torch costs its seconds.
+    from titles.raw import titles_file
+    from titles.standard_input import given
+    from titles.table_files import format_of
+
+    if options.top < 1:
+        raise InputError(f"--top is {options.top}; a title gets 1 category or more")
+    if not 0 <= options.min_score <= 1:
+        raise InputError(f"--min-score is {options.min_score}; a score is from 0 to 1")
+    if options.output and format_of(options.output)[0] != "csv" and options.escape_formulas:
+        raise InputError(f"--escape-formulas is for CSV, which {options.output} is not")
+    _check_kept(options)
+    read = partial(titles_file, title=options.title_column, id_=options.id_column, keep=options.keep)
+    with given(options.titles, options.format, read) as file:
+        if file and options.output and options.output.exists() and options.output.samefile(file.path):
+            raise InputError(f"{options.output} is the file of titles; give another one to write")
+        _predict(options, file)
+
+
+def _check_kept(options: argparse.Namespace) -> None:
+    if options.keep and not options.titles and not options.format:
+        raise InputError("--keep is for columns, and lines of the standard input have none; say --format, if they do")
+    taken = {"line", "id", "title", "category", "score", "reason", options.title_column, options.id_column}
+    for column in options.keep:
+        if column in taken or options.keep.count(column) > 1:
+            raise InputError(f"--keep {column}: the output has that column already, or one of its name; leave it out")
+
+
+def _predict(options: argparse.Namespace, file: "RawFile | None") -> None:
+    from titles.bulk import Answers, lines_of
+    from titles.table_files import escaped, written_or_printed
+
+    with_ids = file is not None and "id" in file.names
+    answers = Answers(_classifier(options), options.top, options.min_score, with_ids, options.keep)
+    lines = cast("BufferedReader", sys.stdin.buffer)
+    tables = answers.of_file(file) if file else answers.of_stream(lines_of(lines))
+    with written_or_printed(options.output, answers.schema) as write:
+        for table in tables:
+            write(escaped(table) if options.escape_formulas else table)
+    if answers.rows and not answers.answered:
+        raise InputError("no row has a category; the column reason says why")
+
+
+def submit(options: argparse.Namespace) -> None:
+    """The challenge's submission.csv, id and category, for an unlabelled test file, used whole."""
+    from titles.raw import titles_file
+    from titles.standard_input import given
+    from titles.table_files import format_of
+
+    if options.output:
+        format_of(options.output)
+    read = partial(titles_file, title=options.title_column, id_=options.id_column, required=("id", "title"))
+    with given(options.titles, options.format, read) as file:
+        if file is None:
+            raise InputError("the test file on the standard input has a format; say which, as in --format csv")
+        from titles.bulk import write_submission
+
+        write_submission(_classifier(options), file, options.output)
+
+
+def _classifier(options: argparse.Namespace) -> "Classifier":
+    from titles.classifier import Classifier
+    from titles.device import chosen_device
+
+    return Classifier.load(options.model, options.objective, chosen_device())
+
+
+def serve(options: argparse.Namespace) -> None:
+    """An HTTP server with a page, on this machine alone unless --host says otherwise."""
+    if not 0 < options.port < 1 << 16:
+        raise InputError(f"--port is {options.port}; a port is from 1 to 65,535")
+    if options.shutdown_timeout < 1:
+        raise InputError(
+            f"--shutdown-timeout is {options.shutdown_timeout}; the end of a server takes 1 second or more"
+        )
+    try:
+        from titles.serving.access_log import write_access_log
+        from titles.serving.app import create_app
+        from titles.serving.server import run
+        from titles.serving.shutdown import Shutdown
+    except ModuleNotFoundError as error:
+        raise InputError(f"{error.name} is not installed; pip install '.[serve]' in the checkout adds it") from None
+    from titles.device import chosen_device
+    from titles.serving.loaded_model import load_model
+    from titles.serving.service import Service
+
+    if options.access_log:
+        write_access_log()
+    # Before the server listens, so that whoever is answered at all is answered by the model.
+    service, shutdown = Service(partial(load_model, options.model, options.objective, chosen_device())), Shutdown()
+    hosts = [options.host, *options.allowed_host]
+    app = create_app(service, shutdown, hosts, options.allow_reload, options.access_log)
+    run(app, options.host, options.port, shutdown, options.shutdown_timeout)
+
+
+def export(options: argparse.Namespace) -> None:
+    """One network as an ONNX file, which onnxruntime runs without torch."""
+    from titles.onnx.export import export
+
+    export(options.model, options.output)

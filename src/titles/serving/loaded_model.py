@@ -1,0 +1,86 @@
+"""A model folder as the server holds it: a classifier in memory, and what names the model in every answer."""
+
+import hashlib
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from titles.card import HASHED
+from titles.classifier import Classifier, model_folders
+from titles.errors import InputError
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A classifier with its identity.
+
+    name         the folder's
+    version      of the package titles that trained it
+    hash         SHA-256 over the lines that `sha256sum` prints of the model files, sorted by path
+    commit       of the checkout the folder lies in, with -dirty where files in Git were changed; None outside Git
+    thresholds   of each network, as network.json has them
+    """
+
+    classifier: Classifier
+    name: str
+    version: str
+    hash: str
+    commit: str | None
+    thresholds: dict[str, list[dict[str, Any]]]
+
+    @property
+    def identity(self) -> dict[str, str]:
+        return {"name": self.name, "version": self.version, "hash": self.hash}
+
+
+def load_model(folder: Path, objective: str | None, device: torch.device | None = None) -> LoadedModel:
+    """Load a model folder, or one with several, to the device, by default the CPU.
+
+    Raises InputError where `Classifier.load` does, where weights are not finite, and where a file changed meanwhile.
+    """
+    states = _states(folder)
+    classifier = Classifier.load(folder, objective, device or "cpu")
+    for name, network in classifier.networks.items():
+        if not all(weights.sum().isfinite() for weights in network.state_dict().values()):
+            raise InputError(f"{folder}: the weights of {name} are not finite; train it again or fetch it anew")
+    try:
+        content = {file: file.read_bytes() for file in states if file.suffix == ".json"}
+        digest = _hash(folder, list(states))
+        is_unchanged = _states(folder) == states
+    except OSError:
+        is_unchanged = False
+    if not is_unchanged:
+        raise InputError(f"{folder} was changed while it was read; load it again once it is written")
+    networks = {
+        file.parent.resolve().name: json.loads(text) for file, text in content.items() if file.stem == "network"
+    }
+    versions = {description["versions"]["titles"]: None for description in networks.values()}
+    thresholds = {name: description["thresholds"] for name, description in networks.items()}
+    return LoadedModel(classifier, folder.resolve().name, " ".join(versions), digest, _commit(folder), thresholds)
+
+
+def _states(folder: Path) -> dict[Path, tuple[int, int, int]]:
+    """What changes with the content of each model file: its inode, size and time of modification."""
+    files = sorted((one / name for one in model_folders(folder) for name in HASHED), key=str)
+    return {file: (s.st_ino, s.st_size, s.st_mtime_ns) for file in files if (s := file.stat())}
+
+
+def _hash(folder: Path, files: list[Path]) -> str:
+    lines = []
+    for file in files:
+        with file.open("rb") as content:
+            lines.append(f"{hashlib.file_digest(content, 'sha256').hexdigest()}  {file.relative_to(folder)}\n")
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _commit(folder: Path) -> str | None:
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
