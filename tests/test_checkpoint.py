@@ -88,7 +88,7 @@ def killed(root, name):
     train(root, name)
     expected = contents(root / "models" / name)
     rng, kills, calls = random.Random(name), 0, calls_of(train, root, name)
-    while kills < 15:
+    while kills < 10:
         while not survives(rng.randrange(1, calls), train, root, name):
             kills += 1
         assert contents(root / "models" / name) == expected
