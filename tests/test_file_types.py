@@ -39,9 +39,9 @@ def refusal(path: Path, content: bytes) -> str:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.csv", gzip.compress(CSV), "is compressed; rename it: mv a.csv a.csv.gz"),
+        ("a.csv", gzip.compress(CSV, mtime=0), "is compressed; rename it: mv a.csv a.csv.gz"),
         ("a.jsonl", pa.compress(CSV, "zstd", asbytes=True), "is compressed; rename it: mv a.jsonl a.jsonl.zst"),
-        ("a.csv.gz", gzip.compress(gzip.compress(CSV)), "is compressed twice; unpack it once"),
+        ("a.csv.gz", gzip.compress(gzip.compress(CSV, mtime=0), mtime=0), "is compressed twice; unpack it once"),
         ("a.csv", workbook("a.csv"), "is a zip archive; unpack it"),
         ("a.csv", b"Rar!\x1a\x07\x01", "is an archive of RAR; unpack it"),
         ("a.tsv", b"PAR1\x15", "is Parquet; rename it, so that its name ends in .parquet"),
