@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from titles import formats
-from titles.columns import ColumnNames, Wanted
+from titles.columns import ColumnMapping, ColumnNames
 from titles.csv_rows import REPEATED_HEADER
 from titles.errors import InputError
 from titles.raw import find_files, titles_file
@@ -581,7 +581,7 @@ def test_a_value_that_is_no_text_has_one_spelling(tmp_path: Path, kind: str, col
             path.write_text(json.dumps(row) + "\n")
         else:
             pq.write_table(pa.Table.from_pylist([row]), path)
-        file = recognise(path, "train", kind, Wanted(asdict(ColumnNames()), ""))
+        file = recognise(path, "train", kind, ColumnMapping(asdict(ColumnNames()), ""))
         assert [row.values[COLUMNS.index(column)] for row in rows_in(file)] == [VALUES[number][1]]
 
 

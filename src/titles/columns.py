@@ -32,14 +32,14 @@ def column_key(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """The columns to read with their names in the files; `option`, such as `--{}-column`, is where a user names one."""
+class ColumnMapping:
+    """The name in the files of each column to read; `option`, such as `--{}-column`, is where a user sets a name."""
 
     names: dict[str, str]
     option: str
 
     def find(self, path: Path, columns: Collection[str]) -> dict[str, str]:
-        """Of the wanted columns that are there their names as written in the file, which has `columns`.
+        """The names as the file writes them of those columns to read that are among its `columns`.
 
         Raises InputError for one that is there twice.
         """

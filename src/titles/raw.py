@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from titles.columns import ColumnNames, Wanted
+from titles.columns import ColumnMapping, ColumnNames
 from titles.errors import InputError
 from titles.formats import FORMATS
 from titles.raw_file import RawFile, recognise
@@ -25,7 +25,7 @@ def find_files(folder: Path, names: ColumnNames | None = None) -> list[RawFile]:
         raise InputError(
             f"data.raw: {folder} is not a folder; give one that holds train.csv, train.jsonl or train.parquet"
         )
-    wanted = Wanted(asdict(names or ColumnNames()), "prepare.columns.{}")
+    mapping = ColumnMapping(asdict(names or ColumnNames()), "prepare.columns.{}")
     files: dict[str, RawFile] = {}
     for path in sorted(folder.iterdir()):
         parts = path.name.lower().split(".")
@@ -36,10 +36,10 @@ def find_files(folder: Path, names: ColumnNames | None = None) -> list[RawFile]:
         name, kind = ".".join(parts[:end]), ".".join(parts[end:])
         if name in files:
             raise InputError(f"{files[name].path} and {path.name} are one name in two formats; keep one of them")
-        files[name] = recognise(path, split, kind, wanted)
+        files[name] = recognise(path, split, kind, mapping)
         for column in ("language", "label_quality"):
-            if column not in files[name].names and wanted.names[column] != column:
-                log.warning("%s: no column %s (prepare.columns.%s)", path, wanted.names[column], column)
+            if column not in files[name].names and mapping.names[column] != column:
+                log.warning("%s: no column %s (prepare.columns.%s)", path, mapping.names[column], column)
     if not any(file.split == "train" for file in files.values()):
         raise InputError(
             f"{folder} has no train file; it needs train.csv, train.jsonl or train.parquet, compressed or not"
@@ -87,8 +87,8 @@ def titles_file(
         raise InputError(f"{path} is not a file; give one with titles")
     parts = path.name.lower().split(".")
     start = max((place for place, part in enumerate(parts) if part in FORMATS), default=-1)
-    wanted = Wanted({"title": title, "id": id_} | {column: column for column in keep}, "--{}-column")
-    file = recognise(path, "unlabelled", ".".join(parts[start:]), wanted, required)
+    mapping = ColumnMapping({"title": title, "id": id_} | {column: column for column in keep}, "--{}-column")
+    file = recognise(path, "unlabelled", ".".join(parts[start:]), mapping, required)
     for column in keep:
         if column not in file.names:
             raise InputError(f"{path}: no column {column} to keep; its columns are {', '.join(file.columns)}")

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from titles.columns import Wanted
+from titles.columns import ColumnMapping
 from titles.errors import InputError
 from titles.file_types import as_utf8, check_compression, check_not_workbook, check_type, first_bytes
 from titles.formats import COMPRESSIONS, FORMATS, decompressed
@@ -101,7 +101,7 @@ def parquet_parts(folder: Path) -> list[Path]:
     return parts
 
 
-def recognise(path: Path, split: str, kind: str, wanted: Wanted, required: Collection[str] = ()) -> RawFile:
+def recognise(path: Path, split: str, kind: str, mapping: ColumnMapping, required: Collection[str] = ()) -> RawFile:
     """The file as one of that split; `kind` is how its name ends in lower case: `csv.gz`.
 
     Raises InputError for an unknown format or compression, for what is something else than its name says, or where a
@@ -116,25 +116,25 @@ def recognise(path: Path, split: str, kind: str, wanted: Wanted, required: Colle
     if compression not in COMPRESSIONS or (name == "parquet" and compression):
         known = "none, as Parquet compresses itself" if name == "parquet" else "gz, bz2, zst or none"
         raise InputError(f"{path}: unknown compression {compression!r}; known are {known}")
-    columns = _common_columns(path, name, compression, wanted)
-    found = wanted.find(path, columns)
+    columns = _common_columns(path, name, compression, mapping)
+    found = mapping.find(path, columns)
     if split == "test" and "id" in found and "category" not in found:
         split = "unlabelled"
-    wanted.require(path, columns, required or (("title",) if split == "unlabelled" else ("title", "category")))
+    mapping.require(path, columns, required or (("title",) if split == "unlabelled" else ("title", "category")))
     return RawFile(path, split, name, compression, tuple(columns), found)
 
 
-def _common_columns(path: Path, name: str, compression: str, wanted: Wanted) -> list[str]:
+def _common_columns(path: Path, name: str, compression: str, mapping: ColumnMapping) -> list[str]:
     """The columns of a file, or those that all files of a folder must have."""
     first, *others = parquet_parts(path) if path.is_dir() else [path]
-    columns = _columns(first, name, compression, wanted)
+    columns = _columns(first, name, compression, mapping)
     for other in others:
-        if wanted.find(other, _columns(other, name, compression, wanted)) != wanted.find(first, columns):
+        if mapping.find(other, _columns(other, name, compression, mapping)) != mapping.find(first, columns):
             raise InputError(f"{other} has other columns than {first.name}; write the folder anew")
     return columns
 
 
-def _columns(path: Path, name: str, compression: str, wanted: Wanted) -> list[str]:
+def _columns(path: Path, name: str, compression: str, mapping: ColumnMapping) -> list[str]:
     if not path.is_file():
         raise InputError(f"{path} is neither a file nor a folder; replace it by one")
     try:
@@ -146,6 +146,6 @@ def _columns(path: Path, name: str, compression: str, wanted: Wanted) -> list[st
             check_type(sample, path, name, compression)
         with path.open("rb") as stream:
             content = as_utf8(decompressed(stream, compression))
-            return FORMATS[name].columns(content, path, wanted.names.values())
+            return FORMATS[name].columns(content, path, mapping.names.values())
     except DAMAGES as error:
         raise InputError(f"{path}: damaged ({error}); fetch it again") from None

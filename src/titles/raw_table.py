@@ -41,17 +41,17 @@ def write_raw_table(files: list[RawFile], path: Path) -> int:
     with pq.ParquetWriter(path, SCHEMA, compression="snappy", use_dictionary=REPEATED) as writer:
         for file in files:
             faults = _Faults(file)
-            respelled = _Respelled()
+            renamed = _RenamedCategories()
             for batch in ahead(file.batches()):
                 faults.add(batch)
                 place = [pa.repeat(pa.scalar(text), len(batch)) for text in (file.path.name, file.split)]
                 columns = dict(zip(rows.SCHEMA.names, batch.columns, strict=True))
                 normalized = {column: normalize_names(columns[column]) for column in NORMALIZED}
-                respelled.add(columns["category"], normalized["category"])
+                renamed.add(columns["category"], normalized["category"])
                 content = [*(columns | normalized).values(), _resolved(columns["title"])]
                 writer.write_batch(pa.record_batch([*place, *content], SCHEMA))
                 num_rows += len(batch)
-            respelled.report(file)
+            renamed.report(file)
     return num_rows
 
 
@@ -83,8 +83,8 @@ class _Faults:
             )
 
 
-class _Respelled:
-    """Counts the categories of a file that were written otherwise than they are read."""
+class _RenamedCategories:
+    """Counts the rows of a file whose category normalization changed, and keeps an example."""
 
     def __init__(self) -> None:
         self.num_rows = 0
