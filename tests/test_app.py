@@ -25,9 +25,14 @@ def models(tmp_path_factory):
     return fit_both(tmp_path_factory.mktemp("fitted"))
 
 
+@pytest.fixture(scope="module")
+def model(models):
+    return load_model(models, None)
+
+
 @pytest.fixture
-def service(models):
-    return Service(partial(load_model, models, None))
+def service(model):
+    return Service(lambda: model)
 
 
 @pytest.fixture
@@ -316,13 +321,15 @@ def test_what_is_given_up_at_the_end_is_answered_503(app, service, shutdown):
     assert service.batches.work == 0
 
 
-def test_reload_is_off_unless_it_is_asked_for(app, service, shutdown, monkeypatch, answered):
+def test_reload_is_off_unless_it_is_asked_for(app, service, shutdown, models, monkeypatch, answered):
     assert answered(app, "POST", "/reload", {}).status == 404
     app = create_app(service, shutdown, allow_reload=True)
-    before = service.model
+    monkeypatch.setattr(service, "load", partial(load_model, models / "mlp", None))
     answer = answered(app, "POST", "/reload", {})
-    assert (answer.status, answer.json) == (200, before.identity)
-    assert service.model is not before
+    assert (answer.status, answer.json) == (200, service.model.identity)
+    assert answered(app, "GET", "/model").json["networks"] == ["mlp"]
+    # Of two models, only the one that answers has the information.
+    assert answered(app, "GET", "/metrics").body.decode().count("titles_model_info{") == 1
 
 
 def test_a_page_of_another_site_cannot_make_it_reload(service, shutdown, answered):

@@ -1,3 +1,4 @@
+import json
 import shutil
 import subprocess
 
@@ -95,3 +96,19 @@ def test_weights_that_are_not_finite_are_refused(models, value):
     save_file(weights, file)
     with pytest.raises(InputError, match="the weights of cnn are not finite"):
         load_model(models, None)
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "lexicon.json", "network.json"])
+def test_a_folder_that_lacks_a_file_is_refused(models, name):
+    (models / "mlp" / name).unlink()
+    with pytest.raises(InputError, match=r"mlp (is not a whole model folder|holds no network)"):
+        load_model(models / "mlp", None)
+
+
+def test_a_model_of_a_version_that_wrote_less_is_served(models):
+    file = models / "mlp" / "network.json"
+    description = json.loads(file.read_text())
+    del description["versions"], description["thresholds"]
+    file.write_text(json.dumps(description))
+    model = load_model(models / "mlp", None)
+    assert (model.version, model.thresholds) == ("", {"mlp": []})

@@ -1,6 +1,8 @@
 import asyncio
 import json
+import os
 import shutil
+import signal
 import threading
 from functools import partial
 
@@ -11,6 +13,7 @@ from titles.errors import InputError
 from titles.serving.batches import BusyError
 from titles.serving.loaded_model import load_model
 from titles.serving.messages import MOST_CHARACTERS, MOST_TITLES
+from titles.serving.reload import reload_on_hangup
 from titles.serving.service import TITLE_CHARACTERS, WAITING_CHARACTERS, Service
 
 LONG = [f"palabra{number} {'a' * 900}" for number in range(400)]
@@ -99,6 +102,28 @@ def test_a_model_that_cannot_be_loaded_leaves_the_old_one_to_answer(service, fol
         return await service.predict(["palabra1"], 1)
 
     assert run(service, ask)[0] is old
+
+
+@pytest.mark.parametrize(
+    ("error", "logged"), [(InputError("models is broken"), "models is broken"), (MemoryError(), "MemoryError")]
+)
+def test_a_hang_up_that_fails_is_logged_and_the_old_model_answers(service, monkeypatch, caplog, error, logged):
+    old = service.model
+
+    def fail():
+        raise error
+
+    async def ask():
+        reload_on_hangup(service)
+        os.kill(os.getpid(), signal.SIGHUP)
+        while "the model stays" not in caplog.text:
+            await asyncio.sleep(0)
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+        return await service.predict(["palabra1"], 1)
+
+    monkeypatch.setattr(service, "load", fail)
+    assert run(service, ask)[0] is old
+    assert logged in caplog.text
 
 
 def test_the_longest_request_is_admitted_where_nothing_waits():

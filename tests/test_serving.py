@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
@@ -41,6 +41,22 @@ def server(models: Path) -> Iterator[TitlesServer]:
     started.start()
     yield started
     assert started.stop() == 0
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[Callable[..., TitlesServer]]:
+    """Starts a server of the test's own, which ends with it."""
+    servers: list[TitlesServer] = []
+
+    def start(model: Path, *options: str) -> TitlesServer:
+        servers.append(TitlesServer(model, tmp_path / "log", *options))
+        servers[-1].start()
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.process.kill()
+        server.process.wait()
 
 
 def asked(server: TitlesServer, path: str, content: object) -> requests.Response:
@@ -148,9 +164,10 @@ def test_nobody_on_another_machine_reaches_it(server: TitlesServer) -> None:
     assert [(one.laddr.ip, one.laddr.port) for one in listening] == [("127.0.0.1", server.port)]
 
 
-def test_asked_to_end_it_does_not_wait_for_a_body_that_is_half_sent(models: Path, tmp_path: Path) -> None:
-    ending = TitlesServer(models, tmp_path / "log")
-    ending.start()
+def test_asked_to_end_it_does_not_wait_for_a_body_that_is_half_sent(
+    models: Path, started: Callable[..., TitlesServer]
+) -> None:
+    ending = started(models)
     half = HTTPConnection("127.0.0.1", ending.port, timeout=60)
     half.putrequest("POST", "/predict")
     half.putheader("Content-Length", "100")
@@ -165,20 +182,22 @@ def test_asked_to_end_it_does_not_wait_for_a_body_that_is_half_sent(models: Path
     assert "Traceback" not in ending.log.read_text()
 
 
-def test_hung_up_it_answers_by_what_its_folder_holds_then(models: Path, tmp_path: Path) -> None:
+def test_hung_up_it_answers_by_what_its_folder_holds_then(
+    models: Path, tmp_path: Path, started: Callable[..., TitlesServer]
+) -> None:
+    titles = ["palabra1 palabra5", "palabra2"]
     folder = shutil.copytree(models / "mlp", tmp_path / "model")
-    reloading = TitlesServer(folder, tmp_path / "log", "--allow-reload", "--access-log")
-    reloading.start()
+    reloading = started(folder, "--allow-reload", "--access-log")
     before = requests.get(f"{reloading.uri}/model", timeout=60).json()
     shutil.copytree(models / "cnn", folder, dirs_exist_ok=True)
-    assert asked(reloading, "predict", {"titles": TITLES}).json()["model"]["hash"] == before["hash"]
+    assert asked(reloading, "predict", {"titles": titles}).json()["model"]["hash"] == before["hash"]
     reloading.process.send_signal(signal.SIGHUP)
     while (after := requests.get(f"{reloading.uri}/model", timeout=60).json()) == before:
         pass
     assert (before["networks"], after["networks"]) == (["model"], ["model"])
-    found = asked(reloading, "predict", {"titles": TITLES, "top": 1}).json()
-    scored = [one["category"] for prediction in found["predictions"] for one in prediction["networks"]["model"]]
-    assert scored == Classifier.load(models / "cnn").predict(TITLES).category.dropna().tolist()
+    found = asked(reloading, "predict", {"titles": titles, "top": 1}).json()
+    categories = [prediction["networks"]["model"][0]["category"] for prediction in found["predictions"]]
+    assert categories == Classifier.load(models / "cnn").predict(titles).category.tolist()
     assert found["model"]["hash"] == after["hash"] != before["hash"]
     assert reloading.stop() == 0
     logged = reloading.log.read_text()

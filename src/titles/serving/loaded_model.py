@@ -58,15 +58,16 @@ def load_model(folder: Path, objective: str | None, device: torch.device | None 
     networks = {
         file.parent.resolve().name: json.loads(text) for file, text in content.items() if file.stem == "network"
     }
-    versions = {description["versions"]["titles"]: None for description in networks.values()}
-    thresholds = {name: description["thresholds"] for name, description in networks.items()}
+    versions = dict.fromkeys(description.get("versions", {}).get("titles", "") for description in networks.values())
+    thresholds = {name: description.get("thresholds", []) for name, description in networks.items()}
     return LoadedModel(classifier, folder.resolve().name, " ".join(versions), digest, _commit(folder), thresholds)
 
 
 def _states(folder: Path) -> dict[Path, tuple[int, int, int]]:
     """What changes with the content of each model file: its inode, size and time of modification."""
     files = sorted((one / name for one in model_folders(folder) for name in HASHED), key=str)
-    return {file: (s.st_ino, s.st_size, s.st_mtime_ns) for file in files if (s := file.stat())}
+    # What is missing, `Classifier.load` tells.
+    return {file: (s.st_ino, s.st_size, s.st_mtime_ns) for file in files if file.exists() and (s := file.stat())}
 
 
 def _hash(folder: Path, files: list[Path]) -> str:

@@ -19,6 +19,8 @@ def reload_on_hangup(service: Service) -> None:
             model = await service.reload()
         except InputError as error:
             log.error("the model stays: %s", error)
+        except Exception:
+            log.exception("the model stays")
         else:
             log.info("reloaded: %s, version %s, hash %s", *model.identity.values())
 

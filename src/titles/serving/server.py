@@ -59,7 +59,7 @@ class Server(uvicorn.Server):
     """Ends within `seconds` of a signal.
 
     SIGTERM leaves a fifth of them to whoever asks /ready to learn that it is not; Ctrl-C does not. Half of what remains
-    is for bodies on their way. What is not answered at the end gets 503.
+    is for bodies on their way. What is not answered at the end gets 503. Ctrl-C after either waits for nobody.
     """
 
     def __init__(self, config: uvicorn.Config, shutdown: Shutdown, seconds: float) -> None:
@@ -83,6 +83,9 @@ class Server(uvicorn.Server):
         # A second less, for what is then given up to be told so.
         self.config.timeout_graceful_shutdown = max(1, int(left) - 1)
         await super().shutdown(sockets)
+        if self.force_exit:
+            # Which uvicorn leaves out, and then logs that it was interrupted.
+            await self.lifespan.shutdown()
 
     async def _wait_not_ready(self) -> None:
         end = time.monotonic() + self.not_ready_seconds
