@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from titles.cpus import set_thread_defaults
 from titles.errors import InputError
 from titles.hyperparameters import OBJECTIVES
 
@@ -87,6 +88,7 @@ def export(options: argparse.Namespace) -> None:
 def main() -> None:
     """Parses the command line; what a user can mend ends it with status 1 and one line that says how."""
     options = _parser().parse_args()
+    set_thread_defaults()
     logging.basicConfig(level=logging.INFO, format="titles: %(message)s")
     # As Ctrl-C does, so that what is unfinished is removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

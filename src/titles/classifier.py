@@ -1,6 +1,7 @@
 """A model folder put to use: titles in, categories with scores out."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,10 @@ from titles.model import load, objective_of
 from titles.networks import Network
 from titles.numbering import Numbering
 from titles.predictions import BATCH_SIZE, mean, probabilities
+from titles.threads import one_thread
+
+# So few take longer on several threads, which wait for one another most of the time.
+FEW_TITLES = 32
 
 
 class Classifier:
@@ -88,10 +93,11 @@ class Classifier:
     def _said(self, titles: pa.StringArray) -> Iterator[tuple[slice, dict[str, Tensor]]]:
         """Of some titles at a time which they are, and of each network their probabilities."""
         numbered, spelling = self.numbering.of(titles)
-        for first in range(0, len(titles), BATCH_SIZE):
-            batch = numbered.slice(first, min(first + BATCH_SIZE, len(titles)))
-            for rows, said in probabilities(self.networks, batch, spelling):
-                yield slice(first + rows.start, first + rows.stop), said
+        with one_thread() if len(titles) < FEW_TITLES else nullcontext():
+            for first in range(0, len(titles), BATCH_SIZE):
+                batch = numbered.slice(first, min(first + BATCH_SIZE, len(titles)))
+                for rows, said in probabilities(self.networks, batch, spelling):
+                    yield slice(first + rows.start, first + rows.stop), said
 
 
 def _with_mean(said: dict[str, Tensor]) -> dict[str, Tensor]:
