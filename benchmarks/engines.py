@@ -23,6 +23,7 @@ import yaml
 
 from benchmarks.contenders import PARAMS
 from benchmarks.report import markdown, say
+from titles.cpus import available_cpus
 
 ENGINES = ("duckdb", "spark")
 MILLION = 1_000_000
@@ -93,7 +94,7 @@ def main() -> None:
     options = parser.parse_args()
     memory = psutil.virtual_memory().total / 2**30
     packages = ", ".join(f"{package} {version(package)}" for package in ("duckdb", "pyspark", "ibis-framework"))
-    print(f"{len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB; Python {platform.python_version()}, {packages}\n")
+    print(f"{available_cpus()} cores, {memory:.0f} GiB; Python {platform.python_version()}, {packages}\n")
     costs = pd.DataFrame(
         [row for folder in options.folders for engine in options.engines for row in measure(folder, engine)]
     )

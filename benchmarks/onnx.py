@@ -5,7 +5,6 @@ as many threads; what is told is the median of the titles a second, and how far 
 """
 
 import argparse
-import os
 import platform
 import tempfile
 import time
@@ -20,6 +19,7 @@ import torch
 
 from benchmarks.report import markdown, say
 from titles.classifier import Classifier
+from titles.cpus import available_cpus
 from titles.onnx.classifier import OnnxClassifier
 from titles.onnx.export import export
 from titles.raw import titles_file
@@ -55,9 +55,7 @@ def main() -> None:
     options = parser.parse_args()
     titles = pa.concat_arrays([rows["title"].fill_null("") for rows in titles_file(options.titles).batches()])
     packages = ", ".join(f"{package} {version(package)}" for package in ("torch", "onnxruntime"))
-    print(
-        f"{len(os.sched_getaffinity(0))} cores; Python {platform.python_version()}, {packages}; {len(titles):,} titles"
-    )
+    print(f"{available_cpus()} cores; Python {platform.python_version()}, {packages}; {len(titles):,} titles")
     with tempfile.TemporaryDirectory() as folder:
         exported = Path(folder) / "network.onnx"
         started = time.monotonic()

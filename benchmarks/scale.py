@@ -9,7 +9,6 @@ changed the code is passed over, so that a benchmark that was stopped goes on.
 
 import argparse
 import json
-import os
 import platform
 import re
 from importlib.metadata import version
@@ -21,12 +20,13 @@ from benchmarks.growth import Measured
 from benchmarks.report import say
 from benchmarks.rows import ROWS
 from benchmarks.workspace import Workspace, catalogue_rows, clone
+from titles.cpus import available_cpus
 
 
 def machine() -> dict[str, str]:
     """Where this runs, and on what."""
     processor = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
-    cores, memory = len(os.sched_getaffinity(0)), psutil.virtual_memory().total >> 30
+    cores, memory = available_cpus(), psutil.virtual_memory().total >> 30
     packages = ", ".join(f"{package} {version(package)}" for package in ("torch", "numpy", "duckdb", "mlflow"))
     return {
         "machine": f"{(processor or [platform.machine()])[0]}, {cores} cores, {memory} GB",

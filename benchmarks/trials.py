@@ -1,6 +1,5 @@
 """A model fitted and tested on a data folder, in processes of its own."""
 
-import os
 import platform
 import re
 import subprocess
@@ -19,6 +18,7 @@ import pandas as pd
 
 from benchmarks.contenders import NETWORKS, PARAMS, PEERS, Settings, fit_network, load
 from benchmarks.report import say
+from titles.cpus import available_cpus
 from titles.metrics import balanced_accuracy
 from titles.params import load_params
 
@@ -50,7 +50,7 @@ def environment() -> str:
     """Describe the machine, the versions of Python and of the libraries that fit the models, and the commit."""
     processor = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
     packages = ", ".join(f"{package} {_version(package)}" for package in ("fasttext", "scikit-learn", "torch"))
-    cores = len(os.sched_getaffinity(0))
+    cores = available_cpus()
     where = f"{(processor or [platform.machine()])[0]}, {cores} cores"
     return f"{where}; Python {platform.python_version()}, {packages}; commit {commit()}"
 

@@ -98,6 +98,20 @@ def test_predictions_are_those_of_the_network_on_the_embedded_titles(trained, cl
     np.testing.assert_allclose(found.score, best.values.flatten(), rtol=1e-5)
 
 
+@pytest.mark.parametrize(("titles", "threads"), [(1, 1), (31, 1), (32, 3)])
+def test_few_titles_are_answered_on_one_thread(classifier, titles, threads):
+    (network,) = classifier.networks.values()
+    before, seen = torch.get_num_threads(), []
+    torch.set_num_threads(3)
+    hook = network.word_vectors.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
+    try:
+        classifier.predict(["mesa roja"] * titles)
+        assert (seen, torch.get_num_threads()) == ([threads], 3)
+    finally:
+        hook.remove()
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("title", ["xyzzy", "x", "xyzzy 12345 qwerty"])
 def test_a_title_of_no_known_word_gets_a_prediction_alone_and_among_others(classifier, title):
     alone = classifier.predict([title])

@@ -27,6 +27,7 @@ NO_INFLUENCE = {
     for name in (
         "ahead",
         "checkpoint",
+        "cpus",
         "device",
         "disk",
         "errors",

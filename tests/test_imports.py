@@ -28,6 +28,8 @@ def modules_loaded_by(module):
             {"titles", "numpy", "pandas", "pyarrow"},
             {"torch", "onnx", "safetensors", "ibis", "duckdb", "mlflow", "yaml", "sklearn"},
         ),
+        # Their libraries read once, when they are loaded, what `titles.cpus` sets.
+        ("titles.__main__", {"titles"}, {"torch", "numpy", "pyarrow"}),
         ("titles.hyperparameters", {"titles"}, {"torch", "numpy", "mlflow", "pandas", "ibis"}),
     ],
 )

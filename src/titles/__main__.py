@@ -9,6 +9,7 @@ from pathlib import Path
 
 from titles import __version__
 from titles.commands import export, predict, serve, submit
+from titles.cpus import set_thread_defaults
 from titles.errors import InputError
 from titles.hyperparameters import OBJECTIVES
 
@@ -35,6 +36,7 @@ def _terminate(_signal: int, _frame: object) -> None:
 def main() -> None:
     """Parses the command line; what a user can mend ends it with status 1 and one line that says how."""
     options = _parser().parse_args()
+    set_thread_defaults()
     logging.basicConfig(level=logging.INFO, format="titles: %(message)s")
     # As Ctrl-C does, so that what is unfinished is removed.
     signal.signal(signal.SIGTERM, _terminate)

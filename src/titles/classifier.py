@@ -1,6 +1,7 @@
 """A model folder put to use: titles in, categories with scores out."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,11 @@ from titles.networks import Network
 from titles.numbering import Numbering
 from titles.predictions import BATCH_SIZE, mean, probabilities
 from titles.ragged import Ragged
+from titles.threads import one_thread
 from titles.title_array import Titles, check_top, table_of, title_array
+
+# So few take longer on several threads, which wait for one another most of the time.
+FEW_TITLES = 32
 
 
 class Classifier:
@@ -109,10 +114,11 @@ class Classifier:
     def _said(self, numbered: Ragged, spelling: Ragged) -> Iterator[tuple[slice, dict[str, Tensor]]]:
         """Of some titles at a time which they are, and of each network their probabilities."""
         prepare_for_forks()
-        for first in range(0, len(numbered), BATCH_SIZE):
-            batch = numbered.slice(first, min(first + BATCH_SIZE, len(numbered)))
-            for rows, said in probabilities(self.networks, batch, spelling):
-                yield slice(first + rows.start, first + rows.stop), said
+        with one_thread() if len(numbered) < FEW_TITLES else nullcontext():
+            for first in range(0, len(numbered), BATCH_SIZE):
+                batch = numbered.slice(first, min(first + BATCH_SIZE, len(numbered)))
+                for rows, said in probabilities(self.networks, batch, spelling):
+                    yield slice(first + rows.start, first + rows.stop), said
 
 
 def _with_mean(said: dict[str, Tensor]) -> dict[str, Tensor]:

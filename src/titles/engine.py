@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ibis import BaseBackend
 
+from titles.cpus import available_cpus
 from titles.errors import InputError
 from titles.progress import Progress
 from titles.row_groups import GROUP_ROWS, RowGroups
@@ -48,7 +49,7 @@ def connected(workspace: Path) -> Iterator[tuple[BaseBackend, Path]]:
 def _duckdb(scratch: Path) -> BaseBackend:
     """Spills to `scratch` what exceeds `MEMORY_LIMIT`."""
     engine = ibis.duckdb.connect(
-        memory_limit=MEMORY_LIMIT, threads=os.cpu_count(), temp_directory=str(scratch / "spilled")
+        memory_limit=MEMORY_LIMIT, threads=available_cpus(), temp_directory=str(scratch / "spilled")
     )
     # So that it knows how far it is, and leaves saying it to us.
     engine.settings["enable_progress_bar"] = True

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from titles.best_categories import Best, put, room
 from titles.cleaning import RULES
+from titles.cpus import available_cpus
 from titles.decision import check_objective, decision_weights
 from titles.embedded import Lexicon
 from titles.errors import InputError
@@ -31,9 +32,10 @@ class OnnxClassifier:
 
     @classmethod
     def load(cls, path: str | Path, threads: int = 0, objective: str | None = None) -> "OnnxClassifier":
-        """From a file that `titles export` wrote; 0 threads are one a core; `objective` as of `Classifier.load`.
+        """From a file that `titles export` wrote; `objective` as of `Classifier.load`.
 
-        Raises InputError for any other file or objective, or where onnxruntime is not installed.
+        0 threads are as many as this process may use CPUs. Raises InputError for any other file or objective, or where
+        onnxruntime is not installed.
         """
         check_objective(objective)
         try:
@@ -43,7 +45,7 @@ class OnnxClassifier:
         if not Path(path).is_file():
             raise InputError(f"{path} is not a file; titles export writes one")
         options = SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = threads or available_cpus()
         try:
             session = InferenceSession(path, options, providers=["CPUExecutionProvider"])
             metadata = session.get_modelmeta().custom_metadata_map
