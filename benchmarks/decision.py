@@ -18,8 +18,8 @@ from benchmarks.intervals import accuracies
 from benchmarks.report import markdown, say
 from benchmarks.shapes import SEED, SHAPES
 from benchmarks.trials import alone, environment, read
-from titles.best_categories import texts_of
 from titles.classifier import Classifier
+from titles.title_array import title_array
 
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 
@@ -33,7 +33,7 @@ def measure(shape: str, folder: Path, work: Path) -> Iterator[Row]:
         alone(fit_network, name, work, work / "models" / name, SEED)
     classifier, rows = Classifier.load(work / "models"), read(work, "validation")
     log_shares = classifier.lexicon.log_shares
-    for name, probabilities in classifier.probabilities(texts_of(rows.title.tolist())).items():
+    for name, probabilities in classifier.probabilities(title_array(rows.title.tolist())).items():
         row: Row = {"shape": shape, "network": name, "titles": str(len(rows))}
         for power in POWERS:
             predicted = classifier.categories[(probabilities * np.exp(-power * log_shares)).argmax(1)]

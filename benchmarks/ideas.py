@@ -25,11 +25,11 @@ from benchmarks.report import markdown, say
 from benchmarks.trials import alone, machine, prepare, read
 from titles import model
 from titles.batch import Batch
-from titles.best_categories import texts_of
 from titles.classifier import Classifier
 from titles.decision import decision_weights
 from titles.hyperparameters import CnnParams, ModelParams
 from titles.networks import Network
+from titles.title_array import title_array
 from titles.vectors import Sizes
 
 Row = dict[str, str | None]
@@ -107,7 +107,7 @@ def probabilities(name: str, work: Path, seed: int, changes: Changes | None = No
     fit_network(name, work, folder, seed, changes)
     classifier = Classifier.load(folder)
     return {
-        split: classifier.probabilities(texts_of(read(work, split).title.tolist()))[folder.name] for split in SPLITS
+        split: classifier.probabilities(title_array(read(work, split).title.tolist()))[folder.name] for split in SPLITS
     }
 
 
