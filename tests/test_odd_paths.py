@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mlflow import MlflowClient
+from mlflow.utils.validation import _validate_tag_name
 from sqlalchemy import make_url
 
 from tests.numbered import write_numbered
@@ -15,6 +16,7 @@ from tests.test_stage import run_stage
 from tests.tree import trees
 from titles.engine import connected, read_parquet, read_part, write_parquet, write_parts
 from titles.tracking.location import sqlite_uri, tracking_uri
+from titles.tracking.store import as_key
 
 # The other folder is one that the first, taken as a pattern, is the name of as well.
 FOLDERS = {
@@ -44,6 +46,13 @@ def test_a_database_named_by_the_user_keeps_its_options(monkeypatch: pytest.Monk
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs/mlflow.db?timeout=30")
     url = make_url(tracking_uri(Path("/home/50%2F?")))
     assert (url.database, dict(url.query)) == ("/home/50%2F?/runs/mlflow.db", {"timeout": "30"})
+
+
+@pytest.mark.parametrize("path", ["data/oferta $x", "data/a, b (ñ) #1", "../50%/it's", "data/" + "x" * 300])
+def test_mlflow_takes_the_name_of_any_folder_as_a_tag(path: str) -> None:
+    key = as_key(f"dvc.dep.{path}")
+    _validate_tag_name(key)
+    assert key.startswith("dvc.dep.")
 
 
 @pytest.mark.parametrize("name", FOLDERS)
