@@ -1,4 +1,7 @@
-"""The folder `data.raw` in; every usable title once, cleaned and in one split, and every rejected row out."""
+"""The folder `data.raw` in; every usable title once, cleaned and in one split, and every rejected row out.
+
+Started by hand, `python -m stages.prepare FOLDER data/prepared` reads another folder.
+"""
 
 from pathlib import Path
 
@@ -9,9 +12,9 @@ from titles.stage import start
 from titles.tracking.run import Run
 
 
-def prepare(prepared: Path, *, run: Run, data: DataParams, prepare: PrepareParams) -> None:
+def prepare(raw: Path | None, prepared: Path, *, run: Run, data: DataParams, prepare: PrepareParams) -> None:
     """Logs how many rows came in, were rejected, and went out, in all and into each split."""
-    splits = titles_prepared.prepare(Path(data.raw), prepared, prepare)
+    splits = titles_prepared.prepare(raw or Path(data.raw), prepared, prepare)
     rows = {"rows_in": splits.pop("read"), "rows_rejected": splits.pop("rejected"), "rows_out": sum(splits.values())}
     run.log_metrics(rows | {f"rows_{split}": count for split, count in splits.items()})
 

@@ -101,6 +101,20 @@ def test_the_columns_that_params_yaml_names_are_read(tmp_path: Path):
     assert done.returncode == 0
 
 
+def test_prepare_started_by_hand_may_be_given_another_folder_than_that_of_params_yaml(tmp_path: Path):
+    (tmp_path / "mine").mkdir()
+    rows = "".join(f"mesa {number},{'AB'[number % 2]}\n" for number in range(400))
+    (tmp_path / "mine/train.csv").write_text(f"title,category\n{rows}")
+    done = run_stage(tmp_path, "prepare", "mine", "prepared")
+    assert (done.returncode, "400 read" in done.stderr) == (0, True)
+
+
+@pytest.mark.parametrize("arguments", [(), ("a", "b", "c")])
+def test_a_stage_with_too_few_or_too_many_paths_says_which_it_takes(tmp_path: Path, arguments: tuple[str, ...]):
+    done = run_stage(tmp_path, "prepare", *arguments)
+    assert (done.returncode, done.stderr) == (1, "usage: python -m stages.prepare [RAW] PREPARED\n")
+
+
 def test_bad_input_leaves_a_failed_run(tmp_path: Path):
     (tmp_path / ".dvc").mkdir()
     done = run_stage(tmp_path, "prepare", "prepared", tracking="on", changes={"raw: data/demo": "raw: nowhere"})

@@ -21,15 +21,17 @@ log = logging.getLogger(__name__)
 def start(stage: Callable[..., None]) -> None:
     """Calls `stage`, whose signature is its entry in dvc.yaml: the paths of `cmd`, the run, the sections of `params`.
 
+    Its first paths may be left out where they may be None.
     Where a user can mend what is wrong, the process ends with status 1 and one line that says how.
     """
     level = logging.INFO if processes.rank() == 0 else logging.WARNING
     logging.basicConfig(level=level, format=f"%(asctime)s {stage.__name__}: %(message)s", datefmt="%H:%M:%S")
     parameters = inspect.signature(stage, eval_str=True).parameters.values()
-    paths = [parameter.name for parameter in parameters if parameter.annotation is Path]
+    paths = [p.name.upper() if p.annotation is Path else f"[{p.name.upper()}]" for p in parameters if _is_path(p)]
     sections = {p.name: p.annotation for p in parameters if p.kind is p.KEYWORD_ONLY and p.annotation is not Run}
-    if len(sys.argv) != 1 + len(paths):
-        sys.exit(f"usage: python -m stages.{stage.__name__} {' '.join(paths).upper()}")
+    left_out = len(paths) - len(sys.argv[1:])
+    if not 0 <= left_out <= sum(path.startswith("[") for path in paths):
+        sys.exit(f"usage: python -m stages.{stage.__name__} {' '.join(paths)}")
     try:
         params = load_params(Path("params.yaml"), sections)
     except InputError as error:
@@ -38,7 +40,7 @@ def start(stage: Callable[..., None]) -> None:
     try:
         with tracked(stage.__name__, list(sections)) as run, room_at(Path(sys.argv[-1])):
             started = time.monotonic()
-            stage(*map(Path, sys.argv[1:]), run=run, **params)
+            stage(*[None] * left_out, *map(Path, sys.argv[1:]), run=run, **params)
             _log_cost(run, time.monotonic() - started)
     except InputError as error:
         sys.exit(f"{stage.__name__}: {error}")
@@ -46,6 +48,10 @@ def start(stage: Callable[..., None]) -> None:
         is_training = stage.__name__.startswith("train")
         does = "goes on from its last checkpoint" if is_training else "begins anew, and what it wrote before is whole"
         sys.exit(f"{stage.__name__}: stopped; started again, it {does}")
+
+
+def _is_path(parameter: inspect.Parameter) -> bool:
+    return parameter.annotation in (Path, Path | None)
 
 
 def _log_cost(run: Run, seconds: float) -> None:
