@@ -1,5 +1,6 @@
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ pytest.register_assert_rewrite("tests.any_store")
 os.environ["TITLES_DEVICE"] = "cpu"
 # Tests run beside each other, and threads that spin while they wait for their like take the time of the others'.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# A shell makes what it runs in the background ignore Ctrl-C, which the processes that tests start would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # Nor may a test depend on how fast the machine is.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
