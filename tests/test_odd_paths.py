@@ -16,7 +16,7 @@ from tests.test_stage import run_stage
 from tests.tree import trees
 from titles.engine import connected, read_parquet, read_part, write_parquet, write_parts
 from titles.tracking.location import sqlite_uri, tracking_uri
-from titles.tracking.store import as_key
+from titles.tracking.values import as_key
 
 # The other folder is one that the first, taken as a pattern, is the name of as well.
 FOLDERS = {
