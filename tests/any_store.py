@@ -129,7 +129,7 @@ def test_two_experiments_at_once_share_a_store_that_is_not_there_yet(repository:
         assert tree.parent.data.metrics == metrics
         assert tree.parent.data.params["model.activation"] == name.removeprefix("queued-")
         assert artifacts(repository, tree, "report") == ["report.html"]
-        assert len(artifacts(repository, tree, "tables")) == 7
+        assert len(artifacts(repository, tree, "tables")) == 8
         assert len(artifacts(repository, tree, "plots")) == 5
 
 
@@ -187,7 +187,8 @@ def test_an_experiment_that_logged_nothing_gets_its_run_once(repository: Reposit
     assert tree.parent.data.tags["titles.source"] == "dvc cache"
     assert "- model.activation: `relu` → `gelu`" in tree.parent.data.tags["mlflow.note.content"]
     assert tree.parent.data.metrics == experiments(repository)["juan's"]
-    assert [given.dataset.name for given in tree.parent.inputs.dataset_inputs] == ["data/demo", "data/word_vectors"]
+    data = {given.dataset.name for given in tree.parent.inputs.dataset_inputs}
+    assert data == {"data/demo", "data/word_vectors"}
     assert artifacts(repository, tree, "report") == ["report.html"]
     expected = named(repository, "aside").parent.data.params | {"model.activation": "gelu"}
     assert (tree.parent.data.params, tree.children, tree.parent.info.status) == (expected, {}, "FINISHED")
