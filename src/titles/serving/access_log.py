@@ -6,7 +6,9 @@ import sys
 import time
 from datetime import UTC, datetime
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from titles.serving.status import StatusRecorder
 
 log = logging.getLogger("titles.access")
 
@@ -31,25 +33,18 @@ class AccessLog:
             await self.app(scope, receive, send)
             return
         time_received, started = datetime.now(UTC), time.perf_counter()
-        # As nginx has it where whoever asked has gone.
-        status = 499
+        recorder = StatusRecorder(send)
         state = scope.setdefault("state", {})
 
-        async def noted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
         try:
-            await self.app(scope, receive, noted)
+            await self.app(scope, receive, recorder)
         finally:
             line = {
                 "time": time_received.isoformat(timespec="milliseconds"),
                 "client": scope["client"][0] if scope["client"] else None,
                 "method": scope["method"],
                 "path": scope["path"],
-                "status": status,
+                "status": recorder.status,
                 "seconds": round(time.perf_counter() - started, 4),
                 "titles": state.get("titles", 0),
                 "model": state["model"]["hash"] if "model" in state else None,

@@ -5,9 +5,10 @@ import time
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from titles.best_categories import Best
+from titles.serving.status import StatusRecorder
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 TITLES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
@@ -63,18 +64,11 @@ class Measured:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        # As nginx has it where whoever asked has gone.
-        started, status = time.perf_counter(), 499
-
-        async def noted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
+        started, recorder = time.perf_counter(), StatusRecorder(send)
 
         try:
-            await self.app(scope, receive, noted)
+            await self.app(scope, receive, recorder)
         finally:
             path = getattr(scope.get("route"), "path", "other")
-            self.measures.requests.labels(path, status).inc()
+            self.measures.requests.labels(path, recorder.status).inc()
             self.measures.seconds.labels(path).observe(time.perf_counter() - started)
