@@ -29,9 +29,9 @@ repro: setup  ## run what is not up to date of the six stages, then print the ba
 	@python -c 'import json; [print(f"{name:5}balanced accuracy", metrics["balanced_accuracy"]) \
 		for name, metrics in json.load(open("results/metrics.json")).items()]'
 
-# One more than there are cores, as many tests wait for a process of their own.
+# One more than the CPUs this process may use, as many tests wait for a process of their own.
 # The recipe's shell asks for them, as it has .venv in its path.
-WORKERS = $$(python -c "import os; print(os.cpu_count() + 1)")
+WORKERS = $$(python -c "from titles.cpus import available_cpus; print(available_cpus() + 1)")
 test: setup  ## run the tests
 	pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 

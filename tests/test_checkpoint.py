@@ -177,7 +177,7 @@ def test_another_training_in_between_costs_a_killed_one_nothing(root, monkeypatc
     train(root, "mlp", replace(TRAIN, learning_rate=0.03, epochs=1))
     assert not any("goes on" in message for message in caplog.messages)
     assert (
-        f"{root}/models/.checkpoints/mlp has none of this training, and 1 of others; the newest differs in "
+        f"{root}/models/.checkpoints/mlp has no checkpoint of this training, and 1 of others; the newest differs in "
         "train.epochs, train.learning_rate" in caplog.messages
     )
     train(root, "mlp")

@@ -75,6 +75,7 @@ def test_json_that_is_no_json_lines_stops_with_the_command_that_converts_it(tmp_
         "is one JSON array; write an object a line: jq -c '.[]' a.jsonl > a.jsonl.converted && "
         "mv -f a.jsonl.converted a.jsonl"
     )
+    assert "is one JSON array; write an object a line: jq -c '.[]' a.json " in refusal(tmp_path / "a.json", array.encode())
     assert "JSON objects over several lines; write an object a line: jq -c . a.jsonl" in refusal(
         tmp_path / "a.jsonl", objects.encode()
     )

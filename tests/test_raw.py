@@ -338,6 +338,12 @@ def test_a_named_column_that_is_missing_is_told_with_those_there_are_and_the_key
     assert caplog.messages == [f"{tmp_path}/train.csv: no column idioma (prepare.columns.language)"]
 
 
+@pytest.mark.parametrize("kind", ["json", "ndjson"])
+def test_json_lines_are_read_under_their_other_names(tmp_path: Path, kind: str):
+    rows = rows_of(tmp_path, f"train.{kind}", '{"title": "mesa", "category": "A"}\n')
+    assert titles_and_categories(rows) == [("mesa", "A")]
+
+
 def test_two_columns_cannot_have_one_name():
     with pytest.raises(InputError, match=r"prepare\.columns: title and category are both 'name'"):
         ColumnNames(title="name", category="name")
@@ -356,8 +362,11 @@ def test_control_characters_of_a_file_do_not_reach_the_terminal(tmp_path: Path):
         ({"test.csv": CSV, "validation.csv": CSV}, "has no train file"),
         ({"train.csv": CSV, "train.jsonl": CSV}, "train.csv and train.jsonl are one name in two formats"),
         ({"train.csv": CSV, "train.csv.gz": CSV}, "train.csv and train.csv.gz are one name in two formats"),
-        ({"train.txt": CSV}, "train.txt: unknown format 'txt'; known are csv, tsv, jsonl, parquet"),
-        ({"train": CSV}, "train: unknown format ''; known are csv, tsv, jsonl, parquet"),
+        (
+            {"train.txt": CSV},
+            "known are csv, tsv, jsonl, json, ndjson, parquet; a title a line is read by: titles predict MODELS - < ",
+        ),
+        ({"train": CSV}, "train: unknown format ''; known are csv, tsv, jsonl, json, ndjson, parquet"),
         ({"train.csv": CSV, "Train.CSV": CSV}, "Train.CSV and train.csv are one name in two formats"),
         ({"train.csv.rar": CSV}, "train.csv.rar: unknown compression 'rar'; known are gz, bz2, zst or none"),
         (

@@ -156,7 +156,7 @@ def _remove_old(folder: Path, description: Description) -> None:
     if kept and not _last_saved(folder):
         newest = _differences(kept[0], description)
         log.info(
-            "%s has none of this training, and %d of others; the newest differs in %s", folder.parent, len(kept), newest
+            "%s has no checkpoint of this training, and %d of others; the newest differs in %s", folder.parent, len(kept), newest
         )
 
 

@@ -24,6 +24,7 @@ UTF_32 = (b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")
 LFS_POINTER = b"version https://git-lfs"
 WEB_PAGE = re.compile(rb"\s*<(!doctype|html|\?xml)", re.IGNORECASE)
 JSON_ARRAY, JSON_LAID_OUT = re.compile(rb"\s*\[\s*\{"), re.compile(rb"\s*\{\s*\n")
+JSON_LINES = ("jsonl", "json", "ndjson")
 JSON_LINE = re.compile(rb'\s*\{\s*"')
 # The package with which pandas reads a kind of workbook.
 WORKBOOKS = {"xlsx": "openpyxl", "xls": "xlrd"}
@@ -127,11 +128,11 @@ def _text_type(sample: bytes, name: str) -> tuple[str, str] | None:
         return "is UTF-32; convert it: ", "iconv -f UTF-32 -t UTF-8"
     if not _is_utf8(sample):
         return "is not UTF-8, but probably Windows-1252; convert it: ", "iconv -f CP1252 -t UTF-8"
-    if name == "jsonl" and JSON_ARRAY.match(sample):
+    if name in JSON_LINES and JSON_ARRAY.match(sample):
         return "is one JSON array; write an object a line: ", "jq -c '.[]'"
-    if name == "jsonl" and JSON_LAID_OUT.match(sample):
+    if name in JSON_LINES and JSON_LAID_OUT.match(sample):
         return "has JSON objects over several lines; write an object a line: ", "jq -c ."
-    if name != "jsonl" and JSON_LINE.match(sample):
+    if name not in JSON_LINES and JSON_LINE.match(sample):
         return "is JSON Lines; rename it, so that its name ends in .jsonl", ""
     return None
 

@@ -164,5 +164,8 @@ FORMATS = {
     "csv": Format(csv_columns, csv_batches),
     "tsv": Format(partial(csv_columns, delimiters="\t"), partial(csv_batches, delimiters="\t")),
     "jsonl": Format(_jsonl_columns, _jsonl_batches),
+    # What Spark and pandas call JSON Lines; a file that is one JSON array is refused by its first bytes.
+    "json": Format(_jsonl_columns, _jsonl_batches),
+    "ndjson": Format(_jsonl_columns, _jsonl_batches),
     "parquet": Format(_parquet_columns, _parquet_batches),
 }

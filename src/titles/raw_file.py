@@ -3,6 +3,7 @@
 Rows are read here and not by the engine, because only then every row that cannot be used has its line.
 """
 
+import shlex
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,7 +113,8 @@ def recognise(path: Path, split: str, kind: str, mapping: ColumnMapping, require
         raise InputError(f"{path} is a folder; only Parquet is read as one: join its files into one file, or move it")
     check_not_workbook(path, name)
     if name not in FORMATS:
-        raise InputError(f"{path}: unknown format {name!r}; known are {', '.join(FORMATS)}")
+        lines = f"; a title a line is read by: titles predict MODELS - < {shlex.quote(str(path))}" if name == "txt" else ""
+        raise InputError(f"{path}: unknown format {name!r}; known are {', '.join(FORMATS)}{lines}")
     if compression not in COMPRESSIONS or (name == "parquet" and compression):
         known = "none, as Parquet compresses itself" if name == "parquet" else "gz, bz2, zst or none"
         raise InputError(f"{path}: unknown compression {compression!r}; known are {known}")
