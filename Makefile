@@ -31,7 +31,7 @@ repro: setup  ## run what is not up to date of the six stages, then print the ba
 
 # One more than the CPUs this process may use, as many tests wait for a process of their own.
 # The recipe's shell asks for them, as it has .venv in its path.
-WORKERS = $$(python -c "from titles.cpus import available_cpus; print(available_cpus() + 1)")
+WORKERS = $$(python -c "from titles.core.cpus import available_cpus; print(available_cpus() + 1)")
 test: setup  ## run the tests
 	pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
@@ -42,7 +42,8 @@ check: setup  ## check format, lint, types and that dvc.yaml tells the truth, as
 	ruff format --check .
 	ruff check .
 	mypy
-	pytest -q tests/test_dvc_yaml.py
+	lint-imports
+	pytest -q tests/pipeline/test_dvc_yaml.py
 
 exp: setup  ## compare all experiments, only what differs
 	dvc exp show -A --only-changed --drop '.*(src/|stages/|data/|models/|results/|_by_).*'

@@ -10,8 +10,8 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from titles.cleaning import clean
-from titles.params import load_params
+from titles.core.config import load_params
+from titles.text.normalization import clean
 
 # What a model needs is imported where it is fitted, as it would count in the memory of all others.
 if TYPE_CHECKING:
@@ -182,9 +182,9 @@ def joined(*changes: Changes) -> Changes:
 
 def fit_network(name: str, work: Path, folder: Path, seed: int, changes: Changes | None = None) -> None:
     """The pipeline's embed and train stages, under params.yaml's settings and changes to its sections."""
-    from titles.encoding import EmbedParams, embed
-    from titles.fit import fit
-    from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
+    from titles.nn.hparams import CnnParams, MlpParams, ModelParams, TrainParams
+    from titles.preprocessing.encode import EmbedParams, embed
+    from titles.training.fit import fit
 
     wanted = {"embed": EmbedParams, "model": ModelParams, "mlp": MlpParams, "cnn": CnnParams, "train": TrainParams}
     params: Settings = load_params(PARAMS, wanted)
@@ -200,7 +200,7 @@ def load(name: str, models: Path) -> Predict:
     """The model `name` in `models`, as a function of raw titles; `mean` is that of all networks there."""
     if name in PEERS:
         return PEERS[name].load(models / name)
-    from titles.classifier import Classifier
+    from titles.inference.classifier import Classifier
 
     classifier = Classifier.load(models if name == "mean" else models / name)
     return lambda titles: classifier.predict(titles).category.tolist()

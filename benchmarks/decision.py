@@ -1,7 +1,7 @@
 """The power of the decision for balanced accuracy, on validation: `python -m benchmarks.decision [SHAPE ...]`.
 
-`titles.decision` divides the probability of each category by its share of the training titles to a power. A row a shape
-of `benchmarks.shapes` and network: balanced accuracy on validation titles for each power, and the accuracy beside it.
+`titles.nn.decision` divides the probability of each category by its share of the training titles to a power. A row a
+shape of `benchmarks.shapes` and network: balanced accuracy and accuracy on validation titles for each power.
 Test titles are not looked at.
 """
 
@@ -18,8 +18,8 @@ from benchmarks.intervals import accuracies
 from benchmarks.report import markdown, say
 from benchmarks.shapes import SEED, SHAPES
 from benchmarks.trials import alone, environment, read
-from titles.classifier import Classifier
-from titles.title_array import title_array
+from titles.inference.classifier import Classifier
+from titles.inference.title_array import title_array
 
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 

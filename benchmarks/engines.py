@@ -23,7 +23,7 @@ import yaml
 
 from benchmarks.contenders import PARAMS
 from benchmarks.report import markdown, say
-from titles.cpus import available_cpus
+from titles.core.cpus import available_cpus
 
 ENGINES = ("duckdb", "spark")
 MILLION = 1_000_000

@@ -24,18 +24,18 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.limits import operations
-from titles import batches
-from titles.batches import Batches
-from titles.checkpoint import Checkpoint
-from titles.device import chosen_device
-from titles.embedded import Labelled, Lexicon
-from titles.history import Epoch, Point
-from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
-from titles.networks import CNN, MLP, Network
-from titles.ragged import Ragged
-from titles.steps import Step, set_determinism
-from titles.training import POINT_TITLES, train
-from titles.vectors import Sizes
+from titles.data.encoded_dataset import Labelled, Lexicon
+from titles.data.ragged import Ragged
+from titles.metrics.history import Epoch, Point
+from titles.nn.device import chosen_device
+from titles.nn.hparams import CnnParams, MlpParams, ModelParams, TrainParams
+from titles.nn.networks import CNN, MLP, Network
+from titles.nn.word_embedding import Sizes
+from titles.training import loader
+from titles.training.checkpoint import Checkpoint
+from titles.training.loader import Batches
+from titles.training.train_step import Step, set_determinism
+from titles.training.trainer import POINT_TITLES, train
 
 MODEL = ModelParams("relu", "trained", dropout=0.0, word_dropout=0.0, members=1)
 NETWORKS = {"mlp": (MLP, MlpParams(1, 128, 4)), "cnn": (CNN, CnnParams(128, 1, 3))}
@@ -180,7 +180,7 @@ def main() -> None:
         parser.error(f"--titles is {arguments.titles}, and there is no point to measure before {POINT_TITLES}")
     set_determinism(PARAMS, chosen_device())
     if arguments.stream:
-        batches.TITLES_SHARE = 0.0
+        loader.TITLES_SHARE = 0.0
     own, validation = (Labelled.load(arguments.embedded, split) for split in ("train", "validation"))
     training, spelling = repeated(own, arguments.titles), Ragged.load(arguments.embedded, "spelling")
     machine = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__, **limits()}

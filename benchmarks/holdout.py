@@ -10,8 +10,8 @@ import random
 from collections import defaultdict
 from pathlib import Path
 
-from titles.raw import find_files
-from titles.rows import COLUMNS
+from titles.io.file_discovery import find_files
+from titles.io.records import COLUMNS
 
 
 def read_rows(source: Path, split: str = "train") -> list[dict[str, str | None]]:

@@ -23,14 +23,14 @@ from benchmarks.holdout import read_rows, write
 from benchmarks.intervals import accuracies
 from benchmarks.report import markdown, say
 from benchmarks.trials import alone, machine, prepare, read
-from titles import model
-from titles.batch import Batch
-from titles.classifier import Classifier
-from titles.decision import decision_weights
-from titles.hyperparameters import CnnParams, ModelParams
-from titles.networks import Network
-from titles.title_array import title_array
-from titles.vectors import Sizes
+from titles.data.batch import Batch
+from titles.inference.classifier import Classifier
+from titles.inference.title_array import title_array
+from titles.nn.decision import decision_weights
+from titles.nn.hparams import CnnParams, ModelParams
+from titles.nn.networks import Network
+from titles.nn.word_embedding import Sizes
+from titles.persistence import model_folder
 
 Row = dict[str, str | None]
 Probabilities = NDArray[np.float32]
@@ -102,7 +102,7 @@ def probabilities(name: str, work: Path, seed: int, changes: Changes | None = No
     """Train a network and return its probabilities [titles, categories] of each split. Called in its own process."""
     folder = work / "model"
     if name == "recurrent":
-        model.NETWORKS["cnn"] = (Recurrent, CnnParams)  # type: ignore[assignment]
+        model_folder.NETWORKS["cnn"] = (Recurrent, CnnParams)  # type: ignore[assignment]
         name, changes = "cnn", {"model": {"members": 1}}
     fit_network(name, work, folder, seed, changes)
     classifier = Classifier.load(folder)

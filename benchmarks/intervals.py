@@ -30,7 +30,7 @@ def count_right(true: Sequence[str], predicted: Sequence[str]) -> tuple[Counts, 
 def plug_in_standard_error(titles: Counts, right: Counts) -> float:
     """Return the plug-in standard error of balanced accuracy: sqrt(sum r_k (1 - r_k) / n_k) / categories.
 
-    Early stopping smooths the recalls r_k first: see `titles.metrics.smoothed_standard_error`.
+    Early stopping smooths the recalls r_k first: see `titles.metrics.classification.smoothed_standard_error`.
     """
     recall = right / titles
     return float(np.sqrt((recall * (1 - recall) / titles).sum()) / len(titles))

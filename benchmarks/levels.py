@@ -15,7 +15,7 @@ import pandas as pd
 from benchmarks.contenders import NETWORKS
 from benchmarks.report import draw, say
 from benchmarks.trials import alone, examine, fit, fit_all, machine, prepare, read, score, splits_seen, trial
-from titles.classifier import Classifier
+from titles.inference.classifier import Classifier
 
 PEER = "words and characters, linear SVM"
 SEED = 2019

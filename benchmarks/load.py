@@ -15,7 +15,7 @@ import pandas as pd
 
 from benchmarks.report import markdown, say
 from tests.servers import TitlesServer
-from titles.classifier import Classifier
+from titles.inference.classifier import Classifier
 
 CLIENTS, TOGETHER = (1, 8, 64), (1, 100)
 SECONDS, WARM_UP_SECONDS = 10.0, 2.0

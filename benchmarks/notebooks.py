@@ -14,10 +14,10 @@ import torch
 from benchmarks.contenders import NETWORKS, Changes, joined
 from benchmarks.report import draw, markdown, say
 from benchmarks.trials import alone, examine, fit, machine, prepare, read, score
-from titles.batch import Batch
-from titles.classifier import Classifier
-from titles.networks import Network
-from titles.ragged import Ragged
+from titles.data.batch import Batch
+from titles.data.ragged import Ragged
+from titles.inference.classifier import Classifier
+from titles.nn.networks import Network
 
 SHARES = {"all titles": 1, "a tenth of them": 0.1}
 # As far as our parameters say it: words alone, frozen, in one network that is trained for accuracy.

@@ -18,11 +18,11 @@ import pyarrow as pa
 import torch
 
 from benchmarks.report import markdown, say
-from titles.classifier import Classifier
-from titles.cpus import available_cpus
+from titles.core.cpus import available_cpus
+from titles.inference.classifier import Classifier
+from titles.io.file_discovery import titles_file
 from titles.onnx.classifier import OnnxClassifier
 from titles.onnx.export import export
-from titles.raw import titles_file
 
 
 def compare(model: Path, exported: Path, titles: pa.StringArray, threads: int, rounds: int) -> dict[str, float]:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from playwright.sync_api import Page, sync_playwright
 
 from tests.servers import MlflowServer
-from titles.tracking.location import sqlite_uri
+from titles.mlflow_store.paths import sqlite_uri
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 # Root may only run Chromium without its sandbox; a machine without a network waits for what it looks up by itself.

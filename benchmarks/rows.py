@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.rivals import fasttext, prediction
 from benchmarks.workspace import SETUPS, Line, Parts, Workspace, clone
-from titles.embedded import Lexicon
+from titles.data.encoded_dataset import Lexicon
 
 # The parts of the whole pipeline: epochs, and what DVC reproduces.
 PIPELINE: dict[str, tuple[int, list[str]]] = {

@@ -20,7 +20,7 @@ from benchmarks.growth import Measured
 from benchmarks.report import say
 from benchmarks.rows import ROWS
 from benchmarks.workspace import Workspace, catalogue_rows, clone
-from titles.cpus import available_cpus
+from titles.core.cpus import available_cpus
 
 
 def machine() -> dict[str, str]:

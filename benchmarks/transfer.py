@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.holdout import read_rows
-from titles.classifier import Classifier
-from titles.metrics import balanced_accuracy
+from titles.inference.classifier import Classifier
+from titles.metrics.classification import balanced_accuracy
 
 
 def main() -> None:

@@ -18,24 +18,24 @@ import pandas as pd
 
 from benchmarks.contenders import NETWORKS, PARAMS, PEERS, Settings, fit_network, load
 from benchmarks.report import say
-from titles.cpus import available_cpus
-from titles.metrics import balanced_accuracy
-from titles.params import load_params
+from titles.core.config import load_params
+from titles.core.cpus import available_cpus
+from titles.metrics.classification import balanced_accuracy
 
 
 def prepare(raw: Path, work: Path, fraction: float) -> None:
-    """The pipeline's prepare and reduce stages, to work/prepared and work/reduced."""
-    from titles import prepared, reduced
-    from titles.judged import PrepareParams
-    from titles.reduced import ReduceParams
+    """The pipeline's prepare and reduce stages, to work/prepared and work/subsample."""
+    from titles.preprocessing import prepare, subsample
+    from titles.preprocessing.dedup_split import PrepareParams
+    from titles.preprocessing.subsample import ReduceParams
 
     params: Settings = load_params(PARAMS, {"prepare": PrepareParams, "reduce": ReduceParams})
-    prepared.prepare(raw, work / "prepared", params["prepare"])
-    reduced.reduce(work / "prepared", work / "reduced", replace(params["reduce"], fraction=fraction))
+    prepare.prepare(raw, work / "prepared", params["prepare"])
+    subsample.reduce(work / "prepared", work / "reduced", replace(params["reduce"], fraction=fraction))
 
 
 def read(work: Path, *splits: str) -> pd.DataFrame:
-    """The titles of the splits; train's are those of work/reduced."""
+    """The titles of the splits; train's are those of work/subsample."""
     files = [work / ("reduced" if split == "train" else "prepared") / f"{split}.parquet" for split in splits]
     rows = pd.concat([pd.read_parquet(file, columns=["title", "cleaned", "category"]) for file in files])
     return rows.fillna({"title": ""})

@@ -15,12 +15,12 @@ from unittest import mock
 import torch
 
 from benchmarks.limits import Profile
-from titles import processes
-from titles.checkpoint import Checkpoint
-from titles.networks import CNN, MLP
-from titles.ragged import Ragged
+from titles.data.ragged import Ragged
+from titles.nn import distributed
+from titles.nn.networks import CNN, MLP
 from titles.stage import start
-from titles.steps import Step
+from titles.training.checkpoint import Checkpoint
+from titles.training.train_step import Step
 
 WARM_UP, ROUNDS, STEPS = 50, 10, 10
 
@@ -137,7 +137,7 @@ def main() -> None:
     ):
         start(stage)
     # Of several processes the first alone saves.
-    if processes.rank() == 0:
+    if distributed.rank() == 0:
         print(json.dumps(saves.told()), flush=True)
 
 

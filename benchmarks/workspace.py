@@ -19,9 +19,9 @@ from benchmarks.contenders import Changes, joined
 from benchmarks.cost import Cost, run
 from benchmarks.limits import operations, peaks
 from benchmarks.report import say
-from titles.predictions import BATCH_SIZE as PREDICTED_TOGETHER
-from titles.ragged import Ragged
-from titles.tracking.location import sqlite_uri
+from titles.data.ragged import Ragged
+from titles.inference.predict import BATCH_SIZE as PREDICTED_TOGETHER
+from titles.mlflow_store.paths import sqlite_uri
 
 CATEGORIES, SEED = 1588, 1
 WHOLE: Changes = {"reduce": {"fraction": 1}, "train": {"epochs": 1, "min_steps": 1}}

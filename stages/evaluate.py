@@ -9,8 +9,8 @@ from titles.tracking.run import Run
 def evaluate(prepared: Path, embedded: Path, mlp: Path, cnn: Path, results: Path, predicted: Path, *, run: Run) -> None:
     """Logs the metrics under the keys of metrics.json, report, tables and plots, as what the pipeline came to."""
     # Imported here, so that a mistake in params.yaml is refused before torch costs its seconds.
-    from titles.embedded import Labelled, check_embedded
-    from titles.evaluation import evaluate
+    from titles.data.encoded_dataset import Labelled, check_embedded
+    from titles.evaluation.evaluate import evaluate
 
     check_embedded(embedded, "train", "validation", "test")
     titles = len(Labelled.load(embedded, "test"))

@@ -5,9 +5,9 @@ Started by hand, `python -m stages.prepare FOLDER data/prepared` reads another f
 
 from pathlib import Path
 
-from titles import prepared as titles_prepared
-from titles.judged import PrepareParams
-from titles.raw import DataParams
+from titles.io.file_discovery import DataParams
+from titles.preprocessing import prepare as titles_prepared
+from titles.preprocessing.dedup_split import PrepareParams
 from titles.stage import start
 from titles.tracking.run import Run
 

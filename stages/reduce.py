@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from titles import reduced as titles_reduced
-from titles.reduced import ReduceParams
+from titles.preprocessing import subsample as titles_reduced
+from titles.preprocessing.subsample import ReduceParams
 from titles.stage import start
 from titles.tracking.run import Run
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from titles.hyperparameters import CnnParams, ModelParams, TrainParams
+from titles.nn.hparams import CnnParams, ModelParams, TrainParams
 from titles.stage import start
 from titles.tracking.run import Run
 
@@ -19,8 +19,8 @@ def train_cnn(
 ) -> None:
     """Logs every epoch and points within long ones, and the network as a model that takes titles."""
     # Imported here, so that a wrong parameter is refused before torch costs its seconds.
-    from titles.embedded import Labelled, check_embedded
-    from titles.fit import fit
+    from titles.data.encoded_dataset import Labelled, check_embedded
+    from titles.training.fit import fit
 
     check_embedded(embedded, "train", "validation")
     titles = sum(len(Labelled.load(embedded, split)) for split in ("train", "validation"))

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from tests.repository import SECONDS, Repository, committed
 from tests.servers import MlflowServer, PostgreSQL, postgresql_programs
 
-pytest.register_assert_rewrite("tests.any_store")
+pytest.register_assert_rewrite("tests.tracking.any_store")
 # Equal bytes are promised on the CPU; what a GPU does differently has tests of its own.
 os.environ["TITLES_DEVICE"] = "cpu"
 # Tests run beside each other, and threads that spin while they wait for their like take the time of the others'.

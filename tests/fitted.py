@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tests.numbered import write_numbered
-from titles.fit import fit
-from titles.hyperparameters import CnnParams, MlpParams, ModelParams, TrainParams
+from titles.nn.hparams import CnnParams, MlpParams, ModelParams, TrainParams
+from titles.training.fit import fit
 
 MODEL = ModelParams("relu", "trained", dropout=0.0, word_dropout=0.0, members=2)
 TRAIN = TrainParams(0, 1, 8, 1, 8, 8, 0.05, 0.0, 0.0, False, "accuracy")

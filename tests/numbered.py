@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from titles.embedded import Lexicon
-from titles.ragged import Ragged
-from titles.vocabulary import spell
+from titles.data.encoded_dataset import Lexicon
+from titles.data.ragged import Ragged
+from titles.text.vocabulary import spell
 
 WORDS = [f"palabra{number}" for number in range(40)]
 LEXICON = Lexicon(["casa", "juego", "ropa"], [40, 40, 40], [3], 50, WORDS)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.numbered import write_numbered
 from tests.repository import SECONDS
-from tests.tree import trees
+from tests.tracking.tree import trees
 from titles.stage import start
 from titles.tracking.run import Run
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 # A training that waits in its first step for Ctrl-C.
 HELD = """
 import runpy, stages, time
-from titles.checkpoint import Checkpoint
+from titles.training.checkpoint import Checkpoint
 
 def hold(*_):
     print("held", flush=True)

@@ -1,25 +1,25 @@
-"""What the commands of `titles` do, with the options that `titles.__main__` parses."""
+"""What the commands of `titles` do, with the options that `titles.cli` parses."""
 
 import argparse
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from titles.errors import InputError
+from titles.core.errors import InputError
 
 if TYPE_CHECKING:
     from io import BufferedReader
 
-    from titles.classifier import Classifier
-    from titles.raw_file import RawFile
+    from titles.inference.classifier import Classifier
+    from titles.io.source_file import RawFile
 
 
 def predict(options: argparse.Namespace) -> None:
     """Categories for the titles of a file, or of the standard input, there a title a line unless --format says."""
     # Imported here, so that a mistake in what was given is told before torch costs its seconds.
-    from titles.raw import titles_file
-    from titles.standard_input import given
-    from titles.table_files import format_of
+    from titles.io.file_discovery import titles_file
+    from titles.io.standard_input import given
+    from titles.io.table_writer import format_of
 
     if options.top < 1:
         raise InputError(f"--top is {options.top}; a title gets 1 category or more")
@@ -45,8 +45,8 @@ def _check_kept(options: argparse.Namespace) -> None:
 
 
 def _predict(options: argparse.Namespace, file: "RawFile | None") -> None:
-    from titles.bulk import Answers, lines_of
-    from titles.table_files import escaped, written_or_printed
+    from titles.inference.batch_predict import Answers, lines_of
+    from titles.io.table_writer import escaped, written_or_printed
 
     with_ids = file is not None and "id" in file.names
     answers = Answers(_classifier(options), options.top, options.min_score, with_ids, options.keep)
@@ -61,9 +61,9 @@ def _predict(options: argparse.Namespace, file: "RawFile | None") -> None:
 
 def submit(options: argparse.Namespace) -> None:
     """The challenge's submission.csv, id and category, for an unlabelled test file, used whole."""
-    from titles.raw import titles_file
-    from titles.standard_input import given
-    from titles.table_files import format_of
+    from titles.io.file_discovery import titles_file
+    from titles.io.standard_input import given
+    from titles.io.table_writer import format_of
 
     if options.output:
         format_of(options.output)
@@ -71,14 +71,14 @@ def submit(options: argparse.Namespace) -> None:
     with given(options.titles, options.format, read) as file:
         if file is None:
             raise InputError("the test file on the standard input has a format; say which, as in --format csv")
-        from titles.bulk import write_submission
+        from titles.inference.batch_predict import write_submission
 
         write_submission(_classifier(options), file, options.output)
 
 
 def _classifier(options: argparse.Namespace) -> "Classifier":
-    from titles.classifier import Classifier
-    from titles.device import chosen_device
+    from titles.inference.classifier import Classifier
+    from titles.nn.device import chosen_device
 
     return Classifier.load(options.model, options.objective, chosen_device())
 
@@ -92,13 +92,13 @@ def serve(options: argparse.Namespace) -> None:
             f"--shutdown-timeout is {options.shutdown_timeout}; the end of a server takes 1 second or more"
         )
     try:
-        from titles.serving.access_log import write_access_log
         from titles.serving.app import create_app
+        from titles.serving.middleware.access_log import write_access_log
+        from titles.serving.middleware.shutdown import Shutdown
         from titles.serving.server import run
-        from titles.serving.shutdown import Shutdown
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is not installed; pip install '.[serve]' in the checkout adds it") from None
-    from titles.device import chosen_device
+    from titles.nn.device import chosen_device
     from titles.serving.loaded_model import load_model
     from titles.serving.service import Service
 

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from titles import processes
-from titles.disk import room_at
-from titles.errors import InputError
-from titles.memory import peak_memory_mb
-from titles.params import load_params
-from titles.progress import format_seconds
+from titles.core.config import load_params
+from titles.core.disk_full import room_at
+from titles.core.errors import InputError
+from titles.core.memory import peak_memory_mb
+from titles.core.progress import format_seconds
+from titles.nn import distributed
 from titles.tracking.run import Run, leave_failed_run, tracked
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ def start(stage: Callable[..., None]) -> None:
     Its first paths may be left out where they may be None.
     Where a user can mend what is wrong, the process ends with status 1 and one line that says how.
     """
-    level = logging.INFO if processes.rank() == 0 else logging.WARNING
+    level = logging.INFO if distributed.rank() == 0 else logging.WARNING
     logging.basicConfig(level=level, format=f"%(asctime)s {stage.__name__}: %(message)s", datefmt="%H:%M:%S")
     parameters = inspect.signature(stage, eval_str=True).parameters.values()
     paths = [p.name.upper() if p.annotation is Path else f"[{p.name.upper()}]" for p in parameters if _is_path(p)]

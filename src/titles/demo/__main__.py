@@ -10,10 +10,10 @@ from itertools import accumulate
 from pathlib import Path
 from typing import IO
 
+from titles.core.errors import InputError
+from titles.core.progress import Progress
 from titles.demo.catalogue import Category, categories, weights
 from titles.demo.seller import Seller
-from titles.errors import InputError
-from titles.progress import Progress
 
 HEADER = ("title", "label_quality", "language", "category")
 LANGUAGES = {"spanish": "es", "portuguese": "pt"}

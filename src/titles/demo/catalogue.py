@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from titles.errors import InputError
+from titles.core.errors import InputError
 
 Words = dict[str, list[str]]  # by language, "es" and "pt"
 

@@ -1,4 +1,4 @@
-"""An exported network put to use, as `titles.classifier` puts a model folder, but by onnxruntime and without torch."""
+"""Predict with an exported network: `titles.inference.classifier` for ONNX files, by onnxruntime and without torch."""
 
 import json
 from pathlib import Path
@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from titles.best_categories import Best, put, room
-from titles.cleaning import RULES
-from titles.cpus import available_cpus
-from titles.decision import check_objective, decision_weights
-from titles.embedded import Lexicon
-from titles.errors import InputError
-from titles.numbering import Numbering
+from titles.core.cpus import available_cpus
+from titles.core.errors import InputError
+from titles.data.encoded_dataset import Lexicon
+from titles.inference.title_array import Titles, check_top, table_of, title_array
+from titles.inference.top_k import Best, put, room
+from titles.nn.decision import check_objective, decision_weights
 from titles.onnx.inputs import batches_of
-from titles.title_array import Titles, check_top, table_of, title_array
+from titles.text.encoder import Numbering
+from titles.text.normalization import RULES
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -60,12 +60,12 @@ class OnnxClassifier:
         return cls(session, lexicon, objective)
 
     def predict(self, titles: Titles, top: int = 1) -> pd.DataFrame:
-        """As `titles.classifier.Classifier.predict`."""
+        """As `titles.inference.classifier.Classifier.predict`."""
         texts, most = title_array(titles), check_top(top)
         return table_of(titles, texts, self.categories, self.best(texts, most))
 
     def best(self, titles: pa.StringArray, top: int = 1) -> Best:
-        """As `titles.classifier.Classifier.best`."""
+        """As `titles.inference.classifier.Classifier.best`."""
         numbered, spelling = self.numbering.of(titles)
         found = room(len(titles), top, self.categories)
         for rows, inputs in batches_of(numbered, spelling, len(self.lexicon.vocabulary)):

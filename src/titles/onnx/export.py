@@ -3,12 +3,12 @@
 import shutil
 from pathlib import Path
 
-from titles.classifier import model_folders
-from titles.disk import room_at
-from titles.errors import InputError
-from titles.model import load, objective_of
-from titles.outputs import UNFINISHED, fresh
-from titles.table_files import target_of
+from titles.core.atomic_directory import UNFINISHED, fresh
+from titles.core.disk_full import room_at
+from titles.core.errors import InputError
+from titles.inference.classifier import model_folders
+from titles.io.table_writer import target_of
+from titles.persistence.model_folder import load, objective_of
 
 # Protobuf takes no message of 2 GiB, and there is more in a file than weights.
 MOST_BYTES = 1_900_000_000

@@ -19,10 +19,10 @@ import torch
 from onnxscript import build_graph
 from torch import Tensor, nn
 
-from titles.cleaning import RULES
-from titles.embedded import Lexicon
-from titles.networks import LENGTH_POWER, MLP, Linears, Network
+from titles.data.encoded_dataset import Lexicon
+from titles.nn.networks import LENGTH_POWER, MLP, Linears, Network
 from titles.onnx.inputs import PADDING
+from titles.text.normalization import RULES
 
 IR_VERSION, OPSETS = 10, {"": 20, "ai.onnx.ml": 4}
 FLOAT, INT = ir.DataType.FLOAT, ir.DataType.INT64

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from titles.ragged import Ragged
+from titles.data.ragged import Ragged
 
 PADDING = -1
 # Few enough for their vectors to stay in the cache.

@@ -24,18 +24,18 @@ from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp
 
 from titles import __version__
-from titles.errors import InputError
-from titles.serving.access_log import AccessLog
-from titles.serving.batches import BusyError
-from titles.serving.body_limit import BodyLimit
-from titles.serving.head import HeadAsGet
-from titles.serving.headers import API_PAGE, Headers
-from titles.serving.hosts import AllowedHosts
-from titles.serving.measures import Measured
-from titles.serving.messages import ModelFacts, ModelIdentity, OneTitle, Predictions, Refusal, Status, Titles, Weights
+from titles.core.errors import InputError
+from titles.serving.dynamic_batcher import BusyError
+from titles.serving.metrics import Measured
+from titles.serving.middleware.access_log import AccessLog
+from titles.serving.middleware.body_limit import BodyLimit
+from titles.serving.middleware.head import HeadAsGet
+from titles.serving.middleware.headers import API_PAGE, Headers
+from titles.serving.middleware.hosts import AllowedHosts
+from titles.serving.middleware.shutdown import AnswerAtShutdown, Shutdown
 from titles.serving.reload import reload_on_hangup
+from titles.serving.schemas import ModelFacts, ModelIdentity, OneTitle, Predictions, Refusal, Status, Titles, Weights
 from titles.serving.service import Service
-from titles.serving.shutdown import AnswerAtShutdown, Shutdown
 
 PAGE = Path(__file__).with_name("page")
 MOST_BYTES, BODY_SECONDS = 1 << 20, 10.0

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from titles.card import HASHED
-from titles.classifier import Classifier, model_folders
-from titles.errors import InputError
+from titles.core.errors import InputError
+from titles.inference.classifier import Classifier, model_folders
+from titles.persistence.model_card import HASHED
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import signal
 
-from titles.errors import InputError
+from titles.core.errors import InputError
 from titles.serving.service import Service
 
 log = logging.getLogger(__name__)

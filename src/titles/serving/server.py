@@ -13,7 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from titles.serving.shutdown import Shutdown
+from titles.serving.middleware.shutdown import Shutdown
 
 # How long a connection may take for the line and headers of a request.
 HEAD_SECONDS = 10.0

@@ -9,13 +9,13 @@ from itertools import accumulate, groupby
 import pyarrow as pa
 import torch
 
-from titles.best_categories import Best, reason_of
-from titles.serving.batches import Batches
+from titles.inference.top_k import Best, reason_of
+from titles.serving.dynamic_batcher import Batches
+from titles.serving.explain import deciding_words
 from titles.serving.loaded_model import LoadedModel
-from titles.serving.measures import Measures
-from titles.serving.messages import MOST_CHARACTERS
-from titles.serving.words import deciding_words
-from titles.title_words import words_of
+from titles.serving.metrics import Measures
+from titles.serving.schemas import MOST_CHARACTERS
+from titles.text.tokenizer import words_of
 
 # Work is counted in characters, which tell how long titles take better than their number or that of their words: known
 # words cost a look-up, unknown ones a look-up for every part of their spelling. Any title costs as much again as some.

@@ -13,14 +13,14 @@ import mlflow
 from mlflow.entities import LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion
 
-from titles.errors import InputError
-from titles.tracking.credentials import redact_logs
-from titles.tracking.delivery import reach
-from titles.tracking.lineage import hash_of
-from titles.tracking.location import main_root
-from titles.tracking.networks import best_epoch, log_network
-from titles.tracking.pipeline import Pipeline
-from titles.tracking.store import Store
+from titles.core.errors import InputError
+from titles.mlflow_store.credentials import redact_logs
+from titles.mlflow_store.dvc_lineage import hash_of
+from titles.mlflow_store.logged_model import best_epoch, log_network
+from titles.mlflow_store.paths import main_root
+from titles.mlflow_store.store import Store
+from titles.tracking.pipeline_run import Pipeline
+from titles.tracking.uploader import reach
 
 MODEL, ALIAS = "titles", "champion"
 MODELS = Path("models")

@@ -15,9 +15,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from titles import processes
-from titles.errors import InputError
-from titles.tracking.location import main_root
+from titles.core.errors import InputError
+from titles.mlflow_store.paths import main_root
+from titles.nn import distributed
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -114,15 +114,15 @@ def leave_failed_run(stage: str, sections: list[str], error: InputError) -> None
 
 def is_off() -> bool:
     """Also in every process of a training but the first."""
-    return os.environ.get("TITLES_TRACKING") == "off" or processes.rank() > 0
+    return os.environ.get("TITLES_TRACKING") == "off" or distributed.rank() > 0
 
 
 def _start_recorder(stage: str, sections: list[str]) -> "subprocess.Popen[str]":
     # Needs psutil, as _params needs ruamel.yaml; a machine that trains without tracking need not have them.
-    from titles.tracking.pipeline import Pipeline
+    from titles.tracking.pipeline_run import Pipeline
 
     recorder = subprocess.Popen(
-        [sys.executable, "-m", "titles.tracking.recorder"],
+        [sys.executable, "-m", "titles.tracking.worker"],
         env=os.environ | {"PYTHONPATH": os.pathsep.join([SOURCE, os.environ.get("PYTHONPATH", "")])},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -16,17 +16,17 @@ from typing import Any
 import dvc.api
 from dvc.exceptions import DvcException
 
-from titles.errors import InputError
-from titles.tracking.credentials import redact_logs
-from titles.tracking.delivery import reach
-from titles.tracking.lineage import CODE
-from titles.tracking.location import main_root
-from titles.tracking.notes import params_note
-from titles.tracking.pipeline import user
-from titles.tracking.recorder import deliver_left_behind
-from titles.tracking.store import Store
-from titles.tracking.uploads import log_data
-from titles.tracking.values import NOTE_TAG, as_text, flat
+from titles.core.errors import InputError
+from titles.mlflow_store.credentials import redact_logs
+from titles.mlflow_store.dvc_lineage import CODE
+from titles.mlflow_store.notes import params_note
+from titles.mlflow_store.paths import main_root
+from titles.mlflow_store.store import Store
+from titles.mlflow_store.values import NOTE_TAG, as_text, flat
+from titles.tracking.event_log import log_data
+from titles.tracking.pipeline_run import user
+from titles.tracking.uploader import reach
+from titles.tracking.worker import deliver_left_behind
 
 log = logging.getLogger(__name__)
 

@@ -3,10 +3,10 @@
 import os
 import sys
 
-from titles.errors import InputError
-from titles.tracking.credentials import redact, redact_logs
-from titles.tracking.delivery import reach
-from titles.tracking.location import main_root, tracking_uri
+from titles.core.errors import InputError
+from titles.mlflow_store.credentials import redact, redact_logs
+from titles.mlflow_store.paths import main_root, tracking_uri
+from titles.tracking.uploader import reach
 
 
 def main() -> None:

@@ -1,0 +1,108 @@
+"""params.yaml: one frozen dataclass a section, checked before any work starts.
+
+The dataclasses live with the code they steer, so that a new setting of the CNN does not re-run `prepare`.
+"""
+
+import typing
+from dataclasses import is_dataclass
+from pathlib import Path
+
+import yaml
+
+from titles.core.errors import InputError
+
+SECTIONS = ("data", "prepare", "reduce", "embed", "model", "mlp", "cnn", "train")
+KINDS = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
+# What parameters of version 1.0 are called now.
+RENAMED = {
+    "embed.subword_lengths": "embed.subword_min_n and embed.subword_max_n, the shortest and the longest",
+    "mlp.hidden": "mlp.hidden_layers and mlp.hidden_units, how many layers and how wide",
+    "cnn.widths": "cnn.min_kernel_size and cnn.max_kernel_size, the smallest and the largest",
+}
+
+Section = typing.TypeVar("Section")
+
+
+def load_params(path: Path, wanted: dict[str, type[Section]]) -> dict[str, Section]:
+    """The sections of the file that are wanted, each as its dataclass.
+
+    Raises InputError naming the key, the value found and what is allowed, also where a section is unknown or missing.
+    """
+    content = _load_sections(path)
+    _check_names(path, content)
+    return {name: _load_section(path, name, content[name], section) for name, section in wanted.items()}
+
+
+def _load_section(path: Path, name: str, values: object, section: type[Section]) -> Section:
+    hints = typing.get_type_hints(section, include_extras=True)
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: {name} is {values!r}; it must hold {', '.join(hints)}")
+    for key in sorted(values.keys() - hints.keys(), key=str):
+        raise InputError(f"{path}: {name}.{key} is not a parameter; {name} has {', '.join(hints)}")
+    for key in sorted(hints.keys() - values.keys()):
+        raise InputError(f"{path}: {name}.{key} is missing")
+    converted: dict[str, object] = {}
+    for key, hint in hints.items():
+        if isinstance(hint, type) and is_dataclass(hint):
+            converted[key] = _load_section(path, f"{name}.{key}", values[key], hint)
+            continue
+        try:
+            converted[key] = _convert(values[key], hint)
+        except ValueError as allowed:
+            raise InputError(f"{path}: {name}.{key} is {values[key]!r}; allowed: {allowed}") from None
+    try:
+        return section(**converted)
+    except ValueError as error:
+        raise InputError(f"{path}: {name}.{error}") from None
+
+
+def _load_sections(path: Path) -> dict[str, object]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} is not here; run from the root of the repository") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(content, dict) or set(content) != set(SECTIONS):
+        found = ", ".join(map(str, content)) if isinstance(content, dict) else repr(content)
+        raise InputError(f"{path}: the sections must be {', '.join(SECTIONS)}; found {found}")
+    return content
+
+
+def _check_names(path: Path, content: dict[str, object]) -> None:
+    """Refuse a parameter that only version 1.0 has, in any section, so that the first stage names the new one."""
+    for old, new in RENAMED.items():
+        name, key = old.split(".")
+        if isinstance(section := content[name], dict) and key in section:
+            raise InputError(f"{path}: {old} is now {new}")
+    if isinstance(embed := content["embed"], dict) and embed.get("word_vectors", "") is None:
+        raise InputError(f"{path}: embed.word_vectors has no value; no file is now the word none")
+
+
+def _convert(value: object, hint: typing.Any) -> object:
+    """`value` as the type `hint`; raises ValueError with what is allowed."""
+    if typing.get_origin(hint) is typing.Annotated:
+        kind, limit = typing.get_args(hint)
+        allowed = f"{KINDS[kind]} {limit}"
+        try:
+            converted = _convert(value, kind)
+        except ValueError:
+            raise ValueError(allowed) from None
+        if converted not in limit:
+            raise ValueError(allowed)
+        return converted
+    if hint is float:
+        value = _number(value)
+    if type(value) is not hint:
+        raise ValueError(KINDS[hint])
+    return value
+
+
+def _number(value: object) -> float | None:
+    """DVC writes 0.00001 as 1e-05, which PyYAML (YAML 1.1) reads as a string."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        return None

@@ -1,0 +1,63 @@
+"""How far long work is and how long it will take: one line that moves on a terminal, a line every half minute in a log.
+
+Plain Python, as training runs on machines that have nothing but torch, and because bars drawn with carriage returns
+make one endless line of a log.
+"""
+
+import logging
+import os
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+log = logging.getLogger(__name__)
+
+TERMINAL_SECONDS, LOG_SECONDS = 0.2, 30.0
+
+
+class Progress:
+    """Counts to `total` while its block runs: `with Progress(len(rows), "titles", "encoding") as progress`."""
+
+    def __init__(self, total: int, unit: str, what: str, done: int = 0) -> None:
+        self.total, self.unit, self.what = total, unit, what
+        self.done = self.before = done
+        self.started = self.shown = time.monotonic()
+        # Of several processes one says how far all are.
+        self.on_terminal = sys.stderr.isatty() and os.environ.get("RANK", "0") == "0"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.on_terminal:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+    def update(self, amount: int) -> None:
+        """That much more is done."""
+        self.done += amount
+        now = time.monotonic()
+        if now - self.shown < (TERMINAL_SECONDS if self.on_terminal else LOG_SECONDS):
+            return
+        self.shown = now
+        if self.on_terminal:
+            print(f"\r\x1b[K{self._line(now - self.started)}", end="", file=sys.stderr, flush=True)
+        else:
+            log.info(self._line(now - self.started))
+
+    def _line(self, seconds: float) -> str:
+        share = min(1.0, self.done / max(1, self.total))
+        rate = (self.done - self.before) / seconds
+        left = (self.total - self.done) / rate if rate else 0
+        return f"{self.what}: {share:.0%}, {rate:,.0f} {self.unit}/s, {format_seconds(left)} to go"
+
+
+def format_seconds(seconds: float) -> str:
+    """`75` becomes `1 min 15 s`."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,71 @@
+"""Rows of different lengths in two flat arrays, so that millions of titles need no padding and no Python objects."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from titles.data.npy_writer import ArrayFile
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Row i is `values[offsets[i]:offsets[i + 1]]`; values are int32 [numbers], offsets int64 [rows + 1]."""
+
+    values: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def take(self, rows: NDArray[np.integer]) -> "Ragged":
+        """The rows with these numbers, in this order."""
+        starts = self.offsets[rows]
+        lengths = self.offsets[rows + 1] - starts
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+        return Ragged(self.values[places], offsets)
+
+    def followed_by(self, other: "Ragged") -> "Ragged":
+        """These rows, then the other's."""
+        offsets = np.concatenate([self.offsets, self.offsets[-1] + other.offsets[1:]])
+        return Ragged(np.concatenate([self.values, other.values]), offsets)
+
+    def slice(self, first: int, last: int) -> "Ragged":
+        """The rows from `first` up to `last`, without copying their values."""
+        start = self.offsets[first]
+        return Ragged(self.values[start : self.offsets[last]], self.offsets[first : last + 1] - start)
+
+    def save(self, folder: Path, name: str) -> None:
+        with RaggedFiles(folder, name) as files:
+            files.append(self)
+
+    @classmethod
+    def load(cls, folder: Path, name: str) -> "Ragged":
+        """The rows as memory maps: pages are read when touched."""
+        return cls(*(np.load(folder / f"{name}.{part}.npy", mmap_mode="r") for part in ("values", "offsets")))
+
+
+class RaggedFiles:
+    """The files that `Ragged.load` reads, written some rows at a time."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.values = ArrayFile(folder / f"{name}.values.npy", np.int32)
+        self.offsets = ArrayFile(folder / f"{name}.offsets.npy", np.int64)
+        self.offsets.append(np.zeros(1, np.int64))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self.values, self.offsets:
+            pass
+
+    def append(self, rows: Ragged) -> None:
+        self.offsets.append(self.values.length + rows.offsets[1:])
+        self.values.append(rows.values)

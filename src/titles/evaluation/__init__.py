@@ -1,0 +1,1 @@
+"""Metrics, tables, charts and the report of the test titles."""

@@ -1,0 +1,1 @@
+"""Predict categories: `Classifier` in Python, and whole files."""

@@ -1,0 +1,84 @@
+"""Titles as a user of Python passes them, and the table of their categories that is returned."""
+
+import operator
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from titles.inference.top_k import Best, answers_of
+
+KINDS = Sequence, np.ndarray, pd.Series, pd.Index, pd.api.extensions.ExtensionArray
+PASS = "pass a list, a Series, or an array of text"
+
+# Of texts, in which None, NaN and NA stand for a title that is missing.
+Titles: TypeAlias = "Sequence[str | None] | NDArray[Any] | pd.Series[Any] | pd.Index[Any] | pa.Array | pa.ChunkedArray"
+
+
+def title_array(titles: Titles) -> pa.StringArray:
+    """The titles, null where one is missing; `?` stands for half of a surrogate pair.
+
+    Raises TypeError for what is no sequence of text, or ValueError for one of several dimensions.
+    """
+    if isinstance(titles, pa.Array | pa.ChunkedArray):
+        return _of_arrow(titles)
+    if isinstance(titles, str | bytes):
+        raise TypeError(f"titles are a list of texts, not one: [{titles!r}]")
+    if isinstance(titles, pd.DataFrame | pa.Table | pa.RecordBatch):
+        raise TypeError(f"titles are a {type(titles).__name__}; pass its column of titles, such as table['title']")
+    if not isinstance(titles, KINDS):
+        raise TypeError(f"titles are of type {type(titles).__name__}; {PASS}")
+    if isinstance(titles, np.ndarray) and titles.ndim != 1:
+        raise ValueError(f"titles are an array of {titles.ndim} dimensions; pass one of 1 dimension")
+    return pa.array([_text(place, title) for place, title in enumerate(titles)], pa.string())
+
+
+def _of_arrow(titles: pa.Array | pa.ChunkedArray) -> pa.StringArray:
+    kind = titles.type.value_type if pa.types.is_dictionary(titles.type) else titles.type
+    is_text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
+    if not any(check(kind) for check in is_text):
+        raise TypeError(f"titles are an Arrow array of {titles.type}; pass one of text")
+    chunks = titles.chunks if isinstance(titles, pa.ChunkedArray) else [titles]
+    # Through a table of its own a dictionary may hold null, too.
+    plain = [pc.dictionary_decode(chunk) if pa.types.is_dictionary(chunk.type) else chunk for chunk in chunks]
+    return pa.concat_arrays([pa.array([], pa.string()), *(chunk.cast(pa.string()) for chunk in plain)])
+
+
+def _text(place: int, title: object) -> str | None:
+    if isinstance(title, str):
+        return title.encode(errors="replace").decode()
+    if (
+        title is None
+        or title is pd.NA
+        or title is pd.NaT
+        or (isinstance(title, float | np.floating) and np.isnan(title))
+    ):
+        return None
+    raise TypeError(f"title {place} is {title!r}, of type {type(title).__name__}; a title is text, or None")
+
+
+def table_of(titles: Titles, texts: pa.StringArray, categories: NDArray[np.str_], best: Best) -> pd.DataFrame:
+    """The rows of `answers_of`: title, category, score and reason, with the index of the titles if they are a Series.
+
+    `texts` is what `title_array` makes of the titles.
+    """
+    rows, answers = answers_of(texts, categories, best)
+    table: pd.DataFrame = pa.table({"title": texts.take(pa.array(rows))} | answers).to_pandas()
+    return table.set_index(titles.index[rows]) if isinstance(titles, pd.Series) else table
+
+
+def check_top(top: int) -> int:
+    """How many categories a title is to get. Raises TypeError for no whole number, ValueError for one below 1."""
+    try:
+        number = operator.index(top)
+    except TypeError:
+        number = None
+    if number is None or isinstance(top, bool):
+        raise TypeError(f"top is {top!r}, of type {type(top).__name__}; it is a whole number")
+    if number < 1:
+        raise ValueError(f"top is {number}; a title gets 1 category or more")
+    return number

@@ -1,0 +1,1 @@
+"""Read files of titles (CSV, JSON Lines, Parquet) and write tables."""

@@ -1,0 +1,171 @@
+"""The formats titles come in: the columns and the rows of a file, whatever its compression."""
+
+import io
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import IO, NamedTuple, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from titles.core.errors import InputError
+from titles.io.columns import column_key
+from titles.io.csv_reader import csv_batches, csv_columns
+from titles.io.records import NO_VALUES, Row, as_text, batch_of, batch_of_columns, columns_of
+
+COMPRESSIONS = {"": None, "gz": "gzip", "bz2": "bz2", "zst": "zstd"}
+PEEKED_LINES = 10_000
+BATCH_ROWS = 65_536
+
+
+def decompressed(stream: io.BufferedReader, compression: str) -> io.BufferedReader:
+    if not compression:
+        return stream
+    # Arrow's streams take files of several members and notice a missing end; zstandard's own reader does not.
+    arrow = pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), COMPRESSIONS[compression])
+    return io.BufferedReader(cast("io.RawIOBase", arrow))
+
+
+class _Pairs(list[tuple[str, object]]):
+    """A JSON object with the keys that it has twice."""
+
+
+_DECODER = json.JSONDecoder()
+_PAIRS_DECODER = json.JSONDecoder(object_pairs_hook=_Pairs)
+
+
+def _decoded(line: bytes, decoder: json.JSONDecoder) -> object:
+    """Raises ValueError where the line holds no JSON."""
+    try:
+        return decoder.decode(line.decode("utf-8-sig", errors="surrogateescape"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON: {error}") from None
+
+
+def _keys(line: bytes) -> list[str]:
+    """The keys of the object on the line, and none where there is no object."""
+    with suppress(ValueError):
+        if isinstance(pairs := _decoded(line, _PAIRS_DECODER), _Pairs):
+            return [key for key, _ in pairs]
+    return []
+
+
+def _jsonl_columns(stream: IO[bytes], path: Path, wanted: Collection[str]) -> list[str]:
+    """The keys of the first `PEEKED_LINES`, as writers may leave out what is null; twice what a line has twice."""
+    keys: dict[str, None] = {}
+    twice: dict[str, None] = {}
+    for line in islice(stream, PEEKED_LINES):
+        of_line = _keys(line)
+        keys |= dict.fromkeys(of_line)
+        if len(set(of_line)) < len(of_line):
+            twice |= dict.fromkeys(key for key in of_line if of_line.count(key) > 1)
+    if not keys:
+        raise InputError(f"{path}: none of its first lines is a JSON object; write one a line, or rename the file")
+    return [*keys, *twice]
+
+
+def _jsonl_batches(stream: IO[bytes], path: Path, names: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
+    rows = _jsonl_rows(stream, names)
+    while batch := list(islice(rows, BATCH_ROWS)):
+        yield batch_of(batch, columns_of(names))
+
+
+def _jsonl_rows(stream: IO[bytes], names: Mapping[str, str]) -> Iterator[Row]:
+    keys = [names.get(column) for column in columns_of(names)]
+    quoted = [json.dumps(name, ensure_ascii=False).encode() for name in names.values()]
+    for number, line in enumerate(stream, start=1):
+        if not line.strip():
+            continue
+        try:
+            content = _decoded(line, _DECODER)
+            if not isinstance(content, dict):
+                raise ValueError("not a JSON object")
+            # Only then can it be there twice, and telling that takes time.
+            if any(line.count(key) > 1 for key in quoted):
+                _check_keys(_keys(line), names)
+        except ValueError as error:
+            yield Row(number, NO_VALUES, str(error))
+            continue
+        values = [content.get(key) for key in keys]
+        if any(isinstance(value, dict | list) for value in values):
+            yield Row(number, NO_VALUES, "a list or an object where text should be")
+        else:
+            yield Row(number, tuple(value if type(value) is str else as_text(value) for value in values))
+
+
+def _check_keys(keys: list[str], names: Mapping[str, str]) -> None:
+    """Raises ValueError where a key that is read is there twice."""
+    for name in names.values():
+        if keys.count(name) > 1:
+            raise ValueError(f"the key {name} is there twice")
+
+
+def _parquet_columns(stream: IO[bytes], path: Path, wanted: Collection[str]) -> list[str]:
+    schema = pq.read_schema(stream)
+    keys = set(map(column_key, wanted))
+    for field in schema:
+        if column_key(field.name) in keys and not _can_be_text(field.type):
+            raise InputError(f"{path}: column {field.name} is of type {field.type}; it must be text")
+    return list(schema.names)
+
+
+def _can_be_text(kind: pa.DataType) -> bool:
+    try:
+        pa.nulls(0, kind).cast(pa.string())
+    except pa.ArrowNotImplementedError:
+        return False
+    return True
+
+
+def _parquet_batches(stream: IO[bytes], path: Path, names: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
+    """Parquet has no lines; the number of the row stands for it."""
+    table, columns = pq.ParquetFile(stream), columns_of(names)
+    first = 1
+    for batch in table.iter_batches(BATCH_ROWS, columns=list(names.values())):
+        values = [_coded(batch[names[column]]) if column in names else None for column in columns]
+        yield batch_of_columns(pa.array(range(first, first + len(batch)), pa.int64()), values, columns)
+        first += len(batch)
+
+
+def _coded(column: pa.Array) -> pa.Array:
+    """As binary: Arrow checks no UTF-8 on reading and then fails on the first text that is none."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    kind = column.type
+    if pa.types.is_floating(kind):
+        # Arrow writes the shortest digits for each width: .1 of 32 bits is 0.1, and 0.10000000149 in Python.
+        text = [value and as_text(float(value)) for value in column.cast(pa.string()).to_pylist()]
+        return pa.array(text, pa.string()).cast(pa.large_binary())
+    if pa.types.is_decimal(kind):
+        return pa.array(map(as_text, column.to_pylist()), pa.string()).cast(pa.large_binary())
+    if pa.types.is_fixed_size_binary(kind):
+        column = column.cast(pa.binary())
+    elif not (pa.types.is_large_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+        column = column.cast(pa.string())
+    return column.cast(pa.large_binary())
+
+
+class Format(NamedTuple):
+    """How to read a format.
+
+    `columns` gives the names of a file's columns, for which it may need those that are wanted; `batches` gives the
+    rows, each with its line and in their order, of the columns that have a name in the file.
+    """
+
+    columns: Callable[[IO[bytes], Path, Collection[str]], list[str]]
+    batches: Callable[[IO[bytes], Path, Mapping[str, str]], Iterator[pa.RecordBatch]]
+
+
+FORMATS = {
+    "csv": Format(csv_columns, csv_batches),
+    "tsv": Format(partial(csv_columns, delimiters="\t"), partial(csv_batches, delimiters="\t")),
+    "jsonl": Format(_jsonl_columns, _jsonl_batches),
+    # What Spark and pandas call JSON Lines; a file that is one JSON array is refused by its first bytes.
+    "json": Format(_jsonl_columns, _jsonl_batches),
+    "ndjson": Format(_jsonl_columns, _jsonl_batches),
+    "parquet": Format(_parquet_columns, _parquet_batches),
+}

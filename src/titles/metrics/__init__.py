@@ -1,0 +1,1 @@
+"""Accuracy of decisions, calibration of probabilities, thresholds, and the history of epochs."""

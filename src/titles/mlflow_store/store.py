@@ -1,0 +1,178 @@
+"""The one MLflow store of a checkout, and the runs in it."""
+
+import logging
+import os
+import re
+import shlex
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from filelock import FileLock
+from sqlalchemy import make_url
+
+# Set before MLflow is imported. The recorder must find out soon that a server is gone; the user's own settings win.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "15")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import LifecycleStage, Metric, Param, Run
+from mlflow.exceptions import MlflowException
+
+from titles.core.errors import InputError
+from titles.mlflow_store.paths import experiment_name, tracking_uri
+from titles.mlflow_store.relocation import ARTIFACTS, relocate
+from titles.mlflow_store.values import LONGEST_KEY, NOTE_TAG, as_text, flat
+
+for name, level in {
+    "alembic": logging.WARNING,
+    "mlflow": logging.WARNING,
+    # What they say of an outage is said by the recorder, once.
+    "mlflow.store.db.utils": logging.ERROR,
+    "urllib3": logging.ERROR,
+}.items():
+    logging.getLogger(name).setLevel(level)
+
+# What MLflow takes in one batch, and in one tag.
+MOST_PARAMS, MOST_METRICS, LONGEST_TAG = 100, 1000, 5000
+# For a UI that goes by it; that of MLflow 3.17 goes by its address, see ui.py.
+KIND = {"mlflow.experimentKind": "custom_model_development"}
+NOTE = "A run is a run of the DVC pipeline; the runs below it are its stages."
+
+
+class Store:
+    """Finds runs by tags that say what they are, and makes those that are not there."""
+
+    def __init__(self, root: Path, experiment: str | None = None) -> None:
+        """`experiment` is the name of MLflow's, by default the user's.
+
+        Raises InputError where a user must act, else what the store or its driver raises where it cannot be reached.
+        """
+        uri = tracking_uri(root)
+        mlflow.set_tracking_uri(uri)
+        # A server has a place for artifacts; otherwise they would lie where the first stage happens to run.
+        artifacts = None if uri.startswith("http") else (root / ARTIFACTS).as_uri()
+        if artifacts:
+            from mlflow.store.db import utils
+            from mlflow.tracking._tracking_service import utils as service
+
+            # MLflow would try for 100 s to reach a database.
+            utils.MAX_RETRY_COUNT = 2
+            # For its own experiment 0. By default a path, which MLflow puts into SQL as it is, quotes and all.
+            service.DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH = artifacts  # type: ignore[attr-defined]
+        # Two processes that open a new SQLite store at once break it, and two must not make one run twice.
+        self.lock = FileLock(root / "mlflow.db.lock")
+        with self.lock:
+            if (database := _sqlite_file(uri)) and database.is_relative_to(root):
+                relocate(root, database)
+            self.client = MlflowClient(uri)
+            self.experiment_id = self._experiment(experiment or experiment_name(), artifacts)
+        # Networks are logged to it.
+        mlflow.set_experiment(experiment_id=self.experiment_id)
+
+    def _experiment(self, name: str, artifacts: str | None) -> str:
+        for _ in range(2):
+            if experiment := self.client.get_experiment_by_name(name):
+                experiment_id = str(experiment.experiment_id)
+                if experiment.lifecycle_stage == LifecycleStage.DELETED:
+                    raise InputError(_deleted(name, experiment_id, self.client.tracking_uri))
+                if not KIND.keys() <= experiment.tags.keys():
+                    # Who may log runs may not always do this.
+                    with suppress(MlflowException):
+                        for tag, value in KIND.items():
+                            self.client.set_experiment_tag(experiment_id, tag, value)
+                return experiment_id
+            try:
+                return self.client.create_experiment(name, artifacts, KIND | {NOTE_TAG: NOTE})
+            except MlflowException as error:
+                # Another machine may have been first.
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+        raise MlflowException(f"the experiment {name} is neither there nor can it be made")
+
+    def is_writable(self) -> bool:
+        """Whether the store takes a harmless write; a full disk or a replica still lets one read."""
+        try:
+            self.client.set_experiment_tag(self.experiment_id, "titles.last_refusal", str(int(time.time())))
+        except Exception:
+            return False
+        return True
+
+    def find(self, tags: Mapping[str, str]) -> Iterator[Run]:
+        """The runs with these tags, the newest first."""
+        # A filter has no way to write a quote, so LIKE takes any sign in the place of an unusual one.
+        patterns = {tag: re.sub(r"[^\w./-]", "_", value) for tag, value in tags.items()}
+        conditions = [f"tags.`{tag}` LIKE '{pattern}'" for tag, pattern in patterns.items()]
+        page = None
+        while True:
+            runs = self.client.search_runs([self.experiment_id], " and ".join(conditions), page_token=page)
+            yield from (run for run in runs if tags.items() <= run.data.tags.items())
+            page = runs.token
+            if not page:
+                return
+
+    def runs_of(self, begin: Mapping[str, Any]) -> tuple[str, str]:
+        """The ids of the run of a pipeline and of that of a stage below it."""
+        pipeline, stage, time = begin["pipeline"], begin["stage"], begin["time"]
+        key = f"{pipeline['key']}/{stage}"
+        # The UI shows it without folders and without what follows a dot.
+        source = {"mlflow.source.name": "dvc.yaml", "mlflow.source.type": "LOCAL", **pipeline["tags"]}
+        with self.lock:
+            parent = self.find_or_create(pipeline["name"], {"titles.pipeline": pipeline["key"]}, source, time)
+            below = {"dvc.stage": stage, "mlflow.parentRunId": parent, "mlflow.source.name": f"stages/{stage}.py"}
+            return parent, self.find_or_create(stage, {"titles.stage": key}, source | below, time)
+
+    def find_or_create(self, name: str, key: Mapping[str, str], tags: Mapping[str, str], time: int) -> str:
+        """The id of the run with the tags of `key`; one that is not there begins at `time` and has `tags` as well."""
+        for run in self.find(key):
+            return str(run.info.run_id)
+        given = {tag: as_text(value) for tag, value in {**key, **tags}.items()}
+        return str(self.client.create_run(self.experiment_id, time, given, as_text(name)[:LONGEST_KEY]).info.run_id)
+
+    def set_tag(self, run_id: str, tag: str, value: str) -> None:
+        """Sets a tag to a text that any store takes."""
+        self.client.set_tag(run_id, tag, as_text(value)[:LONGEST_TAG])
+
+    def log_params(self, run_id: str, params: object) -> None:
+        """Logs the values of nested tables, those of `model` as `model.activation`."""
+        logged = [Param(key, as_text(value)) for key, value in flat(params)]
+        for batch in _batches(logged, MOST_PARAMS):
+            self.client.log_batch(run_id, params=batch)
+
+    def log_metrics(self, run_id: str, metrics: object, time: int, step: int) -> None:
+        """Logs the numbers of nested tables."""
+        logged = [Metric(key, float(value), time, step) for key, value in flat(metrics)]
+        for batch in _batches(logged, MOST_METRICS):
+            self.client.log_batch(run_id, metrics=batch)
+
+
+def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    remaining = iter(items)
+    while batch := list(islice(remaining, size)):
+        yield batch
+
+
+def _sqlite_file(uri: str) -> Path | None:
+    """None for another kind of store."""
+    if not uri.startswith("sqlite:"):
+        return None
+    database = make_url(uri).database or ""
+    return Path(unquote(urlsplit(database).path) if database.startswith("file:") else database)
+
+
+def _deleted(name: str, experiment_id: str, uri: str) -> str:
+    """What to do about it; the address of a server stands in the user's environment already."""
+    store = f"MLFLOW_TRACKING_URI={shlex.quote(uri)} " if uri.startswith("sqlite:") else ""
+    return (
+        f"the experiment {name} was deleted in MLflow; restore it: {store}mlflow experiments restore --experiment-id "
+        f"{experiment_id}; or name another in MLFLOW_EXPERIMENT_NAME, or run without MLflow: TITLES_TRACKING=off"
+    )

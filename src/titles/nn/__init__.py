@@ -1,0 +1,1 @@
+"""The two networks: layers, hyperparameters, loss, optimizers and distributed training."""

@@ -1,0 +1,69 @@
+"""What steers networks and training, and the tables of names that params.yaml may use; loads without torch."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from titles.core.constraints import Interval, OneOf, check_range
+
+# The classes of torch.nn by the name users know them by.
+ACTIVATIONS = {"relu": "ReLU", "sigmoid": "Sigmoid", "tanh": "Tanh", "gelu": "GELU", "silu": "SiLU"}
+
+# What a prediction is to be best at, and how much of the log of a category's share of the training titles the decision
+# takes off the log of its probability for that: nothing for accuracy. For balanced accuracy it would be all of it if
+# probabilities were exact (Menon et al., 2021, Long-tail learning via logit adjustment); those of rare categories are
+# not, and dividing by a small share multiplies their errors.
+OBJECTIVES = {"balanced_accuracy": 0.75, "accuracy": 0.0}
+
+EMBEDDINGS = ("trained", "frozen")
+
+
+@dataclass(frozen=True)
+class ModelParams:
+    activation: Annotated[str, OneOf(ACTIVATIONS)]
+    embeddings: Annotated[str, OneOf(EMBEDDINGS)]
+    dropout: Annotated[float, Interval("[0, 1)")]
+    word_dropout: Annotated[float, Interval("[0, 1)")]
+    members: Annotated[int, Interval("[1, 1024]")]
+
+
+@dataclass(frozen=True)
+class MlpParams:
+    hidden_layers: Annotated[int, Interval("[0, 64]")]
+    hidden_units: Annotated[int, Interval("[1, 65536]")]
+    filters: Annotated[int, Interval("[1, 65536]")]
+
+
+@dataclass(frozen=True)
+class CnnParams:
+    filters: Annotated[int, Interval("[1, 65536]")]
+    min_kernel_size: Annotated[int, Interval("[1, 16]")]
+    max_kernel_size: Annotated[int, Interval("[1, 16]")]
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where the largest kernel size is below the smallest."""
+        check_range("min_kernel_size", self.min_kernel_size, "max_kernel_size", self.max_kernel_size)
+
+    @property
+    def kernel_sizes(self) -> tuple[int, ...]:
+        """Every kernel size from the smallest to the largest."""
+        return tuple(range(self.min_kernel_size, self.max_kernel_size + 1))
+
+
+@dataclass(frozen=True)
+class TrainParams:
+    seed: Annotated[int, Interval("[0, 4294967295]")]
+    threads: Annotated[int, Interval("[1, 1024]")]
+    epochs: Annotated[int, Interval("[1, inf)")]
+    min_steps: Annotated[int, Interval("[1, inf)")]
+    patience: Annotated[int, Interval("[1, inf)")]
+    batch_size: Annotated[int, Interval("[1, inf)")]
+    learning_rate: Annotated[float, Interval("(0, 1]")]
+    weight_decay: Annotated[float, Interval("[0, 1)")]
+    label_smoothing: Annotated[float, Interval("[0, 1)")]
+    drop_suspect_labels: bool
+    objective: Annotated[str, OneOf(OBJECTIVES)]
+
+    def num_epochs(self, titles: int) -> int:
+        """The number of times so many training titles are seen: `epochs`, or as often as `min_steps` takes."""
+        batches = -(-titles // self.batch_size)
+        return max(self.epochs, -(-self.min_steps // batches))

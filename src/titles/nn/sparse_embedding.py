@@ -1,0 +1,74 @@
+"""Rows of tables by their numbers, one by one or summed, and gradients that know which rows they are of."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from titles.data.batch import AnyBags
+from titles.nn import distributed
+from titles.nn.hparams import ModelParams
+from titles.nn.rowwise_adam import sparse_rows
+
+
+class _Rows(torch.autograd.Function):
+    """Rows that are looked up once each; where the table may lack some, these are zeros."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, numbers: Tensor, some_lack: bool) -> Tensor:
+        ctx.save_for_backward(numbers)
+        ctx.shape, ctx.some_lack = table.shape, some_lack
+        if not some_lack:
+            return table[numbers]
+        return table[numbers.clamp(max=len(table) - 1)] * (numbers < len(table))[:, None]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (numbers,) = ctx.saved_tensors
+        if ctx.some_lack:
+            gradient = gradient * (numbers < ctx.shape[0])[:, None]
+        return sparse_rows(numbers, gradient, ctx.shape), None, None
+
+
+class _Sums(torch.autograd.Function):
+    """The sum of the rows of each bag; the gradient of a row is the sum of those of the bags that hold it.
+
+    Torch's own leaves the sum of a row's gradients to `coalesce`, at several times the cost, of a copy of the gradient
+    for every row of every bag.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, bags: AnyBags) -> Tensor:
+        ctx.bags, ctx.shape = bags, table.shape
+        return bags.sums(table)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return sparse_rows(ctx.bags.rows, ctx.bags.sums_by_row(gradient), ctx.shape), None
+
+
+class Table(nn.Module):
+    """Vectors by number, of which a batch looks up few: their gradient is sparse, with every row once."""
+
+    def __init__(self, rows: int, dimension: int, model: ModelParams) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(rows, dimension), requires_grad=model.embeddings == "trained")
+
+    def forward(self, bags: AnyBags) -> Tensor:
+        """The sums of the rows that each bag holds, [bags, dimension]."""
+        sums: Tensor = _Sums.apply(self.weight, bags)  # type: ignore[no-untyped-call]
+        return sums
+
+    def rows(self, numbers: Tensor, some_lack: bool = False) -> Tensor:
+        """The rows, which must differ, [numbers, dimension]; where `some_lack`, zeros for numbers that have none."""
+        rows: Tensor = _Rows.apply(self.weight, numbers, some_lack)  # type: ignore[no-untyped-call]
+        return rows
+
+
+def add_up_rows(gradient: Tensor) -> Tensor:
+    """The sum over all processes of the gradients of a table, with every row once."""
+    all_rows = torch.cat(distributed.gather(gradient._indices()[0]))
+    all_values = torch.cat(distributed.gather(gradient._values()))
+    rows, places = torch.unique(all_rows, return_inverse=True)
+    values = all_values.new_zeros(len(rows), all_values.shape[1]).index_add_(0, places, all_values)
+    return sparse_rows(rows, values, gradient.shape)

@@ -1,0 +1,1 @@
+"""The model folder and its model card."""

@@ -1,0 +1,1 @@
+"""From raw files to arrays: the stages prepare, reduce and embed, on DuckDB or Spark."""

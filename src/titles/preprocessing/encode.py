@@ -1,0 +1,161 @@
+"""Where text ends: numbers words and categories, writes data/embedded and the vectors training starts from."""
+
+import logging
+import shutil
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from ibis import BaseBackend, _
+from numpy.typing import NDArray
+
+from titles.core.atomic_directory import finished, whole
+from titles.core.constraints import Interval, check_range
+from titles.core.prefetch import ahead
+from titles.core.progress import Progress
+from titles.data.bigrams import find_pairs
+from titles.data.encoded_dataset import Lexicon
+from titles.data.npy_writer import ArrayFile
+from titles.data.ragged import Ragged, RaggedFiles
+from titles.preprocessing.engine import connected, read_parquet, write_parquet
+from titles.text.pretrained_vectors import check_word_vectors, read_word_vectors
+from titles.text.vocabulary import number_words, spell, split_words
+
+log = logging.getLogger(__name__)
+
+# What embed.word_vectors is where there is no file to start from.
+NO_WORD_VECTORS = "none"
+
+BATCH_ROWS = 500_000
+BATCH_WORDS = 100_000
+
+
+@dataclass(frozen=True)
+class EmbedParams:
+    dimension: Annotated[int, Interval("[1, 4096]")]
+    words: Annotated[int, Interval("[1, 2147483647]")]
+    subword_min_n: Annotated[int, Interval("[2, 8]")]
+    subword_max_n: Annotated[int, Interval("[0, 8]")]
+    subword_buckets: Annotated[int, Interval("[1, 2147483647]")]
+    pairs: Annotated[int, Interval("[0, 2147483647]")]
+    word_vectors: str
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where the longest subwords, unless there are none, are shorter than the shortest."""
+        if self.subword_max_n:
+            check_range("subword_min_n", self.subword_min_n, "subword_max_n", self.subword_max_n)
+
+    @property
+    def subword_lengths(self) -> range:
+        """Every length from the shortest to the longest; empty where there are no subwords."""
+        return range(self.subword_min_n, self.subword_max_n + 1)
+
+
+def embed(
+    prepared: Path, reduced: Path, word_vectors: Path, embedded: Path, vectors: Path, params: EmbedParams
+) -> dict[str, int]:
+    """Writes `embedded` and `vectors`; returns how many words, categories and titles of each split there are.
+
+    `vectors` is float32 [vocabulary, dimension], NaN for a word that the file `params.word_vectors` lacks, and
+    [0, dimension] without such a file.
+    """
+    files = {"train": finished(reduced / "train.parquet", "reduce")}
+    files |= {split: finished(prepared / f"{split}.parquet", "prepare") for split in ("validation", "test")}
+    if (unlabelled := prepared / "unlabelled.parquet").exists():
+        files["unlabelled"] = unlabelled
+    if params.word_vectors != NO_WORD_VECTORS:
+        check_word_vectors(word_vectors / params.word_vectors, params.dimension)
+    with whole(embedded) as unfinished:
+        with connected(unfinished) as (engine, scratch):
+            tables = {split: read_parquet(engine, path) for split, path in files.items()}
+            lexicon, other_words = _lexicon(engine, tables, params, scratch)
+        lexicon.save(unfinished)
+        shutil.copyfile(finished(prepared / "sources.csv", "prepare"), unfinished / "sources.csv")
+        words = pa.concat_arrays([pa.array(lexicon.vocabulary, pa.string()), other_words])
+        _spell(words, unfinished, params)
+        for split, path in files.items():
+            _encode(path, unfinished, split, words, pa.array(lexicon.categories, pa.string()))
+        pairs = find_pairs(Ragged.load(unfinished, "train"), len(lexicon.vocabulary), params.pairs, unfinished)
+        np.save(unfinished / "pairs.npy", pairs)
+        np.save(unfinished / vectors.name, _starting_vectors(word_vectors, lexicon.vocabulary, params))
+        # Vectors that stay from before would not be those of the new words.
+        vectors.unlink(missing_ok=True)
+    (embedded / vectors.name).rename(vectors)
+    counts = {split: pq.read_metadata(path).num_rows for split, path in files.items()}
+    counts |= {
+        "vocabulary": len(lexicon.vocabulary),
+        "other_words": len(other_words),
+        "pairs": len(pairs),
+        "categories": lexicon.trained_categories,
+    }
+    log.info(", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items()))
+    return counts
+
+
+def _words(table: ir.Table) -> ir.Table:
+    """A row for every word of every title."""
+    return table.select(word=_.cleaned.split(" ").unnest()).filter(_.word != "")
+
+
+def _lexicon(
+    engine: BaseBackend, tables: dict[str, ir.Table], params: EmbedParams, scratch: Path
+) -> tuple[Lexicon, pa.Array]:
+    """The lexicon, and the words that have no vector of their own, in the order of the alphabet."""
+    seen = ibis.union(*(_words(table).mutate(rows=int(split == "train")) for split, table in tables.items()))
+    counts = seen.group_by("word").agg(rows=_.rows.sum())
+    write_parquet(engine, counts, scratch / "words.parquet", "counting words")
+    counted = read_parquet(engine, scratch / "words.parquet")
+    frequent = counted.filter(_.rows > 0).order_by([_.rows.desc(), "word"]).limit(params.words)
+    vocabulary = frequent.word.to_pyarrow().to_pylist()
+    others = counted.anti_join(frequent, "word").order_by("word").word.to_pyarrow().combine_chunks()
+    trained = tables["train"].group_by("category").agg(titles=_.count()).order_by("category").to_pyarrow()
+    labelled = ibis.union(
+        *(table.select("category") for split, table in tables.items() if split != "unlabelled"), distinct=True
+    )
+    known = trained["category"].to_pylist()
+    unknown = sorted(set(labelled.category.to_pyarrow().to_pylist()).difference(known))
+    counts = trained["titles"].to_pylist()
+    lexicon = Lexicon(known + unknown, counts, list(params.subword_lengths), params.subword_buckets, vocabulary)
+    return lexicon, others
+
+
+def _starting_vectors(folder: Path, vocabulary: list[str], params: EmbedParams) -> NDArray[np.float32]:
+    if params.word_vectors == NO_WORD_VECTORS:
+        return np.empty((0, params.dimension), np.float32)
+    vectors = read_word_vectors(folder / params.word_vectors, vocabulary, params.dimension)
+    found = len(vectors) - np.count_nonzero(np.isnan(vectors[:, 0]))
+    log.info("%s of %s words have a vector in %s", f"{found:,}", f"{len(vocabulary):,}", params.word_vectors)
+    return vectors
+
+
+def _spell(words: pa.Array, embedded: Path, params: EmbedParams) -> None:
+    with RaggedFiles(embedded, "spelling") as spelling, Progress(len(words), "words", "spelling words") as bar:
+        for first in range(0, len(words), BATCH_WORDS):
+            batch = words.slice(first, BATCH_WORDS).to_pylist()
+            spelling.append(spell(batch, params.subword_lengths, params.subword_buckets))
+            bar.update(len(batch))
+
+
+def _encode(path: Path, embedded: Path, split: str, words: pa.Array, categories: pa.Array) -> None:
+    """Writes the titles of a Parquet file as numbers, a batch at a time straight to the disk."""
+    parquet = pq.ParquetFile(path)
+    columns = ["cleaned"] if split == "unlabelled" else ["cleaned", "category", "label_quality"]
+    with ExitStack() as stack:
+        titles = stack.enter_context(RaggedFiles(embedded, split))
+        bar = stack.enter_context(Progress(parquet.metadata.num_rows, "titles", f"encoding {split}"))
+        if split != "unlabelled":
+            labels = stack.enter_context(ArrayFile(embedded / f"{split}.labels.npy", np.int32))
+            reliable = stack.enter_context(ArrayFile(embedded / f"{split}.reliable.npy", np.bool_))
+        for batch in ahead(parquet.iter_batches(BATCH_ROWS, columns=columns)):
+            titles.append(number_words(split_words(batch["cleaned"]), words))
+            if split != "unlabelled":
+                labels.append(pc.index_in(batch["category"], categories).to_numpy())
+                reliable.append(pc.equal(batch["label_quality"], "reliable").to_numpy(zero_copy_only=False))
+            bar.update(len(batch))

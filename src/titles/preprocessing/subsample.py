@@ -1,0 +1,69 @@
+"""data/reduced: the training titles of this experiment, a stratified part of data/prepared/train.parquet."""
+
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow.parquet as pq
+from ibis import _
+
+from titles.core.atomic_directory import finished, whole
+from titles.core.constraints import Interval
+from titles.preprocessing.engine import connected, read_parquet, write_ordered
+
+log = logging.getLogger(__name__)
+
+MILLION = 1_000_000
+
+
+@dataclass(frozen=True)
+class ReduceParams:
+    fraction: Annotated[float, Interval("(0, 1]")]
+    min_rows: Annotated[int, Interval("[1, inf)")]
+
+
+def reduce(prepared: Path, reduced: Path, params: ReduceParams) -> dict[str, int]:
+    """Keeps `fraction` of each category, rounded up, and at least `min_rows` of it; returns rows read and kept.
+
+    Rows are taken in the order of their hash, so that a smaller part lies within a larger one.
+    """
+    train = finished(prepared / "train.parquet", "prepare")
+    with whole(reduced) as unfinished:
+        if params.fraction == 1:
+            # In the order of the hash already.
+            shutil.copyfile(train, unfinished / "train.parquet")
+        else:
+            with connected(unfinished) as (engine, _scratch):
+                rows = read_parquet(engine, train)
+                part = _part(rows, params)
+                write_ordered(engine, part, rows.columns, unfinished / "train.parquet", by=["hash", *rows.columns])
+    files = {"read": train, "train": reduced / "train.parquet"}
+    counts = {name: pq.read_metadata(file).num_rows for name, file in files.items()}
+    log.info("kept %s of %s training titles", f"{counts['train']:,}", f"{counts['read']:,}")
+    if left_out := counts["read"] - counts["train"]:
+        log.warning(
+            "reduce.fraction is %s: %s training titles are left out; to use all: dvc exp run -S reduce.fraction=1",
+            params.fraction,
+            f"{left_out:,}",
+        )
+    return counts
+
+
+def _part(train: ir.Table, params: ReduceParams) -> ir.Table:
+    """The rows to keep: those up to the hash with which their category has enough."""
+    # Whole numbers, because engines differ in how they round 0.1 times a count.
+    parts = round(params.fraction * MILLION)
+    hashed = train.mutate(hash=_.cleaned.hexdigest("md5"))
+    places = hashed.select(
+        "category",
+        last="hash",
+        place=ibis.row_number().over(group_by="category", order_by="hash"),
+        size=_.count().over(group_by="category"),
+    )
+    share = (_.size * parts + MILLION - 1) // MILLION
+    lasts = places.filter(_.place == ibis.least(_.size, ibis.greatest(share, params.min_rows)) - 1)
+    return hashed.join(lasts.select("category", "last"), "category").filter(_.hash <= _.last)

@@ -1,0 +1,1 @@
+"""ASGI middleware of the server: limits, headers, hosts, access log, shutdown."""

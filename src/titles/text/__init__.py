@@ -1,0 +1,1 @@
+"""From a title to word ids: normalization, tokens, vocabulary, pretrained vectors."""

@@ -1,0 +1,88 @@
+"""Word vectors from a file in the text format of word2vec: a line `count dimension`, then `word v1 … vd` a line."""
+
+import bz2
+import gzip
+import logging
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from titles.core.errors import InputError
+from titles.core.progress import Progress
+from titles.text.normalization import clean
+
+# A token of the word2vec tool, not the word it would become when cleaned.
+END_OF_SENTENCE = "</s>"
+
+log = logging.getLogger(__name__)
+
+OPENERS: dict[str, Callable[..., IO[Any]]] = {".gz": gzip.open, ".bz2": bz2.open}
+
+
+def check_word_vectors(path: Path, dimension: int) -> None:
+    """Raises InputError where the file is missing, or its first line is not as it should be."""
+    with _opened(path) as lines:
+        _check_header(path, next(lines, ""), dimension)
+
+
+def read_word_vectors(path: Path, words: list[str], dimension: int) -> NDArray[np.float32]:
+    """A vector [dimension] for each of `words`; a row of NaN where the file has none.
+
+    Words of the file are cleaned as titles are; of several that become one word the first counts, as such files
+    begin with the most frequent. Raises InputError with the line that is not as it should be.
+    """
+    numbers = {word: number for number, word in enumerate(words)}
+    vectors = np.full((len(words), dimension), np.nan, np.float32)
+    with _opened(path) as lines:
+        count = _check_header(path, next(lines, ""), dimension)
+        line_number = 1
+        with Progress(count, "words", f"reading {path.name}") as bar:
+            for line_number, line in enumerate(lines, start=2):
+                bar.update(1)
+                word, _, values = line.rstrip().partition(" ")
+                number = None if word == END_OF_SENTENCE else numbers.pop(clean(word), None)
+                if number is not None:
+                    vectors[number] = _parse(path, line_number, values, dimension)
+    if line_number != count + 1:
+        log.warning("%s: its first line promises %d words, it has %d", path, count, line_number - 1)
+    return vectors
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[str]]:
+    if not path.is_file():
+        raise InputError(f"embed.word_vectors: {path} is not there; put the file in {path.parent}, or set none")
+    try:
+        with OPENERS.get(path.suffix, open)(path, "rt", encoding="utf-8", errors="replace") as lines:
+            yield lines
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: damaged or cut short ({error}); fetch it again") from None
+
+
+def _check_header(path: Path, header: str, dimension: int) -> int:
+    try:
+        count, file_dimension = map(int, header.split())
+    except ValueError:
+        raise InputError(
+            f"{path}, line 1: {header[:40]!r} is not `count dimension`; is this the word2vec text format?"
+        ) from None
+    if file_dimension != dimension:
+        raise InputError(
+            f"{path}: its vectors have {file_dimension} numbers; set embed.dimension to that instead of {dimension}"
+        )
+    return count
+
+
+def _parse(path: Path, line_number: int, values: str, dimension: int) -> NDArray[np.float32]:
+    try:
+        vector = np.array(values.split(" "), np.float32)
+    except ValueError:
+        vector = np.empty(0, np.float32)
+    if len(vector) != dimension:
+        raise InputError(f"{path}, line {line_number}: not {dimension} numbers after the word")
+    return vector

@@ -1,0 +1,58 @@
+"""Words as numbers, and how a word is spelled: in the hashed character n-grams of fastText.
+
+Bojanowski et al. (2017), Enriching Word Vectors with Subword Information.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from titles.data.ragged import Ragged
+from titles.text.normalization import MOST_WORDS
+
+FNV_BASIS = np.uint32(2166136261)
+FNV_PRIME = np.uint32(16777619)
+
+
+def split_words(cleaned: pa.Array) -> pa.ListArray:
+    """The first `MOST_WORDS` words of each cleaned title; none for an empty title."""
+    words = pc.list_slice(pc.split_pattern(cleaned, " "), 0, MOST_WORDS)
+    empty = pc.equal(cleaned, "")
+    return pc.if_else(empty, pa.scalar([], words.type), words)
+
+
+def number_words(titles: pa.ListArray, words: pa.Array) -> Ragged:
+    """The place in `words` of every word of every title. Each word must be there."""
+    numbers = pc.index_in(titles.flatten(), value_set=words)
+    lengths = pc.list_value_length(titles).to_numpy(zero_copy_only=False)
+    return Ragged(numbers.to_numpy().astype(np.int32), np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
+
+
+def spell(words: Sequence[str], lengths: Sequence[int], buckets: int) -> Ragged:
+    """A row a word: the bucket of every character n-gram of `<word>`, in the order of `lengths`.
+
+    With n = 4, `casa` is spelled `<cas`, `casa`, `asa>`; `a` has no n-gram of that length.
+    """
+    letters = np.frombuffer("".join(f"<{word}>" for word in words).encode("ascii"), np.uint8)
+    sizes = np.fromiter((len(word) + 2 for word in words), np.int64, len(words))
+    ends = np.repeat(np.cumsum(sizes), sizes)
+    owners = np.repeat(np.arange(len(words)), sizes)
+    starts = [np.flatnonzero(np.arange(len(letters)) + length <= ends) for length in lengths]
+    hashes = [
+        _fnv1a(letters, start, length) % np.uint32(buckets) for start, length in zip(starts, lengths, strict=True)
+    ]
+    owner = np.concatenate([np.empty(0, np.int64), *(owners[start] for start in starts)])
+    bucket = np.concatenate([np.empty(0, np.uint32), *hashes]).astype(np.int32)
+    counts = np.bincount(owner, minlength=len(words))
+    return Ragged(bucket[np.argsort(owner, kind="stable")], np.concatenate([[0], np.cumsum(counts)]))
+
+
+def _fnv1a(letters: NDArray[np.uint8], starts: NDArray[np.int64], length: int) -> NDArray[np.uint32]:
+    """The 32-bit FNV-1a hash of `letters[start:start + length]` for each start."""
+    hashes = np.full(len(starts), FNV_BASIS)
+    for place in range(length):
+        hashes = (hashes ^ letters[starts + place]) * FNV_PRIME
+    return hashes

@@ -1,0 +1,113 @@
+"""Log what a stage said, kind by kind, to its run and to that of the pipeline."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
+from mlflow.entities import DatasetInput, InputTag, RunTag
+
+from titles.mlflow_store.credentials import redact
+from titles.mlflow_store.dvc_lineage import CODE
+from titles.mlflow_store.logged_model import log_network
+from titles.mlflow_store.store import Store
+from titles.mlflow_store.values import NOTE_TAG, as_key, as_text
+from titles.tracking.spool import Event
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The runs of a stage (`child`) and of its pipeline (`parent`), by their ids; `folder` is that of the journal."""
+
+    store: Store
+    begin: Event
+    folder: Path
+    parent: str
+    child: str
+
+    @classmethod
+    def of(cls, store: Store, begin: Event, folder: Path) -> "Runs":
+        """Those the journal begins for; makes what is not there yet."""
+        return cls(store, begin, folder, *store.runs_of(begin))
+
+
+def upload(runs: Runs, event: Event) -> None:
+    """Raises what the store raises, and KeyError for an event of an unknown kind."""
+    UPLOADS[next(iter(event))](runs, event)
+
+
+def _params(runs: Runs, event: Event) -> None:
+    """All to the pipeline's run, to the stage's those of the sections it reads."""
+    params = event["params"] if isinstance(event["params"], dict) else {}
+    runs.store.log_params(runs.parent, params)
+    runs.store.log_params(runs.child, {name: params[name] for name in event["sections"] if name in params})
+
+
+def _notes(runs: Runs, event: Event) -> None:
+    """One that is there stays, as a user may have written it."""
+    for run_id, note in ((runs.parent, event["notes"]["pipeline"]), (runs.child, event["notes"]["stage"])):
+        if note and NOTE_TAG not in runs.store.client.get_run(run_id).data.tags:
+            runs.store.set_tag(run_id, NOTE_TAG, note)
+
+
+def _metrics(runs: Runs, event: Event) -> None:
+    runs.store.log_metrics(runs.child, event["metrics"], event["time"], event["step"])
+
+
+def _results(runs: Runs, event: Event) -> None:
+    """To the pipeline's run as well: it is there that one looks for what came out."""
+    for run_id in (runs.child, runs.parent):
+        runs.store.log_metrics(run_id, event["results"], event["time"], 0)
+
+
+def _files(runs: Runs, event: Event) -> None:
+    for name in event["files"]:
+        folder = runs.folder / name
+        runs.store.client.log_artifacts(runs.parent, str(folder), folder.name)
+
+
+def _network(runs: Runs, event: Event) -> None:
+    tags = runs.begin["pipeline"]["tags"] | {"dvc.hash": event["hash"]}
+    log_network(event["network"], runs.folder / event["folder"], tags, runs.child)
+
+
+def _hashes(runs: Runs, event: Event) -> None:
+    """As tags; those of the data also as data sets: a pipeline's are those that no stage writes."""
+    dep, out, raw = (event["hashes"].get(kind, {}) for kind in ("dep", "out", "raw"))
+    tags = [RunTag(as_key(f"dvc.dep.{path}"), value) for path, value in dep.items()]
+    tags += [RunTag(as_key(f"dvc.out.{path}"), value) for path, value in out.items()]
+    if tags:
+        runs.store.client.log_batch(runs.child, tags=tags)
+    data = {path: value for path, value in dep.items() if not path.startswith(CODE)}
+    log_data(runs.store, runs.child, data, runs.begin["stage"])
+    log_data(runs.store, runs.parent, raw, "raw")
+
+
+def log_data(store: Store, run_id: str, hashes: Mapping[str, str], context: str) -> None:
+    """Logs paths with DVC's hashes as data sets, without reading them."""
+    datasets = [
+        MetaDataset(LocalArtifactDatasetSource(path), name=path, digest=value)  # type: ignore[abstract]
+        for path, value in hashes.items()
+    ]
+    tags = [InputTag("mlflow.data.context", context)]
+    if datasets:
+        store.client.log_inputs(run_id, [DatasetInput(dataset._to_mlflow_entity(), tags) for dataset in datasets])
+
+
+def _error(runs: Runs, event: Event) -> None:
+    error = redact(as_text(event["error"]))
+    runs.store.set_tag(runs.child, "error", error)
+    runs.store.set_tag(runs.parent, "error", f"{runs.begin['stage']}: {error}")
+
+
+UPLOADS: dict[str, Callable[[Runs, Event], None]] = {
+    "params": _params,
+    "notes": _notes,
+    "metrics": _metrics,
+    "results": _results,
+    "files": _files,
+    "network": _network,
+    "hashes": _hashes,
+    "error": _error,
+}

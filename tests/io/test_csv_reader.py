@@ -1,0 +1,146 @@
+"""The rows of CSV, however they are read, are those of Python's strict reader, line by line."""
+
+import csv
+import io
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from titles.core.errors import InputError
+from titles.io import csv_lines
+from titles.io.csv_reader import REPEATED_HEADER, SWALLOWED, csv_batches
+from titles.io.records import BROKEN_UTF8, NO_VALUES
+
+PATH = Path("train.csv")
+COLUMNS = ("title", "category", "brand")
+# Rich in what readers of CSV may differ in.
+PIECES = [b'"', b'""', b",", b";", b"\t", b"\n", b"\r", b"\r\n", b"\0", b"\xef\xbb\xbf", b"\xe9", "é".encode(), b" "]
+LINES = [b"mesa,TABLES\n", b'"mesa ""roja"", grande",TABLES\r\n', b'"silla\nalta",CHAIRS\n', b"\n", b'""\n', b"mesa\n"]
+LINES += [b'"tv;TV\nsilla;CHAIRS\ncable";CABLES\n', b'A,"mesa\nroja, alta"\n', b"mesa\tA\tB\n"]
+LINES += [b"title,category\n", b"title\n"]
+ANY = st.sampled_from([*PIECES, *LINES, b"mesa", b"'"]) | st.binary(max_size=3)
+CONTENTS = st.lists(ANY, max_size=40).map(b"".join)
+
+Rows = list[tuple[object, ...]]
+
+
+def strictly_read(content: bytes, columns: int, delimiter: str) -> Iterator[tuple[object, ...]]:
+    """What the reader of Python makes of the rows: title, category, line, fault; an error ends them."""
+    text = io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", "surrogateescape", newline="").readlines()
+    lines = iter(text)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    next(reader)
+    while True:
+        line = reader.line_num + 1
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield (*NO_VALUES[:2], line, f"not CSV: {error}")
+            if reader.line_num > line or "end of data" in str(error):
+                return
+            continue
+        if not fields:
+            continue
+        if len(fields) != columns:
+            yield (*NO_VALUES[:2], line, f"{len(fields)} fields where the header has {columns}")
+            if reader.line_num > line:
+                return
+            continue
+        record = list(islice(text, line - 1, reader.line_num))
+        yield (*row_of(fields, SWALLOWED if swallowed(record, columns, delimiter) else None, line),)
+
+
+def row_of(fields: list[str], fault: str | None, line: int) -> tuple[object, ...]:
+    shown = [field.encode(errors="replace").decode() for field in fields[:2]]
+    if shown != fields[:2]:
+        fault = BROKEN_UTF8
+    elif [field.strip(" \ufeff") for field in shown] == list(COLUMNS[: len(shown)]):
+        fault = REPEATED_HEADER
+    return shown[0], shown[1] if len(shown) > 1 else None, line, fault
+
+
+def swallowed(record: list[str], columns: int, delimiter: str) -> bool:
+    def is_row(line: str) -> bool:
+        return columns > 1 and line.count(delimiter) == columns - 1 and f"{delimiter} " not in line
+
+    in_the_midst = any(is_row(line) for line in record[1:-1] if '"' not in line)
+    return in_the_midst or (len(record) > 1 and is_row(record[0]) and is_row(record[-1]))
+
+
+def read(content: bytes) -> tuple[Rows, str]:
+    """Title, category, line and fault of every row, and the error that ended them."""
+    rows: Rows = []
+    names = {name: name for name in COLUMNS[:2] if name.encode() in content.partition(b"\n")[0]}
+    try:
+        for batch in csv_batches(io.BytesIO(content), PATH, names):
+            rows += [(row["title"], row["category"], row["line"], row["fault"]) for row in batch.to_pylist()]
+    except InputError as error:
+        return rows, str(error)
+    return rows, ""
+
+
+@settings(deadline=None, max_examples=500)
+@given(content=CONTENTS, columns=st.integers(1, 3), delimiter=st.sampled_from(",;\t"))
+@example(content=b'mesa,TABLES\r"silla\r\nalta",CHAIRS\r', columns=2, delimiter=",")
+@example(content=b"\xef\xbb\xbfmesa,TABLES\nmesa,TABLES\n", columns=2, delimiter=",")
+@example(content=b'mesa,TABLES\n"silla",CHAIRS\n"sofa,SOFAS\ncama,BEDS', columns=2, delimiter=",")
+@example(content=b"m" * 131_073 + b",TABLES\nmesa,TABLES\n", columns=2, delimiter=",")
+@example(content=b'"' + b"m\n" * 70_000 + b'",TABLES\nmesa,TABLES\n', columns=2, delimiter=",")
+@example(content=b'mesa\n\n""\n \nsilla\n\n', columns=1, delimiter=",")
+@example(content=b"too,many\n\xef\xbb\xbftitle,category\nmesa,TABLES\ntoo few\n", columns=2, delimiter=",")
+@pytest.mark.parametrize("more", [0, 7, 1 << 20])
+def test_any_bytes_give_the_rows_that_the_strict_reader_gives_whatever_is_read_at_a_time(
+    more: int, content: bytes, columns: int, delimiter: str
+):
+    # A file of one column has no delimiter to find.
+    delimiter = delimiter if columns > 1 else ","
+    header = delimiter.join(COLUMNS[:columns]).encode() + b"\n"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_lines, "PIECE_BYTES", min(len(header) + more, 1 << 18))
+        patch.setattr(csv_lines, "BLOCK_BYTES", len(header) + more if len(content) < 1000 else 1 << 18)
+        rows, error = read(header + content)
+    expected = list(strictly_read(header + content, columns, delimiter))
+    if error:
+        *expected, (_title, _category, line, _fault) = expected
+        assert error.startswith(f"train.csv, line {line}: a quote opens there and ")
+        assert expected[: len(rows)] == rows
+    else:
+        assert rows == expected
+
+
+@pytest.mark.parametrize("content", [b"mesa\n\nsilla\n", b"mesa\nsilla\n\n", b"\nmesa\r\n\r\nsilla"])
+def test_a_blank_line_in_a_file_of_one_column_is_no_title(content: bytes):
+    assert [row[0] for row in read(b"title\n" + content)[0]] == ["mesa", "silla"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'title,category\n"novela\ncolor negro, envio gratis",BOOKS\n',
+        b'id,title\n2,"funda galaxy\nnegra, nueva"\n',
+        b'title,category\n"mesa\nredonda",TABLES\n',
+        b'title,category\n"mesa\n\nredonda, de pino\ny roble",TABLES\n',
+        b'title,category\n"mesa\nroja","TABLES\nTHINGS"\n',
+        b'title\n"mesa\nroja, alta"\n',
+    ],
+)
+def test_a_field_may_have_line_breaks_and_commas(content: bytes):
+    assert [row[3] for row in read(content)[0]] == [None]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'title,category\n"tv 32,TV\nsilla,CHAIRS\ncable",CABLES\n',
+        b'title,category\n"silla,CHAIRS\ntv 32",TV\n',
+        b'category;title\nTV;"tv\nCHAIRS;silla\nmesa"\n',
+    ],
+)
+def test_rows_that_an_open_quote_made_one_are_at_fault(content: bytes):
+    assert [row[3] for row in read(content)[0]] == [SWALLOWED]

@@ -1,0 +1,80 @@
+"""The store's experiment, and how runs are found in it."""
+
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.tracking.checkout import leave, send
+from titles.core.errors import InputError
+from titles.mlflow_store.store import Store
+from titles.tracking.pipeline_run import Pipeline
+from titles.tracking.uploader import reach
+from titles.tracking.worker import deliver_left_behind
+
+ODD = ["juan's", 'the "best"', "a'b\"c", "50%_done", r"a\b", "año;--", "juan_s"]
+
+
+def test_a_run_is_found_by_any_name_and_not_by_a_similar_one(root: Path):
+    store = Store(root)
+    made = {name: store.find_or_create(name, {"dvc.experiment": name}, {}, 1000) for name in ODD}
+    assert len(set(made.values())) == len(ODD)
+    assert {name: [run.info.run_id for run in store.find({"dvc.experiment": name})] for name in ODD} == {
+        name: [run_id] for name, run_id in made.items()
+    }
+
+
+def test_a_name_is_cut_to_what_a_database_takes(root: Path):
+    store = Store(root)
+    run_id = store.find_or_create("x" * 300, {"dvc.experiment": "long"}, {}, 1000)
+    assert store.client.get_run(run_id).info.run_name == "x" * 250
+
+
+def test_a_deleted_experiment_is_said_with_the_command_that_restores_it(root: Path):
+    store = Store(root)
+    store.client.delete_experiment(store.experiment_id)
+    command = f"MLFLOW_TRACKING_URI=sqlite:///{root}/mlflow.db mlflow experiments restore --experiment-id"
+    with pytest.raises(InputError, match=f"titles was deleted in MLflow; restore it: {command} {store.experiment_id};"):
+        reach(root)
+    store.client.restore_experiment(store.experiment_id)
+    assert reach(root).experiment_id == store.experiment_id
+
+
+def test_runs_go_to_the_experiment_that_is_named_also_those_that_waited(root: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "shop")
+    leave(root, "embed")
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME")
+    assert send(root, "prepare")
+    assert deliver_left_behind(root)
+    client = MlflowClient()
+    runs = {
+        name: {run.info.run_name for run in client.search_runs([client.get_experiment_by_name(name).experiment_id])}
+        for name in ("shop", "titles")
+    }
+    assert runs == {"shop": {"repro", "embed"}, "titles": {"repro", "prepare"}}
+
+
+def test_the_experiment_is_of_the_kind_that_shows_runs_unless_a_user_chose_another(root: Path):
+    store = Store(root)
+    experiment = store.client.get_experiment(store.experiment_id)
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    assert "run of the DVC pipeline" in experiment.tags["mlflow.note.content"]
+    store.client.set_experiment_tag(store.experiment_id, "mlflow.experimentKind", "genai_development")
+    assert Store(root).client.get_experiment(store.experiment_id).tags["mlflow.experimentKind"] == "genai_development"
+
+
+def test_an_older_experiment_gets_the_kind(root: Path):
+    experiment_id = MlflowClient(f"sqlite:///{root}/mlflow.db").create_experiment("titles")
+    assert Store(root).client.get_experiment(experiment_id).tags["mlflow.experimentKind"] == "custom_model_development"
+
+
+def test_a_run_says_who_ran_it_and_what(root: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ana")
+    pipeline = Pipeline.of_this_process()
+    store = Store(root)
+    runs = store.runs_of(
+        {"stage": "embed", "time": 1000, "pipeline": {"key": "k", "name": "repro", "tags": pipeline.tags}}
+    )
+    tags = [store.client.get_run(run_id).data.tags for run_id in runs]
+    assert [tag["mlflow.source.name"] for tag in tags] == ["dvc.yaml", "stages/embed.py"]
+    assert {(tag["mlflow.user"], tag["mlflow.source.type"]) for tag in tags} == {("ana", "LOCAL")}

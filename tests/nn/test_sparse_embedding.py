@@ -1,0 +1,49 @@
+from itertools import chain
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from titles.data.csr_bags import Bags
+from titles.nn.hparams import ModelParams
+from titles.nn.sparse_embedding import Table
+
+MODEL = ModelParams("relu", "trained", dropout=0.0, word_dropout=0.0, members=1)
+ROWS = 6
+BAGS = st.lists(st.lists(st.integers(0, ROWS - 1), max_size=5), min_size=1, max_size=5)
+
+
+def bags_of(held):
+    return Bags.of(np.array(list(chain(*held)), np.int32), np.cumsum([0, *map(len, held)]))
+
+
+def by_torch(weight, numbers, bags):
+    return F.embedding_bag(numbers, weight, bags.offsets, mode="sum", include_last_offset=True)
+
+
+def gradient(sums, weight):
+    """Of a loss that weighs every number differently."""
+    weights = torch.arange(1.0, 1 + sums.numel()).view_as(sums)
+    return torch.autograd.grad((sums * weights).sum(), weight)[0]
+
+
+@settings(deadline=None, max_examples=50)
+@given(BAGS)
+@example([[]])
+def test_a_table_sums_as_torch_does_and_its_gradient_has_every_row_once(held):
+    torch.manual_seed(0)
+    table, bags = Table(ROWS, 3, MODEL), bags_of(held)
+    table.weight.data.normal_()
+    sums, expected = table(bags), by_torch(table.weight, bags.numbers, bags)
+    torch.testing.assert_close(sums, expected)
+    found = gradient(sums, table.weight)
+    assert found._indices()[0].tolist() == sorted(set(bags.numbers.tolist()))
+    torch.testing.assert_close(found.to_dense(), gradient(expected, table.weight))
+
+
+def test_rows_looked_up_have_themselves_as_gradient():
+    table = Table(ROWS, 2, MODEL)
+    found = torch.autograd.grad(table.rows(torch.tensor([1, 4])).sum(), table.weight)[0]
+    assert (found._indices().tolist(), found._values().tolist()) == ([[1, 4]], [[1, 1], [1, 1]])

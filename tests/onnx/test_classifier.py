@@ -1,0 +1,177 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.inference.forked import status_of_child
+from tests.numbered import write_numbered
+from titles.core.errors import InputError
+from titles.inference.classifier import Classifier
+from titles.inference.title_array import title_array
+from titles.nn.hparams import OBJECTIVES, CnnParams, MlpParams, ModelParams, TrainParams
+from titles.onnx.classifier import OnnxClassifier
+from titles.onnx.export import export
+from titles.persistence.model_folder import NETWORKS
+from titles.preprocessing.encode import EmbedParams, embed
+from titles.text.normalization import RULES, clean
+from titles.training.fit import fit
+
+SOURCE = Path(__file__).parents[2] / "src"
+REAL_DATA = os.environ.get("TITLES_REAL_DATA")
+
+OWN = {"mlp": MlpParams(1, 8, 4), "cnn": CnnParams(8, 1, 2)}
+MODEL = ModelParams("relu", "trained", 0.0, 0.1, 2)
+TRAIN = TrainParams(0, 1, 2, 1, 2, 8, 0.05, 0.0, 0.0, False, "accuracy")
+TITLES = ["Palabra1 palabra2", "", "¿palabra7?", "otra, «palabra»", "¡!", "palabra3 " * 70, "x y"]
+
+KNOWN = [title for title in TITLES if clean(title)]
+
+TEXT = st.text() | st.lists(st.sampled_from(["palabra1", "palabra2", "palabra5", "otra", "É", "x"])).map(" ".join)
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def model(request, tmp_path_factory):
+    """A model folder, with the file exported from it beside it."""
+    root = tmp_path_factory.mktemp(request.param)
+    write_numbered(root, train=60, validation=12)
+    fit(request.param, root / "embedded", root / "vectors.npy", root / "model", MODEL, OWN[request.param], TRAIN)
+    export(root / "model", root / "model.onnx")
+    return root / "model"
+
+
+@pytest.fixture(scope="module")
+def classifiers(model):
+    return Classifier.load(model), OnnxClassifier.load(model.with_suffix(".onnx"))
+
+
+def check(classifiers, titles):
+    """That both find the same best category, or one of two whose scores differ by rounding."""
+    classifier, exported = classifiers
+    (labels, scores), (found, score) = classifier.best(title_array(titles), 2), exported.best(title_array(titles))
+    np.testing.assert_allclose(score, scores[:, :1], atol=1e-5)
+    nothing = np.isnan(score[:, 0])
+    (labels, scores), found = (labels[~nothing], scores[~nothing]), found[~nothing]
+    differs = found[:, 0] != labels[:, 0]
+    assert (found[differs, 0] == labels[differs, 1]).all()
+    assert (scores[differs, 0] - scores[differs, 1] < 1e-5).all()
+
+
+@pytest.mark.parametrize("top", [1, 2, 3, 9])
+def test_titles_get_the_table_the_classifier_gives_them(classifiers, top):
+    expected, found = (classifier.predict(TITLES, top) for classifier in classifiers)
+    pd.testing.assert_frame_equal(found, expected)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(TEXT, max_size=6))
+def test_any_titles_get_the_category_the_classifier_gives_them(classifiers, titles):
+    check(classifiers, titles)
+
+
+def test_more_titles_than_a_batch_keep_their_order(classifiers):
+    titles = [f"{'palabra3 ' * (number % 7)}palabra{number % 50}" for number in range(700)]
+    check(classifiers, titles)
+
+
+def test_the_number_of_threads_does_not_matter(model, classifiers):
+    alone = OnnxClassifier.load(str(model.with_suffix(".onnx")), threads=1)
+    check((classifiers[0], alone), TITLES)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_both_decide_for_the_objective_asked_for_and_give_probabilities_as_scores(model, tmp_path, objective):
+    uneven = shutil.copytree(model, tmp_path / "uneven")
+    lexicon = json.loads((uneven / "lexicon.json").read_text())
+    (uneven / "lexicon.json").write_text(json.dumps(lexicon | {"category_counts": [1000, 10, 1]}))
+    export(uneven, tmp_path / "uneven.onnx")
+    classifier = Classifier.load(uneven, objective)
+    check((classifier, OnnxClassifier.load(tmp_path / "uneven.onnx", objective=objective)), TITLES)
+    (probabilities,) = classifier.probabilities(title_array(KNOWN)).values()
+    labels, scores = classifier.best(title_array(KNOWN))
+    weights = np.array([1000, 10, 1]) ** -OBJECTIVES[objective]
+    assert np.array_equal(labels[:, 0], (probabilities * weights).argmax(1))
+    np.testing.assert_allclose(scores[:, 0], probabilities[np.arange(len(KNOWN)), labels[:, 0]], rtol=1e-6)
+
+
+def test_without_an_objective_both_decide_for_that_of_the_training(classifiers):
+    assert [classifier.objective for classifier in classifiers] == [TRAIN.objective] * 2
+
+
+def test_the_file_is_all_it_takes_and_neither_torch_nor_onnx_is_needed(model, classifiers, tmp_path):
+    shutil.copyfile(model.with_suffix(".onnx"), tmp_path / "moved.onnx")
+    script = """import sys
+sys.modules["torch"] = sys.modules["onnx"] = sys.modules["safetensors"] = None
+from titles.onnx.classifier import OnnxClassifier
+print(*OnnxClassifier.load("moved.onnx").predict(sys.argv[1:]).category.fillna("-"))"""
+    command, environment = [sys.executable, "-c", script, *TITLES[:5]], os.environ | {"PYTHONPATH": str(SOURCE)}
+    printed = subprocess.check_output(command, cwd=tmp_path, env=environment, text=True)
+    assert printed.split() == classifiers[0].predict(TITLES[:5]).category.fillna("-").tolist()
+
+
+def test_a_forked_child_answers_as_its_parent_does(model):
+    assert status_of_child(OnnxClassifier, model.with_suffix(".onnx")) == 0
+
+
+def test_a_link_to_write_to_stays_a_link(model, tmp_path):
+    (tmp_path / "link.onnx").symlink_to("file.onnx")
+    export(model, tmp_path / "link.onnx")
+    assert (tmp_path / "link.onnx").is_symlink()
+    assert (tmp_path / "file.onnx").read_bytes() == model.with_suffix(".onnx").read_bytes()
+
+
+FOREIGN = '<ir_version: 10, opset_import: ["": 20]> other (float[N] x) => (float[N] y) { y = Relu(x) }'
+
+
+@pytest.mark.parametrize("content", [b"", b"no model", onnx.parser.parse_model(FOREIGN).SerializeToString()])
+def test_another_file_is_told(tmp_path, content):
+    (tmp_path / "a.onnx").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.onnx is not as titles export writes it"):
+        OnnxClassifier.load(tmp_path / "a.onnx")
+
+
+def test_a_file_of_other_rules_of_cleaning_is_refused(model, monkeypatch):
+    monkeypatch.setitem(RULES, "most_words", RULES["most_words"] + 1)
+    with pytest.raises(InputError, match=r"model\.onnx is of a version that cleans titles in another way; export it"):
+        OnnxClassifier.load(model.with_suffix(".onnx"))
+
+
+def test_a_missing_file_is_told(tmp_path):
+    with pytest.raises(InputError, match=r"a\.onnx is not a file; titles export writes one"):
+        OnnxClassifier.load(tmp_path / "a.onnx")
+
+
+def test_without_onnxruntime_one_is_told_what_to_install(monkeypatch, model):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(InputError, match="adds it"):
+        OnnxClassifier.load(model.with_suffix(".onnx"))
+
+
+@pytest.mark.skipif(REAL_DATA is None, reason="TITLES_REAL_DATA does not name the folder of the challenge's titles")
+@pytest.mark.parametrize("name", NETWORKS)
+def test_all_real_titles_get_the_category_the_classifier_gives_them(name, tmp_path):
+    rows = pd.read_csv(Path(REAL_DATA or "") / "meli-es/train.csv.gz", usecols=["title", "category"])
+    rows["cleaned"] = rows.title.map(clean)
+    rows["label_quality"] = "reliable"
+    # Of the other titles many words are unknown.
+    splits = {"reduced/train": rows[:6000], "prepared/validation": rows[6000:6500], "prepared/test": rows[6500:6501]}
+    for split, part in splits.items():
+        (tmp_path / split).parent.mkdir(exist_ok=True)
+        part.to_parquet(tmp_path / f"{split}.parquet")
+    (tmp_path / "prepared" / "sources.csv").write_text("file,split,bytes,md5\n")
+    folders = [tmp_path / folder for folder in ("prepared", "reduced", "word_vectors", "embedded", "vectors.npy")]
+    embed(*folders, EmbedParams(16, 100_000, 3, 4, 10_000, 10_000, "none"))
+    params = replace(TRAIN, epochs=1, batch_size=64, learning_rate=0.01)
+    fit(name, tmp_path / "embedded", tmp_path / "vectors.npy", tmp_path / "model", MODEL, OWN[name], params)
+    export(tmp_path / "model", tmp_path / "model.onnx")
+    assert len(rows) == 47_757
+    check((Classifier.load(tmp_path / "model"), OnnxClassifier.load(tmp_path / "model.onnx")), rows.title.tolist())

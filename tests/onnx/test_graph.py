@@ -1,0 +1,159 @@
+import json
+from itertools import chain
+
+import numpy as np
+import onnx
+import onnx_ir
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnxruntime import InferenceSession
+
+from titles.data.encoded_dataset import Lexicon
+from titles.data.ragged import Ragged
+from titles.inference.predict import probabilities
+from titles.nn.hparams import ACTIVATIONS, CnnParams, MlpParams, ModelParams
+from titles.nn.networks import CNN, MLP
+from titles.nn.word_embedding import Sizes
+from titles.onnx.graph import model_of
+from titles.onnx.inputs import inputs_of
+
+SIZES = {"vocabulary": 5, "buckets": 10, "pairs": 2, "dimension": 12, "categories": 4}
+NETWORKS = {"mlp": (MLP, MlpParams(2, 7, 4)), "cnn": (CNN, CnnParams(5, 1, 3))}
+TITLES = [[0, 1, 2, 3, 4, 0], [], [7], [4, 6], [1, 5, 7, 1], [3, 0] * 32]
+
+both_networks = pytest.mark.parametrize("name", NETWORKS)
+
+
+def ragged(rows):
+    return Ragged(np.array(list(chain(*rows)), np.int32), np.cumsum([0, *map(len, rows)]))
+
+
+# Words from 5 on are unknown, the last of them without subwords.
+SPELLING = ragged([[], [], [], [], [], [6, 0], [9, 1, 1], []])
+
+
+def build(name, own=None, activation="relu", embeddings="trained", members=2, **sizes):
+    """A network in use whose weights are large enough for any fault to show in what it says."""
+    torch.manual_seed(0)
+    kind, usual = NETWORKS[name]
+    network = kind(Sizes(**SIZES | sizes), ModelParams(activation, embeddings, 0.5, 0.5, members), own or usual)
+    for weight in network.parameters():
+        weight.data.normal_(std=0.5)
+    network.word_vectors.normalise.running_mean.normal_()
+    network.word_vectors.normalise.running_var.uniform_(0.5, 2)
+    network.word_vectors.finished = True
+    network.temperature.fill_(1.7)
+    network.calibration_bias.normal_()
+    if name == "mlp":
+        # Of words 1 and 2, and of 3 and 0.
+        network.pair_vectors.keys.copy_(torch.tensor([1 << 32 | 2, 3 << 32])[: sizes.get("pairs")])
+    return network.eval()
+
+
+def exported(network):
+    counts = list(range(1, network.output.bias.shape[2] + 1))
+    lexicon = Lexicon(["a", "b", "c", "d"], counts, [3], 10, ["v"] * SIZES["vocabulary"])
+    model = onnx_ir.to_proto(model_of(network, lexicon, "accuracy"))
+    onnx.checker.check_model(model)
+    return InferenceSession(model.SerializeToString())
+
+
+def check(network, session, titles, spelling=SPELLING):
+    """That both say the same of the titles."""
+    expected = torch.cat([said["it"] for _, said in probabilities({"it": network}, ragged(titles), spelling)])
+    (found,) = session.run(None, inputs_of(ragged(titles), spelling, len(network.word_vectors.own.weight)))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-6)
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def both(request):
+    network = build(request.param)
+    return network, exported(network)
+
+
+@pytest.mark.parametrize(
+    "titles",
+    [TITLES, [[0, 1]], [[0], [4, 4]], [[7], [5, 6]], [[]], [[], []], [[], [1]]],
+    ids=["all kinds", "one", "known words", "unknown words", "no words", "several without words", "one without words"],
+)
+def test_the_graph_gives_the_probabilities_of_the_network(both, titles):
+    check(*both, titles)
+
+
+@both_networks
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_it_has_every_activation(name, activation):
+    network = build(name, activation=activation)
+    check(network, exported(network), TITLES)
+
+
+@both_networks
+@pytest.mark.parametrize("members", [1, 3])
+def test_it_has_any_number_of_members(name, members):
+    network = build(name, members=members)
+    check(network, exported(network), TITLES)
+
+
+@both_networks
+def test_it_can_do_without_subwords(name):
+    network = build(name, buckets=0)
+    check(network, exported(network), TITLES, ragged([[]] * 8))
+
+
+@both_networks
+def test_it_can_do_without_a_vocabulary(name):
+    network = build(name, vocabulary=0, pairs=0)
+    check(network, exported(network), [[0, 1], [], [2]], ragged([[6, 0], [9, 1, 1], []]))
+
+
+@both_networks
+def test_it_has_frozen_embeddings(name):
+    network = build(name, embeddings="frozen")
+    check(network, exported(network), TITLES)
+
+
+def test_it_can_do_without_pairs():
+    network = build("mlp", pairs=0)
+    check(network, exported(network), TITLES)
+
+
+@pytest.mark.parametrize("hidden_layers", [0, 1, 3])
+def test_the_mlp_has_any_number_of_hidden_layers(hidden_layers):
+    network = build("mlp", MlpParams(hidden_layers, 5, 4))
+    check(network, exported(network), TITLES)
+
+
+@pytest.mark.parametrize(("smallest", "largest"), [(1, 1), (2, 2), (4, 4), (2, 4)])
+def test_the_cnn_has_filters_of_any_kernel_sizes(smallest, largest):
+    network = build("cnn", CnnParams(3, smallest, largest))
+    check(network, exported(network), TITLES)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.lists(st.integers(0, 7), max_size=6), min_size=1, max_size=6))
+def test_any_titles_get_the_probabilities_of_the_network(both, titles):
+    check(*both, titles)
+
+
+def test_padding_may_be_of_any_width(both):
+    session = both[1]
+    inputs = inputs_of(ragged(TITLES), SPELLING, 5)
+    wider = {key: np.pad(array, [(0, 0), (0, 3)], constant_values=-1) for key, array in inputs.items()}
+    np.testing.assert_allclose(session.run(None, wider)[0], session.run(None, inputs)[0], rtol=1e-5, atol=1e-7)
+
+
+def test_the_graph_names_what_it_is_takes_and_gives(both):
+    network, session = both
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert metadata["network"] == type(network).__name__
+    assert json.loads(metadata["lexicon"])["categories"] == ["a", "b", "c", "d"]
+    assert [(one.name, one.type, one.shape) for one in session.get_inputs()] == [
+        ("words", "tensor(int64)", ["titles", "longest"]),
+        ("subwords", "tensor(int64)", ["unknown_words", "most_ngrams"]),
+    ]
+    assert [(one.name, one.type, one.shape) for one in session.get_outputs()] == [
+        ("probabilities", "tensor(float)", ["titles", 4])
+    ]

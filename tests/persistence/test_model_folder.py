@@ -1,0 +1,244 @@
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from itertools import chain
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from titles.core.errors import InputError
+from titles.data.encoded_dataset import Labelled, Lexicon
+from titles.data.ragged import Ragged
+from titles.nn.hparams import CnnParams, MlpParams, ModelParams, TrainParams
+from titles.nn.networks import predict
+from titles.nn.word_embedding import Sizes
+from titles.persistence.model_folder import NETWORKS, load
+from titles.text.vocabulary import number_words, spell, split_words
+from titles.training.checkpoint import Checkpoint
+from titles.training.fit import fit
+from titles.training.suspect_search import SuspectSearch
+from titles.training.train_step import set_determinism
+from titles.training.trainer import train
+from titles.training.validation import calibrate
+
+LEXICON = Lexicon(["casa", "ropa", "sin ver"], [6, 2], [3, 4], 50, ["mesa", "silla", "camisa", "falda"])
+OTHERS = ["mesita"]
+OWN = {"mlp": MlpParams(1, 5, 4), "cnn": CnnParams(4, 1, 2)}
+MODEL = ModelParams("gelu", "trained", dropout=0.2, word_dropout=0.1, members=2)
+PARAMS = TrainParams(0, 1, 1, 1, 1, 4, 0.05, 0.01, 0.1, False, "balanced_accuracy")
+TITLES = ["mesa silla", "", "camisa", "falda camisa", "mesita silla", "falda"]
+
+both_networks = pytest.mark.parametrize("name", NETWORKS)
+
+
+def ragged(rows):
+    return Ragged(np.array(list(chain(*rows)), np.int32), np.cumsum([0, *map(len, rows)]))
+
+
+@pytest.fixture
+def embedded(tmp_path):
+    """A folder as embed leaves it, with vectors that start from nothing beside it."""
+    folder = tmp_path / "embedded"
+    folder.mkdir()
+    LEXICON.save(folder)
+    spell(LEXICON.vocabulary + OTHERS, LEXICON.subword_lengths, LEXICON.subword_buckets).save(folder, "spelling")
+    for split, titles, labels in [
+        ("train", [[0, 1], [1], [2], [3, 2], [0], [3]], [0, 0, 1, 1, 0, 1]),
+        ("validation", [[1, 4], [3], []], [0, 1, 2]),
+    ]:
+        ragged(titles).save(folder, split)
+        np.save(folder / f"{split}.labels.npy", np.array(labels, np.int32))
+        np.save(folder / f"{split}.reliable.npy", np.zeros(len(labels), bool))
+    np.save(folder / "pairs.npy", np.array([1 << 32 | 0]))
+    (folder / "sources.csv").write_text("file,split,bytes,md5\ntrain.csv.gz,train,1234,0f\n")
+    np.save(tmp_path / "vectors.npy", np.empty((0, 6), np.float32))
+    return folder
+
+
+def fitted(embedded, name):
+    """The model folder of a network trained on `embedded`."""
+    root = embedded.parent
+    fit(name, embedded, root / "vectors.npy", root / "models" / name, MODEL, OWN[name], PARAMS)
+    return root / "models" / name
+
+
+def logits(network, titles, spelling):
+    return torch.cat(list(predict(network, titles, spelling)))
+
+
+@both_networks
+def test_a_loaded_network_gives_the_logits_of_the_trained_one(embedded, tmp_path, name):
+    loaded, lexicon = load(fitted(embedded, name))
+    set_determinism(PARAMS, torch.device("cpu"))
+    trained = NETWORKS[name][0](Sizes(4, 50, 1, 6, 2), MODEL, OWN[name])
+    training, validation = Labelled.load(embedded, "train"), Labelled.load(embedded, "validation")
+    spelling = Ragged.load(embedded, "spelling")
+    checkpoint = Checkpoint(tmp_path / "checkpoints" / "this")
+    train(trained, training, validation, spelling, PARAMS, checkpoint, lambda _: None)
+    calibrate(trained, validation, spelling, lexicon)
+    assert torch.equal(logits(loaded, training.titles, spelling), logits(trained, training.titles, spelling))
+    assert lexicon == LEXICON
+
+
+@both_networks
+def test_a_model_folder_needs_no_other_file(embedded, tmp_path_factory, name):
+    alone = tmp_path_factory.mktemp("elsewhere") / "model"
+    folder = fitted(embedded, name)
+    before, _ = load(folder)
+    titles = Labelled.load(embedded, "validation").titles
+    expected = logits(before, titles, Ragged.load(embedded, "spelling"))
+    shutil.move(folder, alone)
+    shutil.rmtree(embedded.parent)
+    network, lexicon = load(alone)
+    words = [*lexicon.vocabulary, "mesita"]
+    numbered = number_words(split_words(pa.array(["silla mesita", "falda", ""])), pa.array(words))
+    spelling = spell(words, lexicon.subword_lengths, lexicon.subword_buckets)
+    assert torch.equal(logits(network, numbered, spelling), expected)
+    assert sorted(path.name for path in alone.iterdir()) == [
+        "README.md",
+        "history.csv",
+        "lexicon.json",
+        "network.json",
+        "weights.safetensors",
+    ]
+
+
+@both_networks
+def test_the_history_of_a_model_folder_is_that_of_its_training(embedded, tmp_path, name):
+    reported, params = [], replace(PARAMS, epochs=3, patience=3)
+    folder = tmp_path / name
+    epochs = fit(name, embedded, tmp_path / "vectors.npy", folder, MODEL, OWN[name], params, reported.append)
+    with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows == [{column: str(value) for column, value in asdict(epoch).items()} for epoch in epochs]
+    assert reported == epochs and len(epochs) == 3
+
+
+@both_networks
+def test_two_fits_give_the_same_bytes(embedded, tmp_path, name):
+    def contents():
+        files = [*fitted(embedded, name).iterdir()]
+        return {path.name: path.read_bytes() for path in files}
+
+    assert contents() == contents()
+
+
+def test_training_starts_from_the_given_vectors(embedded, tmp_path):
+    vectors = np.arange(24, dtype=np.float32).reshape(4, 6)
+    np.save(tmp_path / "vectors.npy", vectors)
+    frozen = ModelParams("gelu", "frozen", dropout=0.0, word_dropout=0.0, members=2)
+    fit("mlp", embedded, tmp_path / "vectors.npy", tmp_path / "mlp", frozen, OWN["mlp"], PARAMS)
+    kept = load(tmp_path / "mlp")[0].eval().word_vectors
+    assert torch.equal(kept.own.weight, kept.normalise(torch.from_numpy(vectors), torch.arange(4)))
+
+
+def test_a_network_without_subwords_keeps_no_table_of_them(embedded):
+    Lexicon(LEXICON.categories, [6, 2], [], 50, LEXICON.vocabulary).save(embedded)
+    ragged([[]] * 5).save(embedded, "spelling")
+    folder = fitted(embedded, "mlp")
+    assert json.loads((folder / "network.json").read_text())["sizes"]["buckets"] == 0
+    assert load(folder)[0].word_vectors.subwords.weight.shape == (0, 6)
+
+
+def test_a_dimension_that_the_members_cannot_share_is_refused(embedded, tmp_path):
+    np.save(tmp_path / "vectors.npy", np.empty((0, 7), np.float32))
+    with pytest.raises(InputError, match=r"embed\.dimension is 7, which model\.members, 2, does not divide"):
+        fitted(embedded, "mlp")
+
+
+@both_networks
+def test_a_network_that_wants_its_titles_cleaned_in_another_way_is_refused(embedded, name):
+    folder = fitted(embedded, name)
+    description = json.loads((folder / "network.json").read_text())
+    description["cleaning"]["most_words"] += 1
+    (folder / "network.json").write_text(json.dumps(description))
+    with pytest.raises(InputError, match=r"^[^ ]+ is of a version that cleans titles in another way; train it again$"):
+        load(folder)
+
+
+@both_networks
+def test_what_a_killed_embed_leaves_in_its_folder_does_not_disturb_a_training(embedded, name):
+    (embedded / ".unfinished").mkdir()
+    load(fitted(embedded, name))
+
+
+def test_vectors_that_a_killed_embed_did_not_come_to_write_are_named(embedded):
+    (embedded.parent / "vectors.npy").unlink()
+    with pytest.raises(InputError, match=r"vectors\.npy is not there; run the stage embed to its end first"):
+        fitted(embedded, "mlp")
+
+
+def shortened(folder):
+    lexicon = json.loads((folder / "lexicon.json").read_text())
+    (folder / "lexicon.json").write_text(json.dumps(lexicon | {"vocabulary": lexicon["vocabulary"][:2]}))
+
+
+def renamed(folder):
+    description = json.loads((folder / "network.json").read_text())
+    (folder / "network.json").write_text(json.dumps(description | {"network": "rnn"}))
+
+
+DAMAGES = {
+    "weights cut short": lambda folder: os.truncate(folder / "weights.safetensors", 100),
+    "no weights": lambda folder: (folder / "weights.safetensors").unlink(),
+    "no lexicon": lambda folder: (folder / "lexicon.json").unlink(),
+    "a lexicon cut short": lambda folder: os.truncate(folder / "lexicon.json", 20),
+    "the lexicon of another": shortened,
+    "a description cut short": lambda folder: os.truncate(folder / "network.json", 20),
+    "a description that is a list": lambda folder: (folder / "network.json").write_text("[]"),
+    "an unknown network": renamed,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_model_folder_is_named(embedded, damage):
+    folder = fitted(embedded, "mlp")
+    DAMAGES[damage](folder)
+    with pytest.raises(InputError, match=r"models/mlp is not a whole model folder .*; train it again or fetch it anew"):
+        load(folder)
+
+
+def test_whoever_may_read_one_file_of_a_model_may_read_all(embedded):
+    assert len({path.stat().st_mode for path in fitted(embedded, "mlp").iterdir()}) == 1
+
+
+def test_opening_a_model_loads_no_compiler(embedded):
+    opened = f"from titles.inference.classifier import Classifier; Classifier.load({str(fitted(embedded, 'cnn'))!r})"
+    script = f"import sys; {opened}; print(*sys.modules)"
+    assert "torch._dynamo" not in subprocess.check_output([sys.executable, "-c", script], text=True).split()
+
+
+def test_both_networks_leave_out_what_one_search_found(embedded, monkeypatch):
+    searches = []
+
+    def find(self, training, validation):
+        searches.append(len(training))
+        return np.arange(len(training)) == 0, np.zeros(len(validation), bool)
+
+    monkeypatch.setattr(SuspectSearch, "find", find)
+    params = replace(PARAMS, drop_suspect_labels=True)
+    for name in ("mlp", "cnn", "mlp"):
+        folder = embedded.parent / "models" / name
+        fit(name, embedded, embedded.parent / "vectors.npy", folder, MODEL, OWN[name], params)
+        assert json.loads((folder / "network.json").read_text())["suspect_labels"] == 1
+    assert searches == [6]
+
+
+def test_another_seed_searches_anew(embedded, monkeypatch):
+    searches = []
+
+    def find(self, training, validation):
+        searches.append(self.params.seed)
+        return np.zeros(len(training), bool), np.zeros(len(validation), bool)
+
+    monkeypatch.setattr(SuspectSearch, "find", find)
+    for seed in (1, 2):
+        params = replace(PARAMS, drop_suspect_labels=True, seed=seed)
+        fit("mlp", embedded, embedded.parent / "vectors.npy", embedded.parent / "mlp", MODEL, OWN["mlp"], params)
+    assert searches == [1, 2]

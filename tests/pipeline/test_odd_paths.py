@@ -1,0 +1,93 @@
+"""Checkouts in folders whose names mean something to a URL, to SQL, to a shell or to a pattern of paths."""
+
+from pathlib import Path
+
+import ibis
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mlflow import MlflowClient
+from mlflow.utils.validation import _validate_tag_name
+from sqlalchemy import make_url
+
+from tests.numbered import write_numbered
+from tests.test_stage import run_stage
+from tests.tracking.tree import trees
+from titles.mlflow_store.paths import sqlite_uri, tracking_uri
+from titles.mlflow_store.values import as_key
+from titles.preprocessing.engine import connected, read_parquet, read_part, write_parquet, write_parts
+
+# The other folder is one that the first, taken as a pattern, is the name of as well.
+FOLDERS = {
+    "50%2Foff": "50/off",
+    "a? b": "ab b",
+    "a#b": "a",
+    "niño": "nino",
+    "it's": "its",
+    'say "so"': "say so",
+    """it's "so\"""": "its so",
+    "[ab]": "a",
+    "a*b": "ab",
+    "{a,b}": "a",
+    "year=2026": "year",
+    "$HOME": "HOME",
+    "a&b;c": "a",
+}
+
+
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/"), min_size=1))
+def test_the_url_of_a_database_file_is_that_of_this_file(name: str) -> None:
+    path = Path("/home") / name / "mlflow.db"
+    assert make_url(sqlite_uri(path)).database == str(path)
+
+
+def test_a_database_named_by_the_user_keeps_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs/mlflow.db?timeout=30")
+    url = make_url(tracking_uri(Path("/home/50%2F?")))
+    assert (url.database, dict(url.query)) == ("/home/50%2F?/runs/mlflow.db", {"timeout": "30"})
+
+
+@pytest.mark.parametrize("path", ["data/oferta $x", "data/a, b (ñ) #1", "../50%/it's", "data/" + "x" * 300])
+def test_mlflow_takes_the_name_of_any_folder_as_a_tag(path: str) -> None:
+    key = as_key(f"dvc.dep.{path}")
+    _validate_tag_name(key)
+    assert key.startswith("dvc.dep.")
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_the_engine_reads_what_it_wrote_there_and_no_other_folder(tmp_path: Path, name: str) -> None:
+    (folder := tmp_path / name).mkdir()
+    (other := tmp_path / FOLDERS[name]).mkdir(parents=True)
+    for parts in (folder / "parts/part=b", other / "parts/part=b"):
+        parts.mkdir(parents=True)
+        pd.DataFrame({"title": ["of another"], "part": ["b"]}).to_parquet(parts / "0.parquet")
+    pd.DataFrame({"title": ["of another"]}).to_parquet(other / "rows.parquet")
+    rows = ibis.memtable({"title": ["mesa", "silla"], "part": ["a", "c"]})
+    with connected(folder) as (engine, scratch):
+        assert scratch.parent == folder
+        rows = engine.create_table("rows", rows)
+        write_parquet(engine, rows, folder / "rows.parquet", "writing")
+        write_parts(engine, rows, folder / "new", "writing")
+        written = read_parquet(engine, folder / "rows.parquet")
+        assert written.to_pyarrow().to_pydict() == {"title": ["mesa", "silla"], "part": ["a", "c"]}
+        for part, title in {"a": "mesa", "c": "silla"}.items():
+            assert read_part(engine, folder / "new", part).to_pyarrow().to_pydict() == {"title": [title]}
+        assert read_part(engine, folder / "parts", "b").count().execute() == 1
+        assert read_part(engine, folder / "parts", "a") is None
+
+
+def test_a_stage_keeps_its_store_and_artifacts_in_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkout = tmp_path / """50%2F a? #ñ 'it"s [b]*\"""" / "year=2026"
+    (checkout / ".dvc").mkdir(parents=True)
+    write_numbered(checkout, train=60, validation=20)
+    few = {"  epochs: 8\n": "  epochs: 1\n", "  min_steps: 400\n": "  min_steps: 1\n"}
+    done = run_stage(checkout, "train_mlp", "embedded", "vectors.npy", "models/mlp", tracking="on", changes=few)
+    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(checkout)
+    (tree,) = trees("sqlite:///mlflow.db")
+    assert tree.statuses == {"pipeline": "FINISHED", "train_mlp": "FINISHED"}
+    (model,) = MlflowClient("sqlite:///mlflow.db").search_logged_models([tree.parent.info.experiment_id])
+    assert model.artifact_location == (checkout / "mlartifacts/models" / model.model_id / "artifacts").as_uri()
+    assert list((checkout / "mlartifacts").rglob("weights.safetensors"))
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and checkout not in path.parents] == []

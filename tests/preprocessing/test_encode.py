@@ -1,0 +1,200 @@
+import signal
+import subprocess
+import sys
+from itertools import cycle, islice, pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from titles.core.disk_full import room_at
+from titles.core.errors import InputError
+from titles.data.encoded_dataset import Labelled, Lexicon
+from titles.data.ragged import Ragged
+from titles.preprocessing.encode import EmbedParams, embed
+from titles.text.vocabulary import spell
+
+PARAMS = EmbedParams(
+    dimension=2, words=100, subword_min_n=3, subword_max_n=4, subword_buckets=1000, pairs=100, word_vectors="none"
+)
+TITLES = {
+    "train": [("mesa roja", "HOME"), ("mesa azul", "HOME"), ("zapato rojo", "SHOES"), ("azul mesa mesa 4", "HOME")],
+    "validation": [("zapato lila", "SHOES"), ("mesa", "AAA")],
+    "test": [("", "HOME"), ("mesa zapato", "ZZZ"), ("tren azul", "MMM")],
+}
+VOCABULARY = ["mesa", "azul", "4", "roja", "rojo", "zapato"]
+
+
+def embedded_from(root, titles=TITLES, **params):
+    """The folder `embed` writes for these titles, and the counts it returns."""
+    for split, rows in titles.items():
+        folder = root / ("reduced" if split == "train" else "prepared")
+        folder.mkdir(parents=True, exist_ok=True)
+        # The titles of an unlabelled file come without a column for their category.
+        columns = ["cleaned"] if split == "unlabelled" else ["cleaned", "category"]
+        quality = list(islice(cycle(["reliable", "unknown", "unreliable", "reliable"]), len(rows)))
+        written = pd.DataFrame(rows, columns=columns, dtype="str")
+        (written if split == "unlabelled" else written.assign(label_quality=quality)).to_parquet(
+            folder / f"{split}.parquet"
+        )
+    (root / "prepared" / "sources.csv").write_text("file,split,bytes,md5\ntrain.csv,train,9,0f\n")
+    arguments = (root / "prepared", root / "reduced", root / "word_vectors", root / "embedded", root / "vectors.npy")
+    counts = embed(*arguments, EmbedParams(**{**vars(PARAMS), **params}))
+    return root / "embedded", counts
+
+
+def decoded(folder, split, words):
+    titles = Ragged.load(folder, split)
+    return [" ".join(words[word] for word in titles.values[first:last]) for first, last in pairwise(titles.offsets)]
+
+
+def test_the_most_frequent_word_comes_first_and_of_equals_the_first_by_name(tmp_path):
+    folder, _ = embedded_from(tmp_path)
+    assert Lexicon.load(folder).vocabulary == VOCABULARY
+
+
+@pytest.mark.parametrize("words", [1, 2, 3, 6, 7])
+def test_the_most_frequent_words_of_train_have_a_vector_of_their_own(tmp_path, words):
+    folder, counts = embedded_from(tmp_path, words=words)
+    assert Lexicon.load(folder).vocabulary == VOCABULARY[:words]
+    assert (counts["vocabulary"], counts["other_words"]) == (min(words, 6), 8 - min(words, 6))
+
+
+@pytest.mark.parametrize(
+    ("words", "others"), [(6, ["lila", "tren"]), (1, ["4", "azul", "lila", "roja", "rojo", "tren", "zapato"])]
+)
+def test_titles_decode_to_their_words_those_without_a_vector_after_the_others(tmp_path, words, others):
+    folder, _ = embedded_from(tmp_path, words=words)
+    known = Lexicon.load(folder).vocabulary + others
+    for split, rows in TITLES.items():
+        assert decoded(folder, split, known) == [title for title, _ in rows]
+
+
+def test_every_word_is_spelled_in_the_order_of_the_numbers(tmp_path):
+    folder, _ = embedded_from(tmp_path)
+    spelling, expected = Ragged.load(folder, "spelling"), spell([*VOCABULARY, "lila", "tren"], [3, 4], 1000)
+    np.testing.assert_array_equal(spelling.values, expected.values)
+    np.testing.assert_array_equal(spelling.offsets, expected.offsets)
+
+
+def test_categories_that_train_lacks_come_after_those_it_has(tmp_path):
+    lexicon = Lexicon.load(embedded_from(tmp_path)[0])
+    assert (lexicon.categories, lexicon.trained_categories) == (["HOME", "SHOES", "AAA", "MMM", "ZZZ"], 2)
+
+
+@pytest.mark.parametrize(("split", "labels"), [("train", [0, 0, 1, 0]), ("validation", [1, 2]), ("test", [0, 4, 3])])
+def test_labels_are_the_numbers_of_the_categories_in_the_order_of_the_file(tmp_path, split, labels):
+    found = Labelled.load(embedded_from(tmp_path)[0], split).labels
+    assert (found.tolist(), found.dtype) == (labels, np.int32)
+
+
+def test_an_empty_title_has_no_words(tmp_path):
+    assert Ragged.load(embedded_from(tmp_path)[0], "test").offsets.tolist() == [0, 0, 2, 4]
+
+
+def test_a_split_of_empty_titles_alone_has_no_words(tmp_path):
+    folder, _ = embedded_from(tmp_path, TITLES | {"test": [("", "HOME"), ("", "SHOES")]})
+    assert decoded(folder, "test", []) == ["", ""]
+
+
+def test_unlabelled_titles_have_words_but_no_labels(tmp_path):
+    folder, counts = embedded_from(tmp_path, TITLES | {"unlabelled": ["mesa barco", ""]})
+    assert decoded(folder, "unlabelled", [*VOCABULARY, "barco", "lila", "tren"]) == ["mesa barco", ""]
+    assert (counts["unlabelled"], Lexicon.load(folder).trained_categories) == (2, 2)
+    assert not (folder / "unlabelled.labels.npy").exists()
+
+
+def test_a_label_is_reliable_where_its_quality_says_so(tmp_path):
+    folder, _ = embedded_from(tmp_path)
+    assert Labelled.load(folder, "train").reliable.tolist() == [True, False, False, True]
+    assert Labelled.load(folder, "validation").reliable.tolist() == [True, False]
+
+
+def test_the_folder_holds_what_its_owner_says_and_nothing_else(tmp_path):
+    folder, _ = embedded_from(tmp_path)
+    ragged = [f"{name}.{part}.npy" for name in ("spelling", *TITLES) for part in ("offsets", "values")]
+    arrays = [f"{split}.{name}.npy" for split in TITLES for name in ("labels", "reliable")]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        ["lexicon.json", "pairs.npy", "sources.csv", *ragged, *arrays]
+    )
+
+
+def test_the_counts_are_titles_words_and_trained_categories(tmp_path):
+    assert embedded_from(tmp_path)[1] == {
+        "train": 4,
+        "validation": 2,
+        "test": 3,
+        "vocabulary": 6,
+        "other_words": 2,
+        "pairs": 6,
+        "categories": 2,
+    }
+
+
+def test_equal_titles_give_equal_bytes(tmp_path):
+    first, again = (
+        {
+            path.name: path.read_bytes()
+            for path in [*embedded_from(tmp_path / run)[0].iterdir(), tmp_path / run / "vectors.npy"]
+        }
+        for run in ("first", "again")
+    )
+    assert first == again
+
+
+def test_without_a_file_of_vectors_there_are_none_to_start_from(tmp_path):
+    embedded_from(tmp_path, dimension=7)
+    vectors = np.load(tmp_path / "vectors.npy")
+    assert (vectors.shape, vectors.dtype) == ((0, 7), np.float32)
+
+
+def test_vectors_of_a_file_stand_in_the_order_of_the_vocabulary(tmp_path):
+    (tmp_path / "word_vectors").mkdir()
+    (tmp_path / "word_vectors" / "es.vec").write_text("3 2\nzapato 5 6\nlila 7 8\nMesa 1 2\n")
+    embedded_from(tmp_path, word_vectors="es.vec", words=2)
+    np.testing.assert_array_equal(np.load(tmp_path / "vectors.npy"), [[1, 2], [np.nan, np.nan]])
+
+
+def test_a_missing_file_of_vectors_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"embed\.word_vectors: .*es\.vec is not there"):
+        embedded_from(tmp_path, word_vectors="es.vec")
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from titles.preprocessing import encode
+
+encode._starting_vectors = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+root = Path(sys.argv[1])
+paths = [root / name for name in ("prepared", "reduced", "word_vectors", "embedded", "vectors.npy")]
+encode.embed(*paths, encode.EmbedParams(2, 100, 3, 4, 1000, 100, 'none'))
+"""
+
+
+def test_a_killed_run_leaves_what_was_there_before(tmp_path):
+    folder, _ = embedded_from(tmp_path)
+    outputs = [*folder.iterdir(), tmp_path / "vectors.npy"]
+    before = {path: path.read_bytes() for path in outputs}
+    pd.DataFrame([("barco", "HOME", "unknown")], columns=["cleaned", "category", "label_quality"]).to_parquet(
+        tmp_path / "reduced/train.parquet"
+    )
+    killed = subprocess.run([sys.executable, "-c", KILLED, tmp_path], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert {path: path.read_bytes() for path in outputs} == before
+
+
+def test_without_the_stages_before_there_is_nothing_to_embed(tmp_path):
+    embedded_from(tmp_path)
+    (tmp_path / "prepared" / "test.parquet").unlink()
+    with pytest.raises(InputError, match=r"test\.parquet is not there; run the stage prepare"):
+        embed(*(tmp_path / name for name in ("prepared", "reduced", "words", "embedded", "vectors.npy")), PARAMS)
+
+
+def test_a_full_disk_is_named(tmp_path, small_disk):
+    titles = {split: [(f"mesa {number**3}", "HOME") for number in range(50_000)] for split in TITLES}
+    embedded_from(tmp_path, titles)
+    paths = [tmp_path / name for name in ("prepared", "reduced", "words")]
+    with pytest.raises(InputError, match=f"the disk of {small_disk} is full"), room_at(small_disk):
+        embed(*paths, small_disk / "embedded", small_disk / "vectors.npy", PARAMS)
+    assert [path.name for path in small_disk.rglob("*")] == ["embedded"]

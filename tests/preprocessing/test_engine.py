@@ -1,0 +1,25 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from titles.core.errors import InputError
+from titles.preprocessing.engine import connected
+
+
+def test_an_unknown_engine_is_told_with_those_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TITLES_ENGINE", "sparkle")
+    with (
+        pytest.raises(InputError, match=r"^TITLES_ENGINE: 'sparkle' is no engine; allowed are duckdb, spark$"),
+        connected(tmp_path),
+    ):
+        pass
+
+
+def test_spark_without_pyspark_is_told_with_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TITLES_ENGINE", "spark")
+    # Another test of this process may have loaded it.
+    for module in ("pyspark", "pyspark.errors", "pyspark.sql"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(InputError, match=r"^TITLES_ENGINE: spark needs PySpark; make spark installs it$"):
+        connected(tmp_path).__enter__()

@@ -1,0 +1,25 @@
+import pytest
+
+from tests.fitted import fit_both
+from titles.inference.classifier import Classifier
+from titles.serving.explain import deciding_words
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    return Classifier.load(fit_both(tmp_path_factory.mktemp("fitted")))
+
+
+def test_a_word_weighs_what_the_score_of_the_best_category_loses_without_it(classifier):
+    words, weights = deciding_words(classifier, "¡Palabra1 palabra5, PALABRA9!")
+    assert words == ["palabra1", "palabra5", "palabra9"]
+    assert list(weights) == ["cnn", "mlp", "mean"]
+    (best,) = classifier.predict(["palabra1 palabra5 palabra9"]).itertuples(index=False)
+    without = classifier.predict(["palabra1 palabra9"], top=3)
+    (left,) = without.score[without.category == best.category]
+    assert weights["mean"][1] == pytest.approx(best.score - left, abs=1e-5)
+
+
+@pytest.mark.parametrize("title", ["", "¿?", "電話"])
+def test_a_title_without_words_has_no_weights(classifier, title):
+    assert deciding_words(classifier, title) == ([], {"cnn": [], "mlp": [], "mean": []})

@@ -1,0 +1,163 @@
+import asyncio
+import json
+import os
+import shutil
+import signal
+import threading
+from functools import partial
+
+import pytest
+
+from tests.fitted import fit_both
+from titles.core.errors import InputError
+from titles.serving.dynamic_batcher import BusyError
+from titles.serving.loaded_model import load_model
+from titles.serving.reload import reload_on_hangup
+from titles.serving.schemas import MOST_CHARACTERS, MOST_TITLES
+from titles.serving.service import TITLE_CHARACTERS, WAITING_CHARACTERS, Service
+
+LONG = [f"palabra{number} {'a' * 900}" for number in range(400)]
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    return fit_both(tmp_path_factory.mktemp("fitted"))
+
+
+@pytest.fixture
+def folder(fitted, tmp_path):
+    return shutil.copytree(fitted / "mlp", tmp_path / "model")
+
+
+@pytest.fixture
+def service(folder):
+    return Service(partial(load_model, folder, None))
+
+
+def run(service, ask):
+    async def answered():
+        async with service.batches.answering():
+            return await ask()
+
+    return asyncio.run(answered())
+
+
+def test_a_request_is_answered_by_the_model_it_came_to_and_the_next_one_by_the_new_model(service, folder, fitted):
+    has_begun, may_end = threading.Event(), threading.Event()
+    old, sizes = service.model, []
+    compared = old.classifier.compared
+
+    def held(titles, top):
+        has_begun.set()
+        assert may_end.wait(60)
+        sizes.append(len(titles))
+        return compared(titles, top)
+
+    old.classifier.compared = held
+
+    async def ask():
+        first = asyncio.create_task(service.predict(LONG, 1))
+        await asyncio.to_thread(has_begun.wait, 60)
+        shutil.copytree(fitted / "cnn", folder, dirs_exist_ok=True)
+        new = await service.reload()
+        second = asyncio.create_task(service.predict(["palabra1"], 1))
+        may_end.set()
+        return new, await first, await second
+
+    new, first, second = run(service, ask)
+    assert (first[0], second[0]) == (old, new)
+    assert old.hash != new.hash
+    assert [json.loads(content)["model"] for _, content in (first, second)] == [old.identity, new.identity]
+    # The request took several batches.
+    assert len(sizes) > 1 and sum(sizes) == len(LONG)
+
+
+def test_whoever_asks_for_little_does_not_wait_until_a_long_request_is_answered(folder, monkeypatch):
+    monkeypatch.setattr("torch.get_num_threads", lambda: 1)
+    service = Service(partial(load_model, folder, None))
+    ended = []
+
+    async def ask():
+        async def answered(titles):
+            _, content = await service.predict(titles, 1)
+            ended.append(len(titles))
+            return json.loads(content)["predictions"]
+
+        return await asyncio.gather(answered(LONG), answered(["palabra1"]))
+
+    long, short = run(service, ask)
+    assert ended == [len(LONG), 1][::-1]
+    assert [[one["title"] for one in answer] for answer in (long, short)] == [LONG, ["palabra1"]]
+    expected = service.model.classifier.predict(LONG).category.tolist()
+    assert [one["networks"]["model"][0]["category"] for one in long] == expected
+
+
+def test_a_model_that_cannot_be_loaded_leaves_the_old_one_to_answer(service, folder):
+    old = service.model
+    (folder / "weights.safetensors").write_bytes(b"")
+
+    async def ask():
+        with pytest.raises(InputError, match="is not a whole model folder"):
+            await service.reload()
+        return await service.predict(["palabra1"], 1)
+
+    assert run(service, ask)[0] is old
+
+
+@pytest.mark.parametrize(
+    ("error", "logged"), [(InputError("models is broken"), "models is broken"), (MemoryError(), "MemoryError")]
+)
+def test_a_hang_up_that_fails_is_logged_and_the_old_model_answers(service, monkeypatch, caplog, error, logged):
+    old = service.model
+
+    def fail():
+        raise error
+
+    async def ask():
+        reload_on_hangup(service)
+        os.kill(os.getpid(), signal.SIGHUP)
+        while "the model stays" not in caplog.text:
+            await asyncio.sleep(0)
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+        return await service.predict(["palabra1"], 1)
+
+    monkeypatch.setattr(service, "load", fail)
+    assert run(service, ask)[0] is old
+    assert logged in caplog.text
+
+
+def test_the_longest_request_is_admitted_where_nothing_waits():
+    assert MOST_TITLES * (MOST_CHARACTERS + TITLE_CHARACTERS) <= WAITING_CHARACTERS
+
+
+@pytest.mark.parametrize(
+    ("title", "passes"), [("", 1), ("palabra1", 2), ("palabra1 palabra5 zzz", 4), (" ".join("ab" * 100), 65)]
+)
+def test_an_explanation_counts_as_the_passes_it_costs(service, monkeypatch, title, passes):
+    counted = []
+    admitted = service.batches.admitted
+    monkeypatch.setattr(service.batches, "admitted", lambda work: counted.append(work) or admitted(work))
+    run(service, lambda: service.explain(title))
+    assert counted == [passes * (len(title) + TITLE_CHARACTERS)]
+
+
+def test_long_titles_count_as_what_they_cost(service):
+    long = ["a" * MOST_CHARACTERS] * MOST_TITLES
+
+    async def ask():
+        with service.batches.admitted(WAITING_CHARACTERS - len(long) * MOST_CHARACTERS):
+            assert service.is_ready
+            with pytest.raises(BusyError):
+                await service.predict(long, 1)
+            return await service.predict(long[:1], 1)
+
+    assert run(service, ask)[0] is service.model
+
+
+def test_it_is_not_ready_when_a_title_might_be_refused(service):
+    longest = MOST_CHARACTERS + TITLE_CHARACTERS
+    with service.batches.admitted(WAITING_CHARACTERS - longest):
+        assert service.is_ready
+        with service.batches.admitted(1):
+            assert not service.is_ready
+    assert service.is_ready

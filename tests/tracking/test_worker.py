@@ -1,0 +1,61 @@
+"""What the recorder hears, and what it asks DVC."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from titles.mlflow_store.dvc_lineage import draw_plots
+from titles.tracking.worker import heard
+
+PLOTS = """plots:
+- Loss by epoch:
+    x: epoch
+    y:
+      history.csv: loss
+- Confused / pairs:
+    x: titles
+    y:
+      pairs.csv: pair
+- Nothing yet:
+    x: titles
+    y:
+      nothing.csv: pair
+- Not written:
+    x: titles
+    y:
+      absent.csv: pair
+"""
+
+
+def test_a_line_that_cannot_be_read_is_left_out_and_the_end_is_heard(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    lines = '{"metrics": {}}\nnonsense\n\n[1]\n{}\n{"end": "FINISHED"}\n{"metr'
+    monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
+    assert list(heard()) == [{"metrics": {}}, {"end": "FINISHED"}]
+    assert caplog.text.count("cannot be read and is left out") == 5
+
+
+def test_a_recorder_that_is_spoken_to_in_bytes_that_are_no_text_comes_to_its_end():
+    done = subprocess.run([sys.executable, "-m", "titles.tracking.worker"], input=b"\xff\xfe\n", check=False)
+    assert done.returncode == 0
+
+
+def test_a_plot_without_data_is_left_out_and_the_others_are_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], check=True)
+    (tmp_path / "dvc.yaml").write_text(PLOTS)
+    (tmp_path / "history.csv").write_text("epoch,loss\n1,0.5\n2,0.25\n")
+    (tmp_path / "pairs.csv").write_text("pair,titles\na / b,5\n")
+    (tmp_path / "nothing.csv").write_text("pair,titles\n")
+    (drawn := tmp_path / "drawn").mkdir()
+    assert [picture.name for picture in draw_plots(drawn)] == ["Loss by epoch.png", "Confused _ pairs.png"]
+    assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in drawn.iterdir())
+    assert "the plot 'Nothing yet' is left out" in caplog.text
+    assert "the plot 'Not written' is left out" in caplog.text

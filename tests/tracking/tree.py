@@ -1,0 +1,93 @@
+"""The store as a user of MLflow sees it: runs of the pipeline, and below each the runs of its stages."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from tests.repository import Repository
+from titles.mlflow_store.values import flat
+
+
+@dataclass(frozen=True)
+class Tree:
+    parent: Run
+    children: dict[str, Run]
+
+    @property
+    def statuses(self) -> dict[str, str]:
+        runs = {"pipeline": self.parent} | self.children
+        return {name: run.info.status for name, run in runs.items()}
+
+
+def trees(store: str, name: str = "titles") -> list[Tree]:
+    """Those of the experiment of that name, the newest first."""
+    client = MlflowClient(store)
+    experiment = client.get_experiment_by_name(name)
+    runs: list[Any] = list(client.search_runs([experiment.experiment_id])) if experiment else []
+    found = []
+    for parent in (run for run in runs if "mlflow.parentRunId" not in run.data.tags):
+        below = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+        children = {run.info.run_name: run for run in reversed(below)}
+        assert len(children) == len(below)
+        found.append(Tree(parent, children))
+    return found
+
+
+def check_tree(repository: Repository, tree: Tree, stages: list[str]) -> None:
+    """Fails unless the tree is that of the last run in the workspace, of which DVC ran `stages`."""
+    assert tree.statuses == dict.fromkeys(["pipeline", *stages], "FINISHED")
+    params = yaml.safe_load((repository.folder / "params.yaml").read_text())
+    assert tree.parent.data.params == {key: str(value) for key, value in flat(params)}
+    metrics = dict(flat(repository.metrics()))
+    assert tree.parent.data.metrics == metrics
+    assert metrics.items() <= tree.children["evaluate"].data.metrics.items()
+    for stage, run in tree.children.items():
+        check_stage(repository, stage, run)
+
+
+def check_stage(repository: Repository, stage: str, run: Run) -> None:
+    """Fails unless the run has the parameters the stage reads, what it cost, and the hashes DVC wrote to dvc.lock."""
+    lock: Any = repository.lock()["stages"]
+    read = lock[stage].get("params", {}).get("params.yaml", {})
+    assert run.data.params == {key: str(value) for key, value in flat(read)}
+    hashes = {f"dvc.dep.{dep['path']}": dep["md5"] for dep in lock[stage]["deps"]}
+    hashes |= {f"dvc.out.{out['path']}": out["md5"] for out in lock[stage]["outs"]}
+    logged = {tag: value for tag, value in run.data.tags.items() if tag.startswith(("dvc.dep.", "dvc.out."))}
+    assert logged == hashes
+    data = {dep["path"]: dep["md5"] for dep in lock[stage]["deps"] if not dep["path"].startswith(("src/", "stages/"))}
+    assert {given.dataset.name: given.dataset.digest for given in run.inputs.dataset_inputs} == data
+    assert {"rows_in", "seconds", "peak_memory_mb"} <= run.data.metrics.keys()
+
+
+CHAMPION = """
+import json, sys, mlflow, pandas
+store, *titles = sys.argv[1:]
+mlflow.set_tracking_uri(store)
+model = mlflow.pyfunc.load_model("models:/titles@champion")
+found = model.predict(pandas.DataFrame({"title": titles}), params={"top": 2})
+print(json.dumps(found.to_dict("list")))
+"""
+
+
+def with_null(table: pd.DataFrame) -> dict[str, list[object]]:
+    """The columns, in which None stands for what is missing, as JSON has it."""
+    return table.astype(object).where(table.notna(), None).to_dict("list")
+
+
+def predicted_by_champion(store: str, titles: list[str], folder: Path) -> dict[str, list[object]]:
+    """What a process that knows nothing of the project gets from the champion, which must not be unpickled."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+    command = [sys.executable, "-c", CHAMPION, store, *titles]
+    printed = subprocess.check_output(command, cwd=folder, env=environment, text=True)
+    predicted: dict[str, list[object]] = json.loads(printed.splitlines()[-1])
+    return predicted
