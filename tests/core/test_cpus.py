@@ -75,18 +75,19 @@ def test_duckdb_has_as_many_threads(machine: Path) -> None:
         assert int(engine.settings["threads"]) == 3
 
 
-VARIABLES = ("OMP_WAIT_POLICY", "OMP_NUM_THREADS")
+VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS")
 
 
 @pytest.mark.parametrize(
     ("quota", "given", "expected"),
     [
-        ("max", {}, {"OMP_WAIT_POLICY": "PASSIVE"}),
-        ("200000", {}, {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "2"}),
+        ("max", {}, {"GOMP_SPINCOUNT": "1000"}),
+        ("200000", {}, {"GOMP_SPINCOUNT": "1000", "OMP_NUM_THREADS": "2"}),
+        ("max", {"GOMP_SPINCOUNT": "0"}, None),
         ("200000", {"OMP_WAIT_POLICY": "active", "OMP_NUM_THREADS": "5"}, None),
     ],
 )
-def test_threads_sleep_while_they_wait_and_number_no_more_than_the_quota_unless_the_user_says_otherwise(
+def test_threads_soon_sleep_while_they_wait_and_number_no_more_than_the_quota_unless_the_user_says_otherwise(
     machine: Path,
     monkeypatch: pytest.MonkeyPatch,
     quota: str,
@@ -103,11 +104,11 @@ def test_threads_sleep_while_they_wait_and_number_no_more_than_the_quota_unless_
     assert {name: os.environ[name] for name in VARIABLES if name in os.environ} == (expected or given)
 
 
-def policy_after(script: str, **variables: str) -> str:
-    """What OMP_WAIT_POLICY is in a fresh process after the script, and that torch was not loaded by then."""
+def spin_count_after(script: str, **variables: str) -> str:
+    """What GOMP_SPINCOUNT is in a fresh process after the script, and that torch was not loaded by then."""
     environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     environment |= {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"} | variables
-    script += "\nimport os, sys; assert 'torch' not in sys.modules; print(os.environ.get('OMP_WAIT_POLICY'))"
+    script += "\nimport os, sys; assert 'torch' not in sys.modules; print(os.environ.get('GOMP_SPINCOUNT'))"
     return subprocess.check_output([sys.executable, "-c", script], env=environment, cwd=ROOT, text=True).strip()
 
 
@@ -123,10 +124,10 @@ except SystemExit:
 
 
 @pytest.mark.parametrize("script", ["import stages.train_mlp", COMMAND], ids=["stage", "titles"])
-def test_a_command_sets_the_policy_before_it_loads_torch_and_keeps_that_of_the_user(script: str) -> None:
-    assert policy_after(script) == "PASSIVE"
-    assert policy_after(script, OMP_WAIT_POLICY="ACTIVE") == "ACTIVE"
+def test_a_command_sets_the_spin_count_before_it_loads_torch_and_keeps_that_of_the_user(script: str) -> None:
+    assert spin_count_after(script) == "1000"
+    assert spin_count_after(script, OMP_WAIT_POLICY="ACTIVE") == "None"
 
 
 def test_a_program_that_imports_titles_keeps_its_environment() -> None:
-    assert policy_after("import titles, titles.text.normalization, titles.nn.hparams, titles.cli") == "None"
+    assert spin_count_after("import titles, titles.text.normalization, titles.nn.hparams, titles.cli") == "None"

@@ -8,6 +8,9 @@ from pathlib import Path
 # Which control groups the process is in, and where these are.
 PROCESS_CGROUPS, CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
+# How often a waiting thread looks before it sleeps. More is faster on a quiet machine and slower on a busy one.
+SPIN_COUNT = "1000"
+
 
 def available_cpus() -> int:
     """The number of CPUs in the process's affinity, or the CPU quota of its control group where that is less.
@@ -21,10 +24,12 @@ def set_thread_defaults() -> None:
     """Set how OpenMP's threads wait, and how many there are under a CPU quota, in this process's environment.
 
     To be called by a command before it loads NumPy or torch, whose libraries read these variables only then. Waiting
-    OpenMP threads spin by default, which takes the CPU from the thread they wait for as soon as another process is
-    busy. Values that the user has set stay.
+    OpenMP threads spin by default for milliseconds, which takes the CPU from the thread they wait for as soon as
+    another process is busy. libgomp's threads spin for microseconds here and then sleep: docs/in_use.md has the
+    measurements. Values that the user has set stay.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
     if (cpus := available_cpus()) < _affinity():
         os.environ.setdefault("OMP_NUM_THREADS", str(cpus))
 
