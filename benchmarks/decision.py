@@ -32,7 +32,7 @@ def measure(shape: str, folder: Path, work: Path) -> Iterator[Row]:
     for name in NETWORKS:
         alone(fit_network, name, work, work / "models" / name, SEED)
     classifier, rows = Classifier.load(work / "models"), read(work, "validation")
-    log_shares = classifier.lexicon.log_shares
+    log_shares = classifier.vocabulary.log_shares
     for name, probabilities in classifier.probabilities(title_array(rows.title.tolist())).items():
         row: Row = {"shape": shape, "network": name, "titles": str(len(rows))}
         for power in POWERS:

@@ -24,20 +24,20 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.limits import operations
-from titles.data.encoded_dataset import Labelled, Lexicon
+from titles.data.encoded_dataset import LabelledDataset, Vocabulary
 from titles.data.ragged import Ragged
-from titles.metrics.history import Epoch, Point
+from titles.metrics.history import EpochMetrics, StepMetrics
 from titles.nn.device import chosen_device
 from titles.nn.hparams import CnnParams, MlpParams, ModelParams, TrainParams
 from titles.nn.networks import CNN, MLP, Network
 from titles.nn.word_embedding import Sizes
 from titles.training import loader
 from titles.training.checkpoint import Checkpoint
-from titles.training.loader import Batches
-from titles.training.train_step import Step, set_determinism
-from titles.training.trainer import POINT_TITLES, train
+from titles.training.loader import BatchLoader
+from titles.training.train_step import TrainStep, set_determinism
+from titles.training.trainer import STEP_METRICS_INTERVAL, train
 
-MODEL = ModelParams("relu", "trained", dropout=0.0, word_dropout=0.0, members=1)
+MODEL = ModelParams("relu", "trained", dropout=0.0, word_dropout=0.0, ensemble_size=1)
 NETWORKS = {"mlp": (MLP, MlpParams(1, 128, 4)), "cnn": (CNN, CnnParams(128, 1, 3))}
 PARAMS = TrainParams(
     seed=2019,
@@ -64,25 +64,25 @@ KINDS = {
 SIZE = 8192
 
 
-def repeated(titles: Labelled, count: int) -> Labelled:
+def repeated(titles: LabelledDataset, count: int) -> LabelledDataset:
     """So many titles, the given ones again and again."""
     return titles.take(np.arange(count) % len(titles))
 
 
 def built(name: str, embedded: Path, vectors: Path) -> Network:
     """The network as training finds it."""
-    lexicon, dimension = Lexicon.load(embedded), np.load(vectors).shape[1]
+    lexicon, dimension = Vocabulary.load(embedded), np.load(vectors).shape[1]
     pairs = torch.from_numpy(np.load(embedded / "pairs.npy"))
     buckets = lexicon.subword_buckets if lexicon.subword_lengths else 0
-    sizes = Sizes(len(lexicon.vocabulary), buckets, len(pairs), dimension, lexicon.trained_categories)
+    sizes = Sizes(len(lexicon.words), buckets, len(pairs), dimension, lexicon.num_trained_categories)
     kind, own = NETWORKS[name]
     network: Network = kind(sizes, MODEL, own).to(chosen_device())  # type: ignore[arg-type, operator]
     return network
 
 
-def epoch(network: Network, training: Labelled, validation: Labelled, spelling: Ragged) -> dict[str, Any]:
+def epoch(network: Network, training: LabelledDataset, validation: LabelledDataset, spelling: Ragged) -> dict[str, Any]:
     """What an epoch takes, up to its last point, with all that training does meanwhile; then its validation."""
-    told: list[tuple[float, Epoch | Point]] = []
+    told: list[tuple[float, EpochMetrics | StepMetrics]] = []
     torch.cuda.reset_peak_memory_stats()
     started = time.monotonic()
     with TemporaryDirectory() as folder:
@@ -97,8 +97,8 @@ def epoch(network: Network, training: Labelled, validation: Labelled, spelling: 
             lambda one: told.append((time.monotonic() - started, one)),
         )
     (last_point, _), (end, of_epoch) = told[-2:]
-    assert isinstance(of_epoch, Epoch)
-    titles = len(training) // POINT_TITLES * POINT_TITLES
+    assert isinstance(of_epoch, EpochMetrics)
+    titles = len(training) // STEP_METRICS_INTERVAL * STEP_METRICS_INTERVAL
     return {
         "titles": titles,
         "seconds": last_point,
@@ -110,12 +110,12 @@ def epoch(network: Network, training: Labelled, validation: Labelled, spelling: 
     }
 
 
-def profiled(network: Network, training: Labelled, spelling: Ragged) -> dict[str, float]:
+def profiled(network: Network, training: LabelledDataset, spelling: Ragged) -> dict[str, float]:
     """Milliseconds of a step in which the GPU is at work, in all and by the kind of work."""
-    step, titles = Step(network, training, PARAMS), PARAMS.batch_size
+    step, titles = TrainStep(network, training, PARAMS), PARAMS.batch_size
     rows = np.random.default_rng(0).permutation(len(training))
     groups = [rows[first : first + titles] for first in range(0, titles * PROFILED_STEPS, titles)]
-    made = list(Batches(training, spelling, chosen_device()).of(network, groups))
+    made = list(BatchLoader(training, spelling, chosen_device()).iterate(network, groups))
     network.train()
     # The first steps capture what the others repeat.
     for batch, labels in made[:10]:
@@ -132,7 +132,7 @@ def profiled(network: Network, training: Labelled, spelling: Ragged) -> dict[str
     return {"all": sum(spent.values())} | dict(sorted(spent.items(), key=lambda one: -one[1]))
 
 
-def multiplied(name: str, network: Network, training: Labelled) -> float:
+def multiplied(name: str, network: Network, training: LabelledDataset) -> float:
     """What a training multiplies and adds for a title, forwards and backwards."""
     titles = training.titles.take(np.random.default_rng(0).permutation(len(training))[: PARAMS.batch_size])
     words = len(np.unique(titles.values)) / PARAMS.batch_size
@@ -176,12 +176,12 @@ def main() -> None:
     arguments = parser.parse_args()
     if chosen_device().type != "cuda":
         parser.error("no GPU: TITLES_DEVICE says otherwise, or this torch finds none")
-    if arguments.titles < POINT_TITLES:
-        parser.error(f"--titles is {arguments.titles}, and there is no point to measure before {POINT_TITLES}")
+    if arguments.titles < STEP_METRICS_INTERVAL:
+        parser.error(f"--titles is {arguments.titles}, and there is no point to measure before {STEP_METRICS_INTERVAL}")
     set_determinism(PARAMS, chosen_device())
     if arguments.stream:
-        loader.TITLES_SHARE = 0.0
-    own, validation = (Labelled.load(arguments.embedded, split) for split in ("train", "validation"))
+        loader.RESIDENT_MEMORY_FRACTION = 0.0
+    own, validation = (LabelledDataset.load(arguments.embedded, split) for split in ("train", "validation"))
     training, spelling = repeated(own, arguments.titles), Ragged.load(arguments.embedded, "spelling")
     machine = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__, **limits()}
     for name in arguments.network or NETWORKS:

@@ -113,8 +113,8 @@ def probabilities(name: str, work: Path, seed: int, changes: Changes | None = No
 
 def decisions(work: Path) -> tuple[NDArray[np.object_], Probabilities]:
     """Return the categories, and by what their probabilities are multiplied for balanced accuracy."""
-    lexicon = Classifier.load(work / "model").lexicon
-    return np.array(lexicon.categories[: lexicon.trained_categories], object), decision_weights(
+    lexicon = Classifier.load(work / "model").vocabulary
+    return np.array(lexicon.categories[: lexicon.num_trained_categories], object), decision_weights(
         lexicon, "balanced_accuracy"
     )
 

@@ -81,7 +81,7 @@ def with_dropout_on(folder: Path, work: Path) -> float:
     rows = read(work, "test")
     classifier = Classifier.load(folder)
     (network,) = classifier.networks.values()
-    forgetful = Classifier({"forgetful": Forgetful(network)}, classifier.lexicon, classifier.objective)
+    forgetful = Classifier({"forgetful": Forgetful(network)}, classifier.vocabulary, classifier.objective)
     return score(rows.category, forgetful.predict(rows.title.tolist()).category.tolist())
 
 

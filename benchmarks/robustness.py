@@ -120,7 +120,7 @@ def write_catalogue(folder: Path, rows: int, num_categories: int) -> None:
     from titles.demo import __main__ as demo
 
     with mock.patch.object(demo, "WRONG", 0), (folder / "train.csv").open("w", encoding="utf-8", newline="") as file:
-        demo.write(file, rows, num_categories, SEED)
+        demo.write_csv(file, rows, num_categories, SEED)
 
 
 def like_in_words(rows: pd.DataFrame) -> dict[str, list[str]]:

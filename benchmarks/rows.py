@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.rivals import fasttext, prediction
 from benchmarks.workspace import SETUPS, Line, Parts, Workspace, clone
-from titles.data.encoded_dataset import Lexicon
+from titles.data.encoded_dataset import Vocabulary
 
 # The parts of the whole pipeline: epochs, and what DVC reproduces.
 PIPELINE: dict[str, tuple[int, list[str]]] = {
@@ -48,7 +48,7 @@ def write_vectors(space: Workspace, folder: Path) -> Path:
     (count, dimension), file = VECTORS, folder / "vectors.txt"
     if not file.exists():
         folder.mkdir(exist_ok=True)
-        words = Lexicon.load(space.paths("embed", "defaults")[3]).vocabulary
+        words = Vocabulary.load(space.paths("embed", "defaults")[3]).words
         numbers = np.random.default_rng(0).normal(size=(100, dimension))
         texts = [" ".join(f"{number:.6f}" for number in vector) for vector in numbers]
         with (part := folder / "unfinished.txt").open("w", encoding="utf-8") as lines:

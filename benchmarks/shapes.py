@@ -28,7 +28,7 @@ from benchmarks.intervals import beside_best_peer
 from benchmarks.peers import tested, tuned_and_tested
 from benchmarks.report import markdown, say
 from benchmarks.trials import commit, environment, fit_all, prepare, read, splits_seen
-from titles.demo.catalogue import written
+from titles.demo.catalogue import handwritten_categories
 
 SEED, HELD_OUT = 2019, 0.25
 DEMO, REAL, SUPERMARKET = "data/demo", "famaf-es", "supermarket-pt"
@@ -69,7 +69,7 @@ def long_tail(rows: list[Row]) -> Split:
 def two_categories(rows: list[Row]) -> Split:
     """Take the two largest categories that the demo's sellers mix up, and of the second a quarter."""
     sizes = Counter(row["category"] for row in rows)
-    pairs = [(category.name, like) for category in written() for like in category.like]
+    pairs = [(category.name, like) for category in handwritten_categories() for like in category.like]
     first, second = max(pairs, key=lambda pair: min(sizes[name] for name in pair))
     return hold_out(sample(rows, {first: sizes[first], second: sizes[second] // 4})[0])
 

@@ -20,7 +20,7 @@ from titles.nn import distributed
 from titles.nn.networks import CNN, MLP
 from titles.stage import start
 from titles.training.checkpoint import Checkpoint
-from titles.training.train_step import Step
+from titles.training.train_step import TrainStep
 
 WARM_UP, ROUNDS, STEPS = 50, 10, 10
 
@@ -123,7 +123,7 @@ def main() -> None:
     stage = getattr(importlib.import_module(f"stages.{sys.argv[0]}"), sys.argv[0])
     if profiled:
         with (
-            mock.patch.object(Step, "__call__", Profiled().watch(Step.__call__)),
+            mock.patch.object(TrainStep, "__call__", Profiled().watch(TrainStep.__call__)),
             mock.patch.object(Ragged, "take", loading(Ragged.take)),
             mock.patch.object(MLP, "batch", loading(MLP.batch)),
             mock.patch.object(CNN, "batch", loading(CNN.batch)),

@@ -19,14 +19,14 @@ def train_mlp(
 ) -> None:
     """Logs every epoch and points within long ones, and the network as a model that takes titles."""
     # Imported here, so that a wrong parameter is refused before torch costs its seconds.
-    from titles.data.encoded_dataset import Labelled, check_embedded
+    from titles.data.encoded_dataset import LabelledDataset, check_encoded_dataset
     from titles.training.fit import fit
 
-    check_embedded(embedded, "train", "validation")
-    titles = sum(len(Labelled.load(embedded, split)) for split in ("train", "validation"))
+    check_encoded_dataset(embedded, "train", "validation")
+    titles = sum(len(LabelledDataset.load(embedded, split)) for split in ("train", "validation"))
     run.log_metrics({"rows_in": titles})
     fit("mlp", embedded, vectors, folder, model, mlp, train, run.log_progress)
-    run.log_network("mlp", folder)
+    run.log_model("mlp", folder)
 
 
 if __name__ == "__main__":

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from titles.data.encoded_dataset import Lexicon
+from titles.data.encoded_dataset import Vocabulary
 from titles.data.ragged import Ragged
-from titles.text.vocabulary import spell
+from titles.text.vocabulary import hash_ngrams
 
 WORDS = [f"palabra{number}" for number in range(40)]
-LEXICON = Lexicon(["casa", "juego", "ropa"], [40, 40, 40], [3], 50, WORDS)
+LEXICON = Vocabulary(["casa", "juego", "ropa"], [40, 40, 40], [3], 50, WORDS)
 
 
 def write_numbered(root: Path, **titles: int) -> None:
@@ -17,7 +17,7 @@ def write_numbered(root: Path, **titles: int) -> None:
     embedded = root / "embedded"
     embedded.mkdir()
     LEXICON.save(embedded)
-    spell(WORDS, [3], 50).save(embedded, "spelling")
+    hash_ngrams(WORDS, [3], 50).save(embedded, "spelling")
     rng = np.random.default_rng(0)
     for split, count in titles.items():
         values = rng.integers(0, len(WORDS), count * 3).astype(np.int32)

@@ -12,7 +12,7 @@ import psutil
 import yaml
 from ruamel.yaml import YAML
 
-from titles.demo.__main__ import write
+from titles.demo.__main__ import write_csv
 
 ROOT = Path(__file__).parents[1]
 SMALL = {
@@ -95,7 +95,7 @@ class Repository:
 def write_catalogue(path: Path, rows: int, seed: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
-        write(file, rows, num_categories=6, seed=seed)
+        write_csv(file, rows, num_categories=6, seed=seed)
 
 
 def committed(folder: Path, store: str | None = None) -> Repository:

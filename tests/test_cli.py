@@ -254,7 +254,7 @@ def test_a_submission_has_the_id_and_the_category_of_every_row(model, monkeypatc
     found = pd.read_csv(tmp_path / "submission.csv", dtype="str")
     assert found.id.tolist() == ["007", "8", "b"]
     classifier = Classifier.load(model)
-    labels, _ = classifier.best(pa.array(["palabra1", "", "palabra2 palabra5"]))
+    labels, _ = classifier.top_k(pa.array(["palabra1", "", "palabra2 palabra5"]))
     assert found.category.tolist() == classifier.categories[labels[:, 0]].tolist()
     assert "1 title with nothing to go on" in caplog.messages[-1]
 

@@ -11,31 +11,31 @@ if TYPE_CHECKING:
     from io import BufferedReader
 
     from titles.inference.classifier import Classifier
-    from titles.io.source_file import RawFile
+    from titles.io.source_file import SourceFile
 
 
 def predict(options: argparse.Namespace) -> None:
     """Categories for the titles of a file, or of the standard input, there a title a line unless --format says."""
     # Imported here, so that a mistake in what was given is told before torch costs its seconds.
     from titles.io.file_discovery import titles_file
-    from titles.io.standard_input import given
-    from titles.io.table_writer import format_of
+    from titles.io.standard_input import file_or_stdin
+    from titles.io.table_writer import output_format
 
     if options.top < 1:
         raise InputError(f"--top is {options.top}; a title gets 1 category or more")
     if not 0 <= options.min_score <= 1:
         raise InputError(f"--min-score is {options.min_score}; a score is from 0 to 1")
-    if options.output and format_of(options.output)[0] != "csv" and options.escape_formulas:
+    if options.output and output_format(options.output)[0] != "csv" and options.escape_formulas:
         raise InputError(f"--escape-formulas is for CSV, which {options.output} is not")
-    _check_kept(options)
-    read = partial(titles_file, title=options.title_column, id_=options.id_column, keep=options.keep)
-    with given(options.titles, options.format, read) as file:
+    _check_keep_columns(options)
+    read = partial(titles_file, title=options.title_column, id_=options.id_column, keep_columns=options.keep)
+    with file_or_stdin(options.titles, options.format, read) as file:
         if file and options.output and options.output.exists() and options.output.samefile(file.path):
             raise InputError(f"{options.output} is the file of titles; give another one to write")
-        _predict(options, file)
+        _write_predictions(options, file)
 
 
-def _check_kept(options: argparse.Namespace) -> None:
+def _check_keep_columns(options: argparse.Namespace) -> None:
     if options.keep and not options.titles and not options.format:
         raise InputError("--keep is for columns, and lines of the standard input have none; say --format, if they do")
     taken = {"line", "id", "title", "category", "score", "reason", options.title_column, options.id_column}
@@ -44,39 +44,39 @@ def _check_kept(options: argparse.Namespace) -> None:
             raise InputError(f"--keep {column}: the output has that column already, or one of its name; leave it out")
 
 
-def _predict(options: argparse.Namespace, file: "RawFile | None") -> None:
-    from titles.inference.batch_predict import Answers, lines_of
-    from titles.io.table_writer import escaped, written_or_printed
+def _write_predictions(options: argparse.Namespace, file: "SourceFile | None") -> None:
+    from titles.inference.batch_predict import BatchPredictor, read_line_batches
+    from titles.io.table_writer import escape_formulas, open_writer
 
     with_ids = file is not None and "id" in file.names
-    answers = Answers(_classifier(options), options.top, options.min_score, with_ids, options.keep)
+    answers = BatchPredictor(_load_classifier(options), options.top, options.min_score, with_ids, options.keep)
     lines = cast("BufferedReader", sys.stdin.buffer)
-    tables = answers.of_file(file) if file else answers.of_stream(lines_of(lines))
-    with written_or_printed(options.output, answers.schema) as write:
+    tables = answers.predict_file(file) if file else answers.predict_stream(read_line_batches(lines))
+    with open_writer(options.output, answers.schema) as write:
         for table in tables:
-            write(escaped(table) if options.escape_formulas else table)
-    if answers.rows and not answers.answered:
+            write(escape_formulas(table) if options.escape_formulas else table)
+    if answers.num_rows and not answers.num_predicted:
         raise InputError("no row has a category; the column reason says why")
 
 
 def submit(options: argparse.Namespace) -> None:
     """The challenge's submission.csv, id and category, for an unlabelled test file, used whole."""
     from titles.io.file_discovery import titles_file
-    from titles.io.standard_input import given
-    from titles.io.table_writer import format_of
+    from titles.io.standard_input import file_or_stdin
+    from titles.io.table_writer import output_format
 
     if options.output:
-        format_of(options.output)
+        output_format(options.output)
     read = partial(titles_file, title=options.title_column, id_=options.id_column, required=("id", "title"))
-    with given(options.titles, options.format, read) as file:
+    with file_or_stdin(options.titles, options.format, read) as file:
         if file is None:
             raise InputError("the test file on the standard input has a format; say which, as in --format csv")
         from titles.inference.batch_predict import write_submission
 
-        write_submission(_classifier(options), file, options.output)
+        write_submission(_load_classifier(options), file, options.output)
 
 
-def _classifier(options: argparse.Namespace) -> "Classifier":
+def _load_classifier(options: argparse.Namespace) -> "Classifier":
     from titles.inference.classifier import Classifier
     from titles.nn.device import chosen_device
 
@@ -93,8 +93,8 @@ def serve(options: argparse.Namespace) -> None:
         )
     try:
         from titles.serving.app import create_app
-        from titles.serving.middleware.access_log import write_access_log
-        from titles.serving.middleware.shutdown import Shutdown
+        from titles.serving.middleware.access_log import configure_access_log
+        from titles.serving.middleware.shutdown import ShutdownState
         from titles.serving.server import run
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is not installed; pip install '.[serve]' in the checkout adds it") from None
@@ -103,9 +103,9 @@ def serve(options: argparse.Namespace) -> None:
     from titles.serving.service import Service
 
     if options.access_log:
-        write_access_log()
+        configure_access_log()
     # Before the server listens, so that whoever is answered at all is answered by the model.
-    service, shutdown = Service(partial(load_model, options.model, options.objective, chosen_device())), Shutdown()
+    service, shutdown = Service(partial(load_model, options.model, options.objective, chosen_device())), ShutdownState()
     hosts = [options.host, *options.allowed_host]
     app = create_app(service, shutdown, hosts, options.allow_reload, options.access_log)
     run(app, options.host, options.port, shutdown, options.shutdown_timeout)

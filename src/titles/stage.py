@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from titles.core.config import load_params
-from titles.core.disk_full import room_at
+from titles.core.disk_full import disk_full_as_input_error
 from titles.core.errors import InputError
 from titles.core.memory import peak_memory_mb
 from titles.core.progress import format_seconds
 from titles.nn import distributed
-from titles.tracking.run import Run, leave_failed_run, tracked
+from titles.tracking.run import Run, log_failed_run, start_run
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +35,10 @@ def start(stage: Callable[..., None]) -> None:
     try:
         params = load_params(Path("params.yaml"), sections)
     except InputError as error:
-        leave_failed_run(stage.__name__, list(sections), error)
+        log_failed_run(stage.__name__, list(sections), error)
         sys.exit(f"{stage.__name__}: {error}")
     try:
-        with tracked(stage.__name__, list(sections)) as run, room_at(Path(sys.argv[-1])):
+        with start_run(stage.__name__, list(sections)) as run, disk_full_as_input_error(Path(sys.argv[-1])):
             started = time.monotonic()
             stage(*[None] * left_out, *map(Path, sys.argv[1:]), run=run, **params)
             _log_cost(run, time.monotonic() - started)

@@ -1,11 +1,11 @@
 import pytest
 
-from titles.core.atomic_directory import finished, whole
+from titles.core.atomic_directory import atomic_directory, require_output
 from titles.core.errors import InputError
 
 
 def test_a_folder_appears_once_it_is_whole(tmp_path):
-    with whole(tmp_path / "data") as unfinished:
+    with atomic_directory(tmp_path / "data") as unfinished:
         (unfinished / "file").write_text("new")
         assert not (tmp_path / "data" / "file").exists()
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["file"]
@@ -15,7 +15,7 @@ def test_a_folder_appears_once_it_is_whole(tmp_path):
 def test_whatever_ends_it_before_leaves_what_was_there_and_nothing_else(tmp_path, error):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "file").write_text("old")
-    with pytest.raises(error), whole(tmp_path / "data") as unfinished:
+    with pytest.raises(error), atomic_directory(tmp_path / "data") as unfinished:
         (unfinished / "file").write_text("half")
         raise error
     assert {path.name: path.read_text() for path in (tmp_path / "data").iterdir()} == {"file": "old"}
@@ -23,4 +23,4 @@ def test_whatever_ends_it_before_leaves_what_was_there_and_nothing_else(tmp_path
 
 def test_what_an_earlier_stage_has_not_written_is_named_with_that_stage(tmp_path):
     with pytest.raises(InputError, match=r"train\.parquet is not there; run the stage prepare to its end first"):
-        finished(tmp_path / "train.parquet", "prepare")
+        require_output(tmp_path / "train.parquet", "prepare")

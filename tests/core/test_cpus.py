@@ -7,7 +7,7 @@ import pytest
 
 from titles.core import cpus
 from titles.core.cpus import available_cpus, set_thread_defaults
-from titles.preprocessing.engine import connected
+from titles.preprocessing.engine import connect
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,7 +71,7 @@ def test_without_linux_all_cpus_count(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_duckdb_has_as_many_threads(machine: Path) -> None:
     (machine / "cgroup/cpu.max").write_text("300000 100000\n")
-    with connected(machine) as (engine, _):
+    with connect(machine) as (engine, _):
         assert int(engine.settings["threads"]) == 3
 
 

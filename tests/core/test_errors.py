@@ -1,6 +1,6 @@
 import pytest
 
-from titles.core.errors import InputError, printable
+from titles.core.errors import InputError, escape_unprintable
 
 
 @pytest.mark.parametrize(
@@ -12,5 +12,5 @@ from titles.core.errors import InputError, printable
     ],
 )
 def test_what_a_terminal_would_obey_is_escaped(text: str, shown: str):
-    assert printable(text) == shown
+    assert escape_unprintable(text) == shown
     assert str(InputError(text)) == shown

@@ -39,7 +39,7 @@ def logged(caplog):
 
 
 def test_what_was_done_before_counts_for_the_share_and_not_for_the_rate(logged, clock):
-    with Progress(1000, "titles", "epoch 1/2", done=600) as progress:
+    with Progress(1000, "titles", "epoch 1/2", initial=600) as progress:
         clock.seconds += 40
         progress.update(200)
     assert logged.messages == ["epoch 1/2: 80%, 5 titles/s, 40 s to go"]
@@ -109,7 +109,7 @@ def test_a_log_holds_no_carriage_return_or_escape(logged, clock, capfd):
     with Progress(10, "titles", "encoding") as progress:
         clock.seconds += 30
         progress.update(5)
-    assert not progress.on_terminal
+    assert not progress.is_terminal
     assert not set("\r\x1b") & set("".join(logged.messages) + capfd.readouterr().err)
 
 

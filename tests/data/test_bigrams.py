@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from titles.data import bigrams
-from titles.data.bigrams import NO_PAIR, find_pairs, pair_keys
+from titles.data.bigrams import NO_BIGRAM, bigram_keys, most_frequent_bigrams
 from titles.data.ragged import Ragged
 
 TITLES = st.lists(st.lists(st.integers(0, 4), max_size=5), max_size=8)
@@ -21,8 +21,8 @@ def ragged(rows):
 
 @given(TITLES)
 def test_a_word_has_the_key_of_its_pair_with_the_word_before_it_in_its_title(titles):
-    expected = [[NO_PAIR, *(one << 32 | other for one, other in pairwise(title))][: len(title)] for title in titles]
-    assert pair_keys(ragged(titles)).tolist() == list(chain(*expected))
+    expected = [[NO_BIGRAM, *(one << 32 | other for one, other in pairwise(title))][: len(title)] for title in titles]
+    assert bigram_keys(ragged(titles)).tolist() == list(chain(*expected))
 
 
 @given(TITLES, st.integers(0, 12))
@@ -30,14 +30,14 @@ def test_the_pairs_found_are_the_most_frequent_of_known_words_and_of_equals_the_
     counts = Counter(one << 32 | other for title in titles for one, other in pairwise(title) if max(one, other) < 4)
     expected = sorted(sorted(counts, key=lambda pair: (-counts[pair], pair))[:most])
     with TemporaryDirectory() as scratch:
-        assert find_pairs(ragged(titles), 4, most, Path(scratch)).tolist() == expected
+        assert most_frequent_bigrams(ragged(titles), 4, most, Path(scratch)).tolist() == expected
 
 
 @pytest.mark.parametrize("size", [1, 3, 7])
 def test_titles_in_several_files_and_blocks_have_the_same_pairs(monkeypatch, tmp_path, size):
     titles = ragged([[0, 1, 2], [], [1, 2, 3], [0, 1], [3, 3, 3], [2, 2]])
-    expected = find_pairs(titles, 4, 3, tmp_path).tolist()
+    expected = most_frequent_bigrams(titles, 4, 3, tmp_path).tolist()
     monkeypatch.setattr(bigrams, "FILE_KEYS", size)
     monkeypatch.setattr(bigrams, "BLOCK_ROWS", size)
-    assert find_pairs(titles, 4, 3, tmp_path).tolist() == expected == [1, 1 << 32 | 2, 3 << 32 | 3]
+    assert most_frequent_bigrams(titles, 4, 3, tmp_path).tolist() == expected == [1, 1 << 32 | 2, 3 << 32 | 3]
     assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,7 @@ import pytest
 
 from tests.numbered import write_numbered
 from titles.core.errors import InputError
-from titles.data.encoded_dataset import check_embedded, files_of
+from titles.data.encoded_dataset import check_encoded_dataset, required_files
 
 
 @pytest.fixture
@@ -17,24 +17,24 @@ def embedded(tmp_path):
 def refused(folder):
     """What the check says of the folder."""
     with pytest.raises(InputError, match="is not what this version of the stage embed writes") as error:
-        check_embedded(folder, "train", "validation")
+        check_encoded_dataset(folder, "train", "validation")
     assert str(error.value).endswith("; run the stage embed again")
     return str(error.value)
 
 
 def test_what_embed_writes_is_accepted(embedded):
     (embedded / ".unfinished").mkdir()
-    check_embedded(embedded, "train", "validation")
+    check_encoded_dataset(embedded, "train", "validation")
 
 
 def test_a_missing_folder_or_split_is_refused(embedded, tmp_path):
     assert "lexicon.json" in refused(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"test\.values\.npy"):
-        check_embedded(embedded, "train", "test")
+        check_encoded_dataset(embedded, "train", "test")
 
 
 def test_every_missing_file_is_named(embedded, subtests):
-    for file in files_of(embedded, "train", "validation"):
+    for file in required_files(embedded, "train", "validation"):
         with subtests.test(file.name):
             file.rename(aside := embedded / "aside")
             assert file.name in refused(embedded)

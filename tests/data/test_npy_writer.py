@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from titles.data.npy_writer import ArrayFile
+from titles.data.npy_writer import NpyWriter
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64, np.float32])
 @pytest.mark.parametrize("pieces", [[], [[]], [[1]], [[1, 2], [], [3]], [list(range(100_000))] * 3])
 def test_numbers_appended_give_the_bytes_of_numpy(tmp_path, dtype, pieces):
-    with ArrayFile(tmp_path / "appended.npy", dtype) as file:
+    with NpyWriter(tmp_path / "appended.npy", dtype) as file:
         for piece in pieces:
             file.append(np.array(piece, dtype))
     np.save(tmp_path / "saved.npy", np.concatenate([np.empty(0, dtype), *map(np.array, pieces)]).astype(dtype))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from titles.data.ragged import Ragged, RaggedFiles
+from titles.data.ragged import Ragged, RaggedWriter
 
 ROWS = st.lists(st.lists(st.integers(-(2**31), 2**31 - 1), max_size=4), min_size=1, max_size=6)
 
@@ -43,7 +43,7 @@ def test_loaded_rows_stay_on_the_disk(tmp_path):
 
 
 def test_rows_that_are_appended_follow_those_before(tmp_path):
-    with RaggedFiles(tmp_path, "titles") as files:
+    with RaggedWriter(tmp_path, "titles") as files:
         for rows in ([[7], [8, 9]], [[]], [[], [1]]):
             files.append(ragged(rows))
     assert lists(Ragged.load(tmp_path, "titles")) == [[7], [8, 9], [], [], [1]]

@@ -17,8 +17,8 @@ import pytest
 import yaml
 
 from titles.core.errors import InputError
-from titles.demo.__main__ import HEADER, WRONG, WRONG_BUT_LIKE, _careless_label, generate, write
-from titles.demo.catalogue import categories, crossed, shop, weights, written
+from titles.demo.__main__ import HEADER, LABEL_NOISE, SIMILAR_CATEGORY_SHARE, _noisy_label, generate, write_csv
+from titles.demo.catalogue import apply_variant, categories, handwritten_categories, shop, weights
 from titles.demo.seller import Seller
 
 ROOT = Path(__file__).parents[2]
@@ -82,8 +82,8 @@ def test_at_least_a_dozen_pairs_of_categories_can_be_taken_for_each_other():
         lists = [(getattr(one, kind)[language], getattr(other, kind)[language]) for kind, language in KINDS]
         return all(set(these) & set(those) for these, those in lists)
 
-    by_name = {category.name: category for category in written()}
-    pairs = [(one, by_name[name]) for one in written() for name in one.like if one.name < name]
+    by_name = {category.name: category for category in handwritten_categories()}
+    pairs = [(one, by_name[name]) for one in handwritten_categories() for name in one.like if one.name < name]
     confusable = [(one.name, other.name) for one, other in pairs if one.name in other.like and share_words(one, other)]
     assert len(confusable) >= 12
 
@@ -117,8 +117,8 @@ def test_the_shop_has_as_many_categories_as_it_says_and_no_more():
 
 
 def test_a_crossed_category_keeps_its_words_and_is_like_the_one_it_comes_from():
-    (blenders,) = (category for category in written() if category.name == "BLENDERS")
-    parts = crossed(shop()["variants"][0], blenders)
+    (blenders,) = (category for category in handwritten_categories() if category.name == "BLENDERS")
+    parts = apply_variant(shop()["variants"][0], blenders)
     assert (parts.name, parts.like, parts.nouns) == ("BLENDERS_SPARE_PARTS", ["BLENDERS"], blenders.nouns)
     assert "repuesto" in parts.before["es"] and not blenders.before["es"]
 
@@ -155,16 +155,21 @@ def test_every_category_of_a_department_is_written_once_and_in_full(department):
 
 
 def test_every_category_is_like_others_that_are_there():
-    names = [category.name for category in written()]
+    names = [category.name for category in handwritten_categories()]
     assert len(names) == len(set(names))
-    wrong = [(one.name, like) for one in written() for like in one.like if like == one.name or like not in names]
+    wrong = [
+        (one.name, like)
+        for one in handwritten_categories()
+        for like in one.like
+        if like == one.name or like not in names
+    ]
     assert wrong == []
 
 
 def test_every_pattern_of_a_size_can_be_filled_in():
     seller = Seller(random.Random(0))
-    patterns = {pattern for category in written() for pattern in category.sizes}
-    filled = {pattern: {seller._measured(pattern) for _ in range(5)} for pattern in patterns}
+    patterns = {pattern for category in handwritten_categories() for pattern in category.sizes}
+    filled = {pattern: {seller._fill_placeholders(pattern) for _ in range(5)} for pattern in patterns}
     unfilled = [pattern for pattern, sizes in filled.items() if any(set("{}|") & set(size) for size in sizes)]
     assert unfilled == []
     assert all(size.strip() for sizes in filled.values() for size in sizes)
@@ -183,7 +188,7 @@ def test_every_pattern_of_a_size_can_be_filled_in():
 )
 def test_a_pattern_becomes_any_of_its_sizes_and_nothing_else(pattern, expected):
     seller = Seller(random.Random(0))
-    assert {seller._measured(pattern) for _ in range(200)} == expected
+    assert {seller._fill_placeholders(pattern) for _ in range(200)} == expected
 
 
 def test_a_title_is_short_and_of_words_with_one_space_between():
@@ -215,7 +220,7 @@ def test_the_languages_take_turns_and_every_label_is_of_the_shop():
 
 
 def test_the_file_is_csv_with_the_columns_of_the_challenge():
-    write(file := io.StringIO(), 3, 2, seed=1)
+    write_csv(file := io.StringIO(), 3, 2, seed=1)
     lines = file.getvalue().split("\n")
     assert (lines[0], len(lines), lines[-1]) == ("title,label_quality,language,category", 5, "")
 
@@ -225,7 +230,7 @@ def test_the_command_line_writes_equal_content_plain_and_compressed_and_equal_by
     for path in paths:
         assert run_command_line("--rows", 50, "--categories", 9, "--seed", 4, path) == (0, "")
     plain, first, again = (path.read_bytes() for path in paths)
-    write(expected := io.StringIO(), 50, 9, 4)
+    write_csv(expected := io.StringIO(), 50, 9, 4)
     assert plain == gzip.decompress(first) == expected.getvalue().encode()
     assert first == again
     # No flags and no time in the header: two runs within a second would be equal by chance.
@@ -235,12 +240,12 @@ def test_the_command_line_writes_equal_content_plain_and_compressed_and_equal_by
 def test_the_stated_share_of_unreviewed_labels_is_wrong_and_most_of_it_on_categories_that_are_alike():
     rng, shelf = random.Random(1), categories(176)
     frequencies = {category.name: 1.0 for category in shelf}
-    labels = [(category, _careless_label(rng, category, frequencies)) for category in shelf * 200]
+    labels = [(category, _noisy_label(rng, category, frequencies)) for category in shelf * 200]
     wrong = [(category, label) for category, label in labels if label != category.name]
     alike = [label for category, label in wrong if label in category.like]
-    assert len(wrong) / len(labels) == pytest.approx(WRONG, abs=0.003)
+    assert len(wrong) / len(labels) == pytest.approx(LABEL_NOISE, abs=0.003)
     # Categories that are like no other are taken for any.
-    assert WRONG_BUT_LIKE - 0.1 < len(alike) / len(wrong) <= WRONG_BUT_LIKE + 0.02
+    assert SIMILAR_CATEGORY_SHARE - 0.1 < len(alike) / len(wrong) <= SIMILAR_CATEGORY_SHARE + 0.02
 
 
 @pytest.mark.skipif("TITLES_REAL_DATA" not in os.environ, reason="TITLES_REAL_DATA is not set")

@@ -28,8 +28,8 @@ def strokes(svg, colour):
     [
         charts.balanced_accuracy_by_epoch(histories(2)),
         charts.loss_by_epoch(histories(2)),
-        charts.recall_curve(pd.DataFrame({"share": [0.5, 1.0], **{name: [0.5, 1.0] for name in NAMES}})),
-        charts.calibration(pd.DataFrame({"confidence": [0.5, 0.9], **{name: [0.5, 1.0] for name in NAMES}})),
+        charts.sorted_recall(pd.DataFrame({"share": [0.5, 1.0], **{name: [0.5, 1.0] for name in NAMES}})),
+        charts.reliability_diagram(pd.DataFrame({"confidence": [0.5, 0.9], **{name: [0.5, 1.0] for name in NAMES}})),
     ],
     ids=["balanced accuracy", "loss", "recall", "calibration"],
 )
@@ -60,7 +60,7 @@ def test_what_is_no_number_leaves_a_gap():
     broken = charts.loss_by_epoch(histories(2, train_loss=np.inf))
     assert broken == charts.loss_by_epoch(histories(2, train_loss=np.nan))
     empty = pd.DataFrame({"confidence": [0.05, 0.95], **{name: [np.nan, 1.0] for name in NAMES}})
-    assert charts.calibration(empty) == charts.calibration(empty[1:])
+    assert charts.reliability_diagram(empty) == charts.reliability_diagram(empty[1:])
 
 
 def test_equal_tables_are_equal_charts():

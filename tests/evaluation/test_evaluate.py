@@ -14,13 +14,19 @@ from titles.metrics.classification import CALIBRATION_BINS, expected_calibration
 from titles.nn.hparams import CnnParams, MlpParams, ModelParams, TrainParams
 from titles.persistence.model_folder import load
 from titles.preprocessing.encode import EmbedParams, embed
-from titles.preprocessing.prepare import REJECTED
+from titles.preprocessing.prepare import REJECTED_COLUMNS
 from titles.training.fit import fit
 
 EMBED = EmbedParams(
-    dimension=16, words=100_000, subword_min_n=4, subword_max_n=4, subword_buckets=997, pairs=100, word_vectors="none"
+    dimension=16,
+    vocabulary_size=100_000,
+    subword_min_n=4,
+    subword_max_n=4,
+    subword_buckets=997,
+    bigrams=100,
+    word_vectors="none",
 )
-MODEL = ModelParams("tanh", "trained", dropout=0.0, word_dropout=0.0, members=2)
+MODEL = ModelParams("tanh", "trained", dropout=0.0, word_dropout=0.0, ensemble_size=2)
 OWN = {"mlp": MlpParams(1, 16, 4), "cnn": CnnParams(16, 1, 2)}
 TRAIN = TrainParams(0, 1, 2, 1, 2, 4, 0.02, 0.0, 0.0, False, "accuracy")
 NAMES = ["mlp", "cnn", "mean"]
@@ -56,7 +62,7 @@ class Work:
         self.write("prepared", "train", [(*row, "spanish", "reliable") for row in TRAINING])
         self.write("prepared", "validation", [(*row, "spanish", "reliable") for row in TRAINING[:80]])
         self.write("prepared", "test", test)
-        rejected = pd.DataFrame([("train.csv", 7, "duplicate title", "Bota", "SHOES")], columns=REJECTED)
+        rejected = pd.DataFrame([("train.csv", 7, "duplicate title", "Bota", "SHOES")], columns=REJECTED_COLUMNS)
         rejected.to_parquet(self.prepared / "rejected.parquet")
         if unlabelled:
             table = pd.DataFrame(unlabelled, columns=["id", "title"])

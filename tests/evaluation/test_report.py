@@ -6,7 +6,15 @@ import pandas as pd
 import pytest
 
 from tests.serving.page import Page
-from titles.evaluation.report import MOST_LETTERS, REASONS, Report, histories, legible, rejected, splits
+from titles.evaluation.report import (
+    MAX_REASONS,
+    MAX_TEXT_LENGTH,
+    Report,
+    load_histories,
+    sanitize_text,
+    summarize_rejected,
+    summarize_splits,
+)
 
 NAMES = ["mlp", "cnn", "mean"]
 METRICS = ["balanced_accuracy", "accuracy", "top5_accuracy", "macro_f1", "log_loss", "expected_calibration_error"]
@@ -171,9 +179,9 @@ def test_a_title_is_shown_as_the_text_it_is(page: Page, tmp_path: Path, title: s
 
 
 def test_what_html_has_no_letter_for_is_seen_to_be_there_and_what_is_very_long_is_cut():
-    assert legible("a\x00b\x1b\x85\tc\n") == "a\ufffdb\ufffd\ufffd\tc\n"
-    assert legible("x" * MOST_LETTERS) == "x" * MOST_LETTERS
-    assert legible("x" * 10**6) == "x" * MOST_LETTERS + "…"
+    assert sanitize_text("a\x00b\x1b\x85\tc\n") == "a\ufffdb\ufffd\ufffd\tc\n"
+    assert sanitize_text("x" * MAX_TEXT_LENGTH) == "x" * MAX_TEXT_LENGTH
+    assert sanitize_text("x" * 10**6) == "x" * MAX_TEXT_LENGTH + "…"
 
 
 def test_the_page_loads_nothing_and_runs_nothing_but_its_own(tmp_path: Path):
@@ -219,7 +227,7 @@ def test_a_split_is_counted_from_its_files(tmp_path: Path):
         for part, array in {"labels": labels, "values": [], "offsets": [0] * (len(labels) + 1)}.items():
             np.save(tmp_path / f"{name}.{part}.npy", np.array(array, np.int64 if part == "offsets" else np.int32))
         np.save(tmp_path / f"{name}.reliable.npy", np.zeros(len(labels), bool))
-    assert splits(tmp_path, tmp_path, np.array([3, 0, 1, 0])) == {
+    assert summarize_splits(tmp_path, tmp_path, np.array([3, 0, 1, 0])) == {
         "train": {"rows": 8, "categories": 2, "unlearned": 0, "learned": 4},
         "validation": {"rows": 2, "categories": 2, "unlearned": 0},
         "test": {"rows": 3, "categories": 3, "unlearned": 2},
@@ -233,7 +241,7 @@ def test_the_epoch_that_was_kept_is_that_of_the_model_folder(tmp_path: Path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "network.json").write_text(f'{{"epoch": {epoch}}}')
         (tmp_path / name / "history.csv").write_text("epoch,train_loss\n1,2.0\n2,1.0\n")
-    table = histories({name: tmp_path / name for name in ("mlp", "cnn")})
+    table = load_histories({name: tmp_path / name for name in ("mlp", "cnn")})
     expected = [["mlp", 1, False], ["mlp", 2, True], ["cnn", 1, True], ["cnn", 2, False]]
     assert table[["network", "epoch", "kept"]].values.tolist() == expected
 
@@ -246,19 +254,19 @@ def write_rejected(folder: Path, reasons: list[str]) -> None:
 
 def test_reasons_are_counted_the_most_frequent_first_with_the_first_rows_of_each(tmp_path: Path):
     write_rejected(tmp_path, ["b", "c", "a", "c", "b", "c", "c"])
-    found = rejected(tmp_path)
+    found = summarize_rejected(tmp_path)
     assert [(one["reason"], one["rows"]) for one in found] == [("c", 4), ("b", 2), ("a", 1)]
     assert [example["line"] for example in found[0]["examples"]] == [2, 4, 6]
     assert found[2]["examples"] == [{"file": "a.csv", "line": 3, "reason": "a", "title": ""}]
 
 
 def test_reasons_beyond_the_most_frequent_are_counted_together(tmp_path: Path):
-    write_rejected(tmp_path, [f"{number:03}" for number in range(REASONS + 5)])
-    found = rejected(tmp_path)
-    assert len(found) == REASONS + 1
+    write_rejected(tmp_path, [f"{number:03}" for number in range(MAX_REASONS + 5)])
+    found = summarize_rejected(tmp_path)
+    assert len(found) == MAX_REASONS + 1
     assert found[-1] == {"reason": "other reasons", "rows": 5, "examples": []}
 
 
 def test_no_rejected_row_is_no_reason(tmp_path: Path):
     write_rejected(tmp_path, [])
-    assert rejected(tmp_path) == []
+    assert summarize_rejected(tmp_path) == []

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from titles.evaluation.tables import EXAMPLES, by_group, classes, confused_pairs, mistakes, thresholds
+from titles.evaluation.tables import MAX_EXAMPLES, assign_bins, confused_pairs, metrics_by_group, mistakes, thresholds
 from titles.inference.predict import Predictions
 from titles.metrics.thresholds import Threshold
 
@@ -15,13 +15,13 @@ def predictions(best, confidence=None):
 
 
 def test_a_class_holds_the_numbers_from_its_first_up_to_the_next():
-    found = classes(np.array([0, 1, 2, 3, 999, 1000, 10**9]), (1, 3, 1000, 5000))
+    found = assign_bins(np.array([0, 1, 2, 3, 999, 1000, 10**9]), (1, 3, 1000, 5000))
     assert found.tolist() == ["0", "1–2", "1–2", "3–999", "3–999", "1,000–4,999", "5,000 or more"]
 
 
 def test_a_group_has_its_titles_its_categories_and_both_accuracies():
     said = {"mlp": predictions([0, 0, 1, 1, 2]), "cnn": predictions([0, 0, 0, 0, 0])}
-    table = by_group(np.array([0, 0, 0, 1, 1]), said, pd.Series(["b", "b", "b", "b", "a"]))
+    table = metrics_by_group(np.array([0, 0, 0, 1, 1]), said, pd.Series(["b", "b", "b", "b", "a"]))
     assert table.index.tolist() == ["a", "b"]
     columns = ["titles", "categories", "mlp_balanced_accuracy", "mlp_accuracy", "cnn_balanced_accuracy", "cnn_accuracy"]
     assert table.columns.tolist() == columns
@@ -30,7 +30,9 @@ def test_a_group_has_its_titles_its_categories_and_both_accuracies():
 
 
 def test_groups_stand_in_the_order_of_their_classes_and_one_without_titles_not_at_all():
-    table = by_group(np.zeros(3, np.int32), {"mlp": predictions([0, 0, 0])}, classes(np.array([70, 9, 0]), (1, 10, 50)))
+    table = metrics_by_group(
+        np.zeros(3, np.int32), {"mlp": predictions([0, 0, 0])}, assign_bins(np.array([70, 9, 0]), (1, 10, 50))
+    )
     assert table.index.tolist() == ["0", "1–9", "50 or more"]
 
 
@@ -38,9 +40,9 @@ def test_the_surest_mistakes_of_every_confused_pair_come_first():
     labels = np.array([0, 0, 0, 0, 0, 2, 1], np.int32)
     said = predictions([1, 1, 1, 1, 0, 0, 1], [0.125, 0.75, 0.5, 0.75, 1.0, 0.25, 1.0])
     titles = pd.Series([f"title {row}" for row in range(7)])
-    pairs = confused_pairs(labels, said.best, CATEGORIES)
+    pairs = confused_pairs(labels, said.predicted_label, CATEGORIES)
     found = mistakes(pairs, labels, said, titles, CATEGORIES)
-    assert EXAMPLES == 3
+    assert MAX_EXAMPLES == 3
     expected = [("title 1", "SHOES"), ("title 3", "SHOES"), ("title 2", "SHOES"), ("title 5", "HOME")]
     assert list(zip(found.title, found.taken_for, strict=True)) == expected
     assert found.confidence.tolist() == [0.75, 0.75, 0.5, 0.25]
@@ -48,7 +50,7 @@ def test_the_surest_mistakes_of_every_confused_pair_come_first():
 
 def test_of_pairs_that_are_not_shown_there_are_no_mistakes():
     labels, said = np.array([0, 2], np.int32), predictions([1, 1])
-    pairs = confused_pairs(labels, said.best, CATEGORIES)[:1]
+    pairs = confused_pairs(labels, said.predicted_label, CATEGORIES)[:1]
     found = mistakes(pairs, labels, said, pd.Series(["mesa", "taladro"]), CATEGORIES)
     assert found.title.tolist() == ["mesa"]
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.inference.forked import status_of_child
 from titles.core.errors import InputError
-from titles.data.encoded_dataset import Labelled, Lexicon
+from titles.data.encoded_dataset import LabelledDataset, Vocabulary
 from titles.data.ragged import Ragged
 from titles.inference.classifier import Classifier
 from titles.nn.hparams import CnnParams, MlpParams, ModelParams, TrainParams
@@ -21,9 +21,15 @@ from titles.text.normalization import clean
 from titles.training.fit import fit
 
 EMBED = EmbedParams(
-    dimension=6, words=8, subword_min_n=3, subword_max_n=4, subword_buckets=97, pairs=100, word_vectors="none"
+    dimension=6,
+    vocabulary_size=8,
+    subword_min_n=3,
+    subword_max_n=4,
+    subword_buckets=97,
+    bigrams=100,
+    word_vectors="none",
 )
-MODEL = ModelParams("relu", "trained", dropout=0.1, word_dropout=0.1, members=2)
+MODEL = ModelParams("relu", "trained", dropout=0.1, word_dropout=0.1, ensemble_size=2)
 OWN = {"mlp": MlpParams(1, 8, 4), "cnn": CnnParams(8, 1, 2)}
 TRAIN = TrainParams(0, 1, 2, 1, 2, 4, 0.05, 0.0, 0.0, False, "accuracy")
 
@@ -90,7 +96,7 @@ def test_fewer_categories_are_the_best_of_more(classifier):
 def test_predictions_are_those_of_the_network_on_the_embedded_titles(trained, classifier):
     embedded, model = trained
     network, lexicon = load(model)
-    titles = Labelled.load(embedded, "test").titles
+    titles = LabelledDataset.load(embedded, "test").titles
     logits = torch.cat(list(predict(network, titles, Ragged.load(embedded, "spelling"))))
     best = logits.softmax(1).topk(3)
     found = classifier.predict(TEST, top=3)
@@ -136,7 +142,7 @@ def test_a_title_with_nothing_to_go_on_has_one_row_with_a_reason_and_the_others_
 def test_of_several_networks_none_has_a_category_for_a_title_with_nothing_to_go_on(trained, tmp_path):
     for name in ("one", "other"):
         shutil.copytree(trained[1], tmp_path / name)
-    compared = Classifier.load(tmp_path).compared(pa.array(["mesa", "電話"]), top=2)
+    compared = Classifier.load(tmp_path).top_k_per_network(pa.array(["mesa", "電話"]), top=2)
     assert {name: np.isnan(scores).all(1).tolist() for name, (_, scores) in compared.items()} == {
         name: [False, True] for name in ("one", "other", "mean")
     }
@@ -242,7 +248,7 @@ def test_weights_overwritten_in_place_do_not_change_an_open_classifier(trained, 
 
 
 def test_a_category_that_train_lacks_is_in_the_lexicon_but_never_predicted(trained, classifier):
-    assert Lexicon.load(trained[1]).categories == ["HOME", "SHOES", "TOOLS", "ANIMALS"]
+    assert Vocabulary.load(trained[1]).categories == ["HOME", "SHOES", "TOOLS", "ANIMALS"]
     assert "ANIMALS" not in set(classifier.predict(TEST, top=3).category)
 
 
@@ -262,8 +268,8 @@ def test_a_folder_of_several_networks_gives_the_mean_of_their_scores(trained, cl
 def test_networks_of_other_words_are_no_one_classifier(trained, tmp_path):
     for name in ("one", "other"):
         shutil.copytree(trained[1], tmp_path / name)
-    lexicon = Lexicon.load(tmp_path / "one")
-    replace(lexicon, vocabulary=lexicon.vocabulary[::-1]).save(tmp_path / "other")
+    lexicon = Vocabulary.load(tmp_path / "one")
+    replace(lexicon, vocabulary=lexicon.words[::-1]).save(tmp_path / "other")
     with pytest.raises(InputError, match=r"one and .*other know different words or categories; train them on the same"):
         Classifier.load(tmp_path)
 

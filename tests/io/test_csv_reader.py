@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from titles.core.errors import InputError
 from titles.io import csv_lines
-from titles.io.csv_reader import REPEATED_HEADER, SWALLOWED, csv_batches
-from titles.io.records import BROKEN_UTF8, NO_VALUES
+from titles.io.csv_reader import MISSING_QUOTE, REPEATED_HEADER, csv_batches
+from titles.io.records import INVALID_UTF8, NO_VALUES
 
 PATH = Path("train.csv")
 COLUMNS = ("title", "category", "brand")
@@ -53,13 +53,13 @@ def strictly_read(content: bytes, columns: int, delimiter: str) -> Iterator[tupl
                 return
             continue
         record = list(islice(text, line - 1, reader.line_num))
-        yield (*row_of(fields, SWALLOWED if swallowed(record, columns, delimiter) else None, line),)
+        yield (*row_of(fields, MISSING_QUOTE if swallowed(record, columns, delimiter) else None, line),)
 
 
 def row_of(fields: list[str], fault: str | None, line: int) -> tuple[object, ...]:
     shown = [field.encode(errors="replace").decode() for field in fields[:2]]
     if shown != fields[:2]:
-        fault = BROKEN_UTF8
+        fault = INVALID_UTF8
     elif [field.strip(" \ufeff") for field in shown] == list(COLUMNS[: len(shown)]):
         fault = REPEATED_HEADER
     return shown[0], shown[1] if len(shown) > 1 else None, line, fault
@@ -143,4 +143,4 @@ def test_a_field_may_have_line_breaks_and_commas(content: bytes):
     ],
 )
 def test_rows_that_an_open_quote_made_one_are_at_fault(content: bytes):
-    assert [row[3] for row in read(content)[0]] == [SWALLOWED]
+    assert [row[3] for row in read(content)[0]] == [MISSING_QUOTE]

@@ -23,8 +23,8 @@ from titles.io import readers
 from titles.io.columns import ColumnMapping, ColumnNames
 from titles.io.csv_reader import REPEATED_HEADER
 from titles.io.file_discovery import find_files, titles_file
-from titles.io.records import BROKEN_UTF8, COLUMNS, NO_VALUES, Row
-from titles.io.source_file import RawFile, recognise
+from titles.io.records import COLUMNS, INVALID_UTF8, NO_VALUES, Row
+from titles.io.source_file import SourceFile, inspect_file
 
 ROWS = [
     {"title": 'Mesa "redonda", de pino', "category": "TABLES", "language": "spanish", "label_quality": "reliable"},
@@ -57,7 +57,7 @@ def folder_of(folder: Path, files: dict[str, str | bytes]) -> Path:
     return folder
 
 
-def rows_in(file: RawFile) -> Iterator[Row]:
+def rows_in(file: SourceFile) -> Iterator[Row]:
     for batch in file.batches():
         for row in batch.to_pylist():
             yield Row(row["line"], tuple(row[column] for column in COLUMNS), row["fault"])
@@ -214,7 +214,7 @@ def test_a_folder_of_parquet_files_is_read_in_the_order_of_their_names_with_its_
         (2, "silla", "B"),
         (3, "sofa", "C"),
     ]
-    assert [path.name for path in file.parts] == [f"part-0000{number}.snappy.parquet" for number in range(4)]
+    assert [path.name for path in file.paths] == [f"part-0000{number}.snappy.parquet" for number in range(4)]
 
 
 @pytest.mark.parametrize("name", ["test.parquet", "Spanish.Test.parquet"])
@@ -525,7 +525,7 @@ def test_bytes_that_are_not_utf_8_become_question_marks_and_the_fault_of_their_r
     content = encoded(rows, name.removeprefix("train.")).replace(b"X", b"\xe9")
     read = rows_of(tmp_path, name, content)
     assert titles_and_categories(read) == [("café", "COFFEES"), ("caf?", "COFFEES")]
-    assert [row.fault for row in read] == [None, BROKEN_UTF8]
+    assert [row.fault for row in read] == [None, INVALID_UTF8]
 
 
 @pytest.mark.parametrize(
@@ -559,7 +559,7 @@ def test_bytes_of_a_parquet_file_that_are_no_utf8_are_the_fault_of_their_row(tmp
         titles = pa.Array.from_buffers(kind, 2, titles.buffers())
     pq.write_table(pa.table({"title": titles, "category": ["COFFEE"] * 2}), tmp_path / "train.parquet")
     (file,) = find_files(tmp_path)
-    assert [(row.values[1], row.fault) for row in rows_in(file)] == [("cafe", None), ("caf?", BROKEN_UTF8)]
+    assert [(row.values[1], row.fault) for row in rows_in(file)] == [("cafe", None), ("caf?", INVALID_UTF8)]
 
 
 # Values with the one text they have in every format.
@@ -590,7 +590,7 @@ def test_a_value_that_is_no_text_has_one_spelling(tmp_path: Path, kind: str, col
             path.write_text(json.dumps(row) + "\n")
         else:
             pq.write_table(pa.Table.from_pylist([row]), path)
-        file = recognise(path, "train", kind, ColumnMapping(asdict(ColumnNames()), ""))
+        file = inspect_file(path, "train", kind, ColumnMapping(asdict(ColumnNames()), ""))
         assert [row.values[COLUMNS.index(column)] for row in rows_in(file)] == [VALUES[number][1]]
 
 
@@ -638,7 +638,7 @@ def test_utf_16_that_was_cut_or_broken_is_told_as_utf_8_is(tmp_path: Path):
     text = "title,category\n" + "mesa,TABLES\n" * 3 + "half \ud83d,TABLES\n"
     content = b"\xff\xfe" + text.encode("utf-16-le", errors="surrogatepass")
     read = rows_of(tmp_path, "train.csv", content)
-    assert [row.fault for row in read] == [None, None, None, BROKEN_UTF8]
+    assert [row.fault for row in read] == [None, None, None, INVALID_UTF8]
     with pytest.raises(InputError, match=r"train\.csv: damaged .*truncated data"):
         rows_of(tmp_path, "train.csv", content[:-1])
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from titles.core.errors import InputError
 from titles.io.file_discovery import titles_file
-from titles.io.file_types import as_utf8, first_bytes
+from titles.io.file_types import first_bytes, transcode_to_utf8
 
 CSV = b"title,category\nmesa,TABLES\n"
 ROWS = [{"title": "mesa", "category": "TABLES"}, {"title": "silla", "category": "CHAIRS"}]
@@ -130,7 +130,7 @@ def test_some_broken_bytes_are_a_matter_of_their_rows(tmp_path: Path, content: b
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8", "utf-8-sig"])
 def test_any_text_of_utf_16_becomes_utf_8(encoding: str, text: str, size: int):
     written = f"title{text}".encode(encoding)
-    stream = as_utf8(io.BufferedReader(io.BytesIO(written), size))  # type: ignore[type-var]
+    stream = transcode_to_utf8(io.BufferedReader(io.BytesIO(written), size))  # type: ignore[type-var]
     assert first_bytes(stream).decode("utf-8-sig") == f"title{text}"
 
 

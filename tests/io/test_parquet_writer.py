@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from titles.io import parquet_writer
-from titles.io.parquet_writer import RowGroups
+from titles.io.parquet_writer import DeterministicParquetWriter
 
 TITLES = pa.table({"title": [f"mesa {number}" for number in range(20)], "line": range(20)})
 
@@ -20,7 +20,7 @@ def test_the_bytes_do_not_depend_on_the_pieces_rows_come_in(tmp_path_factory: py
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parquet_writer, "GROUP_ROWS", 7)
         for name, tables in {"whole": [TITLES], "pieces": pieces}.items():
-            with RowGroups(folder / name, TITLES.schema) as groups:
+            with DeterministicParquetWriter(folder / name, TITLES.schema) as groups:
                 for table in tables:
                     groups.write(table)
     assert (folder / "whole").read_bytes() == (folder / "pieces").read_bytes()
@@ -29,7 +29,7 @@ def test_the_bytes_do_not_depend_on_the_pieces_rows_come_in(tmp_path_factory: py
 
 
 def test_a_file_without_rows_has_its_columns(tmp_path: Path):
-    with RowGroups(tmp_path / "none", TITLES.schema) as groups:
+    with DeterministicParquetWriter(tmp_path / "none", TITLES.schema) as groups:
         groups.write(TITLES.slice(0, 0))
     assert pq.read_table(tmp_path / "none").equals(TITLES.slice(0, 0))
     assert groups.num_rows == 0

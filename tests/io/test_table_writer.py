@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from titles.core.errors import InputError
-from titles.io.table_writer import escaped, written
+from titles.io.table_writer import escape_formulas, open_file_writer
 
 SCHEMA = pa.schema([("line", pa.int64()), ("title", pa.string()), ("score", pa.float32())])
 PARTS = [
@@ -17,7 +17,7 @@ READERS = {"parquet": pd.read_parquet, "csv": pd.read_csv, "jsonl": lambda path:
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.csv", "a.b.csv.gz", "csv.jsonl", "a.jsonl.bz2", "a.csv.zst"])
 def test_what_is_written_is_read_in_the_format_the_name_says(tmp_path, name):
-    with written(tmp_path / name, SCHEMA) as write:
+    with open_file_writer(tmp_path / name, SCHEMA) as write:
         for part in PARTS:
             write(part)
     kind = next(part for part in reversed(name.split(".")) if part in READERS)
@@ -31,7 +31,7 @@ def test_what_is_written_is_read_in_the_format_the_name_says(tmp_path, name):
 def test_a_name_that_says_no_format_is_refused_and_nothing_written(tmp_path, name):
     with (
         pytest.raises(InputError, match=r"names that can be written end in \.csv, \.jsonl"),
-        written(tmp_path / name, SCHEMA),
+        open_file_writer(tmp_path / name, SCHEMA),
     ):
         pass
     assert not list(tmp_path.iterdir())
@@ -39,12 +39,12 @@ def test_a_name_that_says_no_format_is_refused_and_nothing_written(tmp_path, nam
 
 def test_a_folder_that_is_not_there_is_told(tmp_path):
     with pytest.raises(InputError, match=r"there is no folder .*nowhere; make it first"):
-        written(tmp_path / "nowhere" / "a.csv", SCHEMA).__enter__()
+        open_file_writer(tmp_path / "nowhere" / "a.csv", SCHEMA).__enter__()
 
 
 def test_a_file_is_replaced_only_by_a_whole_one(tmp_path):
     (tmp_path / "a.csv").write_text("what was there")
-    with pytest.raises(KeyboardInterrupt), written(tmp_path / "a.csv", SCHEMA) as write:
+    with pytest.raises(KeyboardInterrupt), open_file_writer(tmp_path / "a.csv", SCHEMA) as write:
         write(PARTS[0])
         raise KeyboardInterrupt
     assert (tmp_path / "a.csv").read_text() == "what was there"
@@ -57,7 +57,7 @@ def test_a_link_stays_a_link_and_what_it_leads_to_is_written(tmp_path, is_there)
     if is_there:
         (tmp_path / "elsewhere" / "b.csv").write_text("what was there")
     (tmp_path / "a.csv").symlink_to("elsewhere/b.csv")
-    with written(tmp_path / "a.csv", SCHEMA) as write:
+    with open_file_writer(tmp_path / "a.csv", SCHEMA) as write:
         write(PARTS[1])
     assert (tmp_path / "a.csv").readlink() == Path("elsewhere/b.csv")
     assert pd.read_csv(tmp_path / "elsewhere" / "b.csv").title.tolist() == ["ñandú 電話"]
@@ -68,17 +68,17 @@ def test_a_link_stays_a_link_and_what_it_leads_to_is_written(tmp_path, is_there)
 def test_a_link_that_leads_nowhere_is_told(tmp_path, target):
     (tmp_path / "a.csv").symlink_to(target)
     if target == "a.csv":
-        with written(tmp_path / "a.csv", SCHEMA) as write:
+        with open_file_writer(tmp_path / "a.csv", SCHEMA) as write:
             write(PARTS[1])
     else:
         with pytest.raises(InputError, match=r"a\.csv: there is no folder .*nowhere; make it first"):
-            written(tmp_path / "a.csv", SCHEMA).__enter__()
+            open_file_writer(tmp_path / "a.csv", SCHEMA).__enter__()
 
 
 def test_what_a_spreadsheet_would_run_is_escaped_and_all_else_stays():
     texts = ["=1", "+1", "-1", "@a", "\ta", "\ra", "a=1", "", None, "'=1", "ñ", "a\n=1"]
     table = pa.table({"title": texts, "score": [-1.0] * len(texts)})
-    assert escaped(table).to_pydict() == {
+    assert escape_formulas(table).to_pydict() == {
         "title": ["'=1", "'+1", "'-1", "'@a", "'\ta", "'\ra", *texts[6:]],
         "score": [-1.0] * len(texts),
     }
@@ -88,7 +88,7 @@ def test_a_full_disk_is_told_in_one_line(small_disk):
     rows = pa.table([[1], ["x" * 2_000_000], [0.5]], SCHEMA)
     with (
         pytest.raises(InputError, match=r"the disk of .*a\.csv is full \(No space left on device\)"),
-        written(small_disk / "a.csv", SCHEMA) as write,
+        open_file_writer(small_disk / "a.csv", SCHEMA) as write,
     ):
         write(rows)
     assert not list(small_disk.iterdir())

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titles.metrics.calibration import HIGHEST_TEMPERATURE, PRIOR_DEVIATIONS, fit_calibration
+from titles.metrics.calibration import MAX_TEMPERATURE, PRIOR_STDS, fit_calibration
 
 EVEN = torch.tensor([0.5, 0.5]).log()
 
@@ -24,7 +24,7 @@ def test_logits_that_know_nothing_become_the_shares():
     assert found.share_weight == pytest.approx(1, abs=1e-2)
 
 
-@given(st.integers(0, 2**32 - 1), st.floats(0.3, 10), st.floats(0.2, HIGHEST_TEMPERATURE), st.floats(-3, 3))
+@given(st.integers(0, 2**32 - 1), st.floats(0.3, 10), st.floats(0.2, MAX_TEMPERATURE), st.floats(-3, 3))
 def test_no_other_temperature_and_share_weight_are_more_likely(seed, scale, temperature, share_weight):
     generator = torch.Generator().manual_seed(seed)
     logits = scale * torch.randn(20, 5, generator=generator)
@@ -34,7 +34,7 @@ def test_no_other_temperature_and_share_weight_are_more_likely(seed, scale, temp
     def loss(temperature, share_weight):
         of_titles = F.cross_entropy(logits / temperature + share_weight * log_shares, labels, reduction="sum")
         point = np.array([1 / temperature, share_weight])
-        return of_titles + (((point - 1) / PRIOR_DEVIATIONS) ** 2).sum() / 2
+        return of_titles + (((point - 1) / PRIOR_STDS) ** 2).sum() / 2
 
     found = fit_calibration(logits, labels, log_shares)
     assert loss(found.temperature, found.share_weight) <= loss(temperature, share_weight) + 1e-3

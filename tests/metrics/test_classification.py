@@ -8,7 +8,7 @@ from titles.metrics.classification import (
     balanced_accuracy,
     confidence_bins,
     expected_calibration_error,
-    recalls,
+    recall_per_category,
     smoothed_standard_error,
 )
 
@@ -18,7 +18,7 @@ PAIRS = st.lists(st.tuples(*[st.integers(0, CATEGORIES - 1)] * 2), min_size=1, m
 
 def test_recall_is_the_share_of_a_category_that_was_found():
     np.testing.assert_array_equal(
-        recalls(np.array([0, 0, 0, 0, 2]), np.array([0, 2, 0, 1, 2]), 4), [0.5, np.nan, 1, np.nan]
+        recall_per_category(np.array([0, 0, 0, 0, 2]), np.array([0, 2, 0, 1, 2]), 4), [0.5, np.nan, 1, np.nan]
     )
 
 
@@ -31,7 +31,7 @@ def test_every_category_counts_the_same_and_one_never_predicted_counts_zero():
 def test_recalls_are_those_of_scikit_learn(pairs):
     labels, predicted = np.array(pairs).T
     expected = recall_score(labels, predicted, labels=range(CATEGORIES), average=None, zero_division=np.nan)
-    np.testing.assert_allclose(recalls(labels, predicted, CATEGORIES), expected, rtol=1e-12)
+    np.testing.assert_allclose(recall_per_category(labels, predicted, CATEGORIES), expected, rtol=1e-12)
 
 
 @settings(deadline=None)

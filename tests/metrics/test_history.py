@@ -1,11 +1,12 @@
 import math
 
-from titles.metrics.history import Epoch, write_history
+from titles.metrics.history import EpochMetrics, write_history
 
 
 def test_the_history_is_a_csv_file_with_a_row_an_epoch(tmp_path):
     write_history(
-        [Epoch(1, 0.1, 2.0, 3.0, 0.25, 0.5, 0.1), Epoch(2, 0.05, 1.0, 2.5, 0.5, 0.75, 0.2)], tmp_path / "h.csv"
+        [EpochMetrics(1, 0.1, 2.0, 3.0, 0.25, 0.5, 0.1), EpochMetrics(2, 0.05, 1.0, 2.5, 0.5, 0.75, 0.2)],
+        tmp_path / "h.csv",
     )
     assert (tmp_path / "h.csv").read_bytes() == (
         b"epoch,learning_rate,train_loss,validation_loss,"
@@ -16,5 +17,5 @@ def test_the_history_is_a_csv_file_with_a_row_an_epoch(tmp_path):
 
 
 def test_a_loss_that_no_title_has_is_an_empty_cell(tmp_path):
-    write_history([Epoch(1, 0.1, 2.0, math.nan, 0.0, 0.0, 0.1)], tmp_path / "h.csv")
+    write_history([EpochMetrics(1, 0.1, 2.0, math.nan, 0.0, 0.0, 0.1)], tmp_path / "h.csv")
     assert (tmp_path / "h.csv").read_text().splitlines()[1] == "1,0.1,2.0,,0.0,0.0,0.1"

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tests.tracking.checkout import leave
 from titles.core.errors import InputError
 from titles.mlflow_store.credentials import redact, redact_logs, store_name
-from titles.tracking.spool import left_behind
-from titles.tracking.uploader import reach
+from titles.tracking.spool import unsent_spools
+from titles.tracking.uploader import connect
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_the_error_of_a_store_that_cannot_be_reached_has_no_password(
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     with pytest.raises(InputError, match=r"127\.0\.0\.1:9.* cannot be reached") as raised:
-        reach(root)
+        connect(root)
     assert "secret" not in str(raised.value)
 
 
@@ -90,7 +90,7 @@ def test_what_waits_for_a_server_has_no_password_and_is_found_by_another(root: P
     waiting = leave(root, "embed", {"metrics": {"rows_in": 5}, "time": 1, "step": 0})
     assert "secret" not in waiting.path.read_text()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ana:changed@host:5000")
-    assert [journal.begin for journal in left_behind(root)] == [waiting.begin]
+    assert [journal.begin for journal in unsent_spools(root)] == [waiting.begin]
 
 
 def test_what_an_earlier_version_left_for_a_server_is_found(root: Path, monkeypatch: pytest.MonkeyPatch):
@@ -98,7 +98,7 @@ def test_what_an_earlier_version_left_for_a_server_is_found(root: Path, monkeypa
     waiting = leave(root, "embed")
     waiting.begin["store"] = "http://ana:secret@host:5000"
     waiting.save()
-    (journal,) = left_behind(root)
+    (journal,) = unsent_spools(root)
     assert journal.folder == waiting.folder
 
 
@@ -116,7 +116,7 @@ def test_only_their_owner_can_read_files_that_wait(root: Path):
     table = root / "table.csv"
     table.write_text("confidential")
     journal = leave(root, "evaluate")
-    kept = journal.folder / journal.keep("tables", [table])
+    kept = journal.folder / journal.copy_files("tables", [table])
     assert journal.path.stat().st_mode & 0o077 == 0
     for file in (journal.path, kept / "table.csv"):
         assert any(folder.stat().st_mode & 0o077 == 0 for folder in file.parents if folder.is_relative_to(root))

@@ -7,7 +7,7 @@ import requests
 from tests.fitted import fit_both
 from tests.servers import ModelServer
 from titles.inference.classifier import Classifier
-from titles.mlflow_store.logged_model import log_network
+from titles.mlflow_store.logged_model import log_model
 
 pytestmark = pytest.mark.services
 
@@ -19,7 +19,7 @@ def test_the_champion_served_by_mlflow_answers_as_the_model_folder_does(tmp_path
     experiment = mlflow.create_experiment("titles", artifact_location=str(tmp_path / "artifacts"))
     client = mlflow.MlflowClient()
     run = client.create_run(experiment)
-    model_id = log_network("mlp", models / "mlp", {}, run.info.run_id)
+    model_id = log_model("mlp", models / "mlp", {}, run.info.run_id)
     version = mlflow.register_model(f"models:/{model_id}", "titles")
     client.set_registered_model_alias("titles", "champion", version.version)
 

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from titles.mlflow_store.notes import params_note, pipeline_note, stage_note
-from titles.tracking.pipeline_run import Pipeline, _typed, is_alive
+from titles.tracking.pipeline_run import PipelineRun, _display_command, is_alive
 
 PARAMS = {"model": {"activation": "relu", "widths": [1, 2]}, "train": {"epochs": 8}}
 YAML = "model:\n  activation: relu\n  widths:\n  - 1\n  - 2\ntrain:\n  epochs: 8\n"
@@ -71,15 +71,15 @@ def test_the_note_of_a_stage_is_its_description(tmp_path: Path, monkeypatch: pyt
     ],
 )
 def test_a_command_is_shown_as_it_was_typed(command: list[str], expected: str):
-    assert _typed(command) == expected
+    assert _display_command(command) == expected
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no start that a clock cannot move")
 def test_a_clock_that_is_set_makes_no_second_pipeline(monkeypatch: pytest.MonkeyPatch):
-    key = Pipeline.of_this_process().key
+    key = PipelineRun.from_current_process().key
     started = psutil.Process.create_time
     monkeypatch.setattr(psutil.Process, "create_time", lambda process: started(process) + 3600)
-    assert Pipeline.of_this_process().key == key
+    assert PipelineRun.from_current_process().key == key
     assert is_alive(key)
 
 
@@ -94,4 +94,4 @@ def test_a_user_without_a_name_has_none(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.delenv("MLFLOW_TRACKING_USERNAME", raising=False)
     monkeypatch.setattr("getpass.getuser", getuser)
-    assert "mlflow.user" not in Pipeline.of_this_process().tags
+    assert "mlflow.user" not in PipelineRun.from_current_process().tags

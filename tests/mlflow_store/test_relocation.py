@@ -10,10 +10,10 @@ import pytest
 
 from tests.tracking.checkout import leave, send
 from titles.core.errors import InputError
-from titles.mlflow_store.logged_model import log_network
+from titles.mlflow_store.logged_model import log_model
 from titles.mlflow_store.store import Store
-from titles.tracking.uploader import reach
-from titles.tracking.worker import deliver_left_behind
+from titles.tracking.uploader import connect
+from titles.tracking.worker import upload_unsent
 
 
 @pytest.fixture
@@ -32,9 +32,9 @@ def fill(original: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_ROOT", str(original))
     journal = leave(original, "evaluate")
     (table := original / "table.csv").write_text("first")
-    journal.add({"files": [journal.keep("tables", [table])]})
-    assert deliver_left_behind(original)
-    mlflow.register_model(f"models:/{log_network('mlp', original / 'model', {})}", "titles")
+    journal.add({"files": [journal.copy_files("tables", [table])]})
+    assert upload_unsent(original)
+    mlflow.register_model(f"models:/{log_model('mlp', original / 'model', {})}", "titles")
 
 
 def paths(checkout: Path) -> set[str]:
@@ -62,31 +62,31 @@ def test_a_copied_checkout_has_artifacts_of_its_own(original: Path, monkeypatch:
     monkeypatch.setenv("DVC_ROOT", str(copy))
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert send(copy, "prepare")
-    log_network("cnn", copy / "model", {})
+    log_model("cnn", copy / "model", {})
     assert (files(original), (original / "mlflow.db").read_bytes()) == before
     ours = {path for path in paths(copy) if "mlartifacts" in path}
     assert len(ours) >= 5
     assert {path for path in ours if not path.startswith(f"{copy.as_uri()}/")} == set()
     shutil.rmtree(original)
-    store = reach(copy)
+    store = connect(copy)
     downloaded = [
         Path(store.client.download_artifacts(run.info.run_id, "tables/table.csv")).read_text()
-        for run in store.find({"titles.pipeline": "boot-0-1"})
+        for run in store.search_runs({"titles.pipeline": "boot-0-1"})
     ]
     assert downloaded == ["first"]
     assert mlflow.models.get_model_info("models:/titles/1").flavors
-    reach(copy)
+    connect(copy)
     assert {path for path in paths(copy) if "mlartifacts" in path} == ours
 
 
 def test_what_waits_in_a_moved_checkout_is_sent_to_its_store(original: Path, monkeypatch: pytest.MonkeyPatch):
     journal = leave(original, "evaluate")
     (table := original / "table.csv").write_text("first")
-    journal.add({"files": [journal.keep("tables", [table])]})
+    journal.add({"files": [journal.copy_files("tables", [table])]})
     moved = original.rename(original.with_name("moved"))
     monkeypatch.setenv("DVC_ROOT", str(moved))
-    assert deliver_left_behind(moved)
-    (run,) = reach(moved).find({"titles.pipeline": "boot-0-1"})
+    assert upload_unsent(moved)
+    (run,) = connect(moved).search_runs({"titles.pipeline": "boot-0-1"})
     assert [file.path for file in mlflow.MlflowClient().list_artifacts(run.info.run_id, "tables")] == [
         "tables/table.csv"
     ]
@@ -99,7 +99,7 @@ def test_a_store_copied_without_its_artifacts_is_refused(original: Path, monkeyp
     shutil.copyfile(original / "mlflow.db", copy / "mlflow.db")
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     with pytest.raises(InputError, match=r"was copied from .* without its artifacts; copy .*mlartifacts to .*copy"):
-        reach(copy)
+        connect(copy)
 
 
 def test_a_checkout_is_the_same_through_a_link(original: Path, monkeypatch: pytest.MonkeyPatch):

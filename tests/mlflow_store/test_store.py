@@ -8,9 +8,9 @@ from mlflow import MlflowClient
 from tests.tracking.checkout import leave, send
 from titles.core.errors import InputError
 from titles.mlflow_store.store import Store
-from titles.tracking.pipeline_run import Pipeline
-from titles.tracking.uploader import reach
-from titles.tracking.worker import deliver_left_behind
+from titles.tracking.pipeline_run import PipelineRun
+from titles.tracking.uploader import connect
+from titles.tracking.worker import upload_unsent
 
 ODD = ["juan's", 'the "best"', "a'b\"c", "50%_done", r"a\b", "año;--", "juan_s"]
 
@@ -19,7 +19,7 @@ def test_a_run_is_found_by_any_name_and_not_by_a_similar_one(root: Path):
     store = Store(root)
     made = {name: store.find_or_create(name, {"dvc.experiment": name}, {}, 1000) for name in ODD}
     assert len(set(made.values())) == len(ODD)
-    assert {name: [run.info.run_id for run in store.find({"dvc.experiment": name})] for name in ODD} == {
+    assert {name: [run.info.run_id for run in store.search_runs({"dvc.experiment": name})] for name in ODD} == {
         name: [run_id] for name, run_id in made.items()
     }
 
@@ -35,9 +35,9 @@ def test_a_deleted_experiment_is_said_with_the_command_that_restores_it(root: Pa
     store.client.delete_experiment(store.experiment_id)
     command = f"MLFLOW_TRACKING_URI=sqlite:///{root}/mlflow.db mlflow experiments restore --experiment-id"
     with pytest.raises(InputError, match=f"titles was deleted in MLflow; restore it: {command} {store.experiment_id};"):
-        reach(root)
+        connect(root)
     store.client.restore_experiment(store.experiment_id)
-    assert reach(root).experiment_id == store.experiment_id
+    assert connect(root).experiment_id == store.experiment_id
 
 
 def test_runs_go_to_the_experiment_that_is_named_also_those_that_waited(root: Path, monkeypatch: pytest.MonkeyPatch):
@@ -45,7 +45,7 @@ def test_runs_go_to_the_experiment_that_is_named_also_those_that_waited(root: Pa
     leave(root, "embed")
     monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME")
     assert send(root, "prepare")
-    assert deliver_left_behind(root)
+    assert upload_unsent(root)
     client = MlflowClient()
     runs = {
         name: {run.info.run_name for run in client.search_runs([client.get_experiment_by_name(name).experiment_id])}
@@ -70,9 +70,9 @@ def test_an_older_experiment_gets_the_kind(root: Path):
 
 def test_a_run_says_who_ran_it_and_what(root: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ana")
-    pipeline = Pipeline.of_this_process()
+    pipeline = PipelineRun.from_current_process()
     store = Store(root)
-    runs = store.runs_of(
+    runs = store.find_or_create_stage_run(
         {"stage": "embed", "time": 1000, "pipeline": {"key": "k", "name": "repro", "tags": pipeline.tags}}
     )
     tags = [store.client.get_run(run_id).data.tags for run_id in runs]

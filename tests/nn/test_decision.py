@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from titles.core.errors import InputError
-from titles.data.encoded_dataset import Lexicon
+from titles.data.encoded_dataset import Vocabulary
 from titles.nn.decision import check_objective, decision_weights
 from titles.nn.hparams import OBJECTIVES
 
 
 def lexicon(*counts):
-    return Lexicon([str(label) for label in range(len(counts))], list(counts), [3], 10, [])
+    return Vocabulary([str(label) for label in range(len(counts))], list(counts), [3], 10, [])
 
 
 def test_for_accuracy_the_most_probable_category_is_the_best():

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from tests.numbered import write_numbered
 from tests.repository import SECONDS
-from titles.metrics.history import Epoch
+from titles.metrics.history import EpochMetrics
 from titles.nn import distributed
 from titles.nn.hparams import CnnParams, MlpParams, ModelParams, TrainParams
 from titles.training.fit import fit
@@ -20,7 +20,7 @@ from titles.training.fit import fit
 ROOT = Path(__file__).resolve().parents[2]
 OWN = {"mlp": MlpParams(1, 8, 4), "cnn": CnnParams(4, 1, 2)}
 # What is left out at random differs from process to process.
-MODEL = ModelParams("tanh", "trained", dropout=0.0, word_dropout=0.0, members=2)
+MODEL = ModelParams("tanh", "trained", dropout=0.0, word_dropout=0.0, ensemble_size=2)
 # Batches of 8 of 65 titles: of the last, which has one, the second process has no part.
 TRAIN = TrainParams(0, 1, 3, 1, 4, 8, 0.02, 0.01, 0.1, False, "balanced_accuracy")
 
@@ -48,7 +48,7 @@ def fit_both(root, models):
 def test_two_processes_train_the_network_that_one_trains(root, name):
     expected = fit(name, root / "embedded", root / "vectors.npy", root / "alone" / name, MODEL, OWN[name], TRAIN)
     history = np.genfromtxt(root / "together" / name / "history.csv", delimiter=",", names=True)
-    for column in Epoch.__dataclass_fields__:
+    for column in EpochMetrics.__dataclass_fields__:
         np.testing.assert_allclose(history[column], [getattr(epoch, column) for epoch in expected], atol=2e-5)
     weights, of_one = (load_file(root / models / name / "weights.safetensors") for models in ("together", "alone"))
     counted = "word_vectors.normalise.num_batches_tracked"
@@ -65,9 +65,9 @@ def test_a_process_of_its_own_is_the_first_of_one(monkeypatch):
     monkeypatch.delenv("RANK", raising=False)
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     rows = torch.arange(3)
-    assert (distributed.rank(), distributed.count()) == (0, 1)
-    assert distributed.gather(rows) == [rows]
-    assert distributed.add_up(rows) is rows
+    assert (distributed.rank(), distributed.world_size()) == (0, 1)
+    assert distributed.all_gather(rows) == [rows]
+    assert distributed.all_reduce(rows) is rows
 
 
 if __name__ == "__main__":

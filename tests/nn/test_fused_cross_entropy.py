@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from titles.nn.fused_cross_entropy import PART, cross_entropy
+from titles.nn.fused_cross_entropy import CHUNK_SIZE, cross_entropy
 
 
 def layer(members=2, titles=5, features=3, categories=4, scale=1.0):
@@ -24,7 +24,7 @@ def by_torch(features, weight, bias, labels, label_smoothing, smoothing_target):
 
 
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1, 1.0])
-@pytest.mark.parametrize("titles", [1, 5, PART, 2 * PART + 3])
+@pytest.mark.parametrize("titles", [1, 5, CHUNK_SIZE, 2 * CHUNK_SIZE + 3])
 def test_loss_and_gradients_are_those_of_torch_in_however_many_parts(titles, label_smoothing):
     weights, labels = layer(titles=titles)
     loss, expected = (find(*weights, labels, label_smoothing, uneven()) for find in (cross_entropy, by_torch))

@@ -7,11 +7,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from titles.data.batch import Words
+from titles.data.batch import WordBatch
 from titles.data.ragged import Ragged
 from titles.nn.hparams import ACTIVATIONS, CnnParams, MlpParams, ModelParams
 from titles.nn.networks import CNN, LENGTH_POWER, MLP, predict
-from titles.nn.word_embedding import PairVectors, Sizes, WordVectors
+from titles.nn.word_embedding import BigramVectors, Sizes, WordVectors
 
 SIZES = Sizes(vocabulary=5, buckets=10, pairs=2, dimension=6, categories=4)
 MEMBERS = 2
@@ -34,7 +34,7 @@ SPELLING = ragged([[0, 1], [2], [3, 4, 5], [1], [], [6, 0], [9], []])
 
 def words_of(titles, spelling=SPELLING, vocabulary=SIZES.vocabulary):
     titles = ragged(titles)
-    return Words.of(titles.values, titles.offsets, spelling, vocabulary)
+    return WordBatch.from_ids(titles.values, titles.offsets, spelling, vocabulary)
 
 
 def model_params(activation="relu", embeddings="trained", dropout=0.0, word_dropout=0.0, members=MEMBERS):
@@ -356,6 +356,6 @@ def test_a_pair_of_words_adds_its_vector_to_the_sum_of_the_words_where_it_stands
 
 
 def test_a_network_can_do_without_pairs():
-    vectors = PairVectors(Sizes(5, 10, 0, 6, 4), model_params())
+    vectors = BigramVectors(Sizes(5, 10, 0, 6, 4), model_params())
     found = vectors(vectors.bags(ragged(TITLES)))
     assert found.shape == (len(TITLES), 6) and not found.any()

@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from titles.nn.rowwise_adam import RowAdam
+from titles.nn.rowwise_adam import RowwiseAdam
 
 
 def table_with_gradient(rows, values, size=4):
@@ -12,19 +12,19 @@ def table_with_gradient(rows, values, size=4):
 
 def test_the_first_step_moves_a_row_by_the_learning_rate_whatever_the_size_of_its_gradient():
     table = table_with_gradient([1, 3], [[3.0, 3.0], [-0.01, 0.01]])
-    RowAdam([table], lr=0.5).step()
+    RowwiseAdam([table], lr=0.5).step()
     torch.testing.assert_close(table.data, torch.tensor([[0, 0], [-0.5, -0.5], [0, 0], [0.5, -0.5]]), rtol=1e-5, atol=0)
 
 
 def test_a_row_is_divided_by_the_root_of_the_mean_of_its_squares():
     table = table_with_gradient([2], [[3.0, 4.0]])
-    RowAdam([table], lr=1.0).step()
+    RowwiseAdam([table], lr=1.0).step()
     torch.testing.assert_close(table.data[2], -torch.tensor([3.0, 4.0]) / 12.5**0.5)
 
 
 def test_a_second_step_divides_by_the_unbiased_mean_of_the_squares_so_far():
     table = table_with_gradient([0], [[1.0, 1.0]])
-    optimizer = RowAdam([table], lr=1.0)
+    optimizer = RowwiseAdam([table], lr=1.0)
     optimizer.step()
     table.grad = table.grad * 3
     optimizer.step()

@@ -6,17 +6,17 @@ import torch.nn.functional as F
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from titles.data.csr_bags import Bags
+from titles.data.csr_bags import CSRBags
 from titles.nn.hparams import ModelParams
-from titles.nn.sparse_embedding import Table
+from titles.nn.sparse_embedding import SparseEmbedding
 
-MODEL = ModelParams("relu", "trained", dropout=0.0, word_dropout=0.0, members=1)
+MODEL = ModelParams("relu", "trained", dropout=0.0, word_dropout=0.0, ensemble_size=1)
 ROWS = 6
 BAGS = st.lists(st.lists(st.integers(0, ROWS - 1), max_size=5), min_size=1, max_size=5)
 
 
 def bags_of(held):
-    return Bags.of(np.array(list(chain(*held)), np.int32), np.cumsum([0, *map(len, held)]))
+    return CSRBags.from_offsets(np.array(list(chain(*held)), np.int32), np.cumsum([0, *map(len, held)]))
 
 
 def by_torch(weight, numbers, bags):
@@ -34,16 +34,16 @@ def gradient(sums, weight):
 @example([[]])
 def test_a_table_sums_as_torch_does_and_its_gradient_has_every_row_once(held):
     torch.manual_seed(0)
-    table, bags = Table(ROWS, 3, MODEL), bags_of(held)
+    table, bags = SparseEmbedding(ROWS, 3, MODEL), bags_of(held)
     table.weight.data.normal_()
-    sums, expected = table(bags), by_torch(table.weight, bags.numbers, bags)
+    sums, expected = table(bags), by_torch(table.weight, bags.indices, bags)
     torch.testing.assert_close(sums, expected)
     found = gradient(sums, table.weight)
-    assert found._indices()[0].tolist() == sorted(set(bags.numbers.tolist()))
+    assert found._indices()[0].tolist() == sorted(set(bags.indices.tolist()))
     torch.testing.assert_close(found.to_dense(), gradient(expected, table.weight))
 
 
 def test_rows_looked_up_have_themselves_as_gradient():
-    table = Table(ROWS, 2, MODEL)
+    table = SparseEmbedding(ROWS, 2, MODEL)
     found = torch.autograd.grad(table.rows(torch.tensor([1, 4])).sum(), table.weight)[0]
     assert (found._indices().tolist(), found._values().tolist()) == ([[1, 4]], [[1, 1], [1, 1]])

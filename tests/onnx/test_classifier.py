@@ -97,7 +97,7 @@ def test_both_decide_for_the_objective_asked_for_and_give_probabilities_as_score
     classifier = Classifier.load(uneven, objective)
     check((classifier, OnnxClassifier.load(tmp_path / "uneven.onnx", objective=objective)), TITLES)
     (probabilities,) = classifier.probabilities(title_array(KNOWN)).values()
-    labels, scores = classifier.best(title_array(KNOWN))
+    labels, scores = classifier.top_k(title_array(KNOWN))
     weights = np.array([1000, 10, 1]) ** -OBJECTIVES[objective]
     assert np.array_equal(labels[:, 0], (probabilities * weights).argmax(1))
     np.testing.assert_allclose(scores[:, 0], probabilities[np.arange(len(KNOWN)), labels[:, 0]], rtol=1e-6)

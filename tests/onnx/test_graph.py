@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnxruntime import InferenceSession
 
-from titles.data.encoded_dataset import Lexicon
+from titles.data.encoded_dataset import Vocabulary
 from titles.data.ragged import Ragged
-from titles.inference.predict import probabilities
+from titles.inference.predict import iter_probabilities
 from titles.nn.hparams import ACTIVATIONS, CnnParams, MlpParams, ModelParams
 from titles.nn.networks import CNN, MLP
 from titles.nn.word_embedding import Sizes
-from titles.onnx.graph import model_of
-from titles.onnx.inputs import inputs_of
+from titles.onnx.graph import build_model
+from titles.onnx.inputs import model_inputs
 
 SIZES = {"vocabulary": 5, "buckets": 10, "pairs": 2, "dimension": 12, "categories": 4}
 NETWORKS = {"mlp": (MLP, MlpParams(2, 7, 4)), "cnn": (CNN, CnnParams(5, 1, 3))}
@@ -54,16 +54,16 @@ def build(name, own=None, activation="relu", embeddings="trained", members=2, **
 
 def exported(network):
     counts = list(range(1, network.output.bias.shape[2] + 1))
-    lexicon = Lexicon(["a", "b", "c", "d"], counts, [3], 10, ["v"] * SIZES["vocabulary"])
-    model = onnx_ir.to_proto(model_of(network, lexicon, "accuracy"))
+    lexicon = Vocabulary(["a", "b", "c", "d"], counts, [3], 10, ["v"] * SIZES["vocabulary"])
+    model = onnx_ir.to_proto(build_model(network, lexicon, "accuracy"))
     onnx.checker.check_model(model)
     return InferenceSession(model.SerializeToString())
 
 
 def check(network, session, titles, spelling=SPELLING):
     """That both say the same of the titles."""
-    expected = torch.cat([said["it"] for _, said in probabilities({"it": network}, ragged(titles), spelling)])
-    (found,) = session.run(None, inputs_of(ragged(titles), spelling, len(network.word_vectors.own.weight)))
+    expected = torch.cat([said["it"] for _, said in iter_probabilities({"it": network}, ragged(titles), spelling)])
+    (found,) = session.run(None, model_inputs(ragged(titles), spelling, len(network.word_vectors.own.weight)))
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-6)
 
@@ -140,7 +140,7 @@ def test_any_titles_get_the_probabilities_of_the_network(both, titles):
 
 def test_padding_may_be_of_any_width(both):
     session = both[1]
-    inputs = inputs_of(ragged(TITLES), SPELLING, 5)
+    inputs = model_inputs(ragged(TITLES), SPELLING, 5)
     wider = {key: np.pad(array, [(0, 0), (0, 3)], constant_values=-1) for key, array in inputs.items()}
     np.testing.assert_allclose(session.run(None, wider)[0], session.run(None, inputs)[0], rtol=1e-5, atol=1e-7)
 

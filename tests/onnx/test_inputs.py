@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from titles.data.ragged import Ragged
-from titles.onnx.inputs import BATCH_SIZE, batches_of, inputs_of
+from titles.onnx.inputs import BATCH_SIZE, iter_batches, model_inputs
 
 VOCABULARY = 3
 
@@ -18,7 +18,7 @@ SPELLING = ragged([[], [], [], [8, 9], [7], []])
 
 
 def listed(titles):
-    return {name: array.tolist() for name, array in inputs_of(ragged(titles), SPELLING, VOCABULARY).items()}
+    return {name: array.tolist() for name, array in model_inputs(ragged(titles), SPELLING, VOCABULARY).items()}
 
 
 def test_unknown_words_are_numbered_from_the_vocabulary_on_and_rows_padded_to_the_longest():
@@ -39,7 +39,7 @@ def test_a_word_without_subwords_has_a_row_of_its_own():
 
 @pytest.mark.parametrize("titles", [[[]], [[], []]])
 def test_titles_without_words_have_no_columns(titles):
-    inputs = inputs_of(ragged(titles), SPELLING, VOCABULARY)
+    inputs = model_inputs(ragged(titles), SPELLING, VOCABULARY)
     assert (inputs["words"].shape, inputs["subwords"].shape) == ((len(titles), 0), (0, 0))
     assert inputs["words"].dtype == inputs["subwords"].dtype == np.int64
 
@@ -49,8 +49,8 @@ def test_batches_have_every_title_once(number):
     rng = np.random.default_rng(0)
     titles = [rng.integers(0, 6, rng.integers(0, 5)).tolist() for _ in range(number)]
     seen = []
-    for rows, inputs in batches_of(ragged(titles), SPELLING, VOCABULARY):
-        expected = inputs_of(ragged([titles[row] for row in rows]), SPELLING, VOCABULARY)
+    for rows, inputs in iter_batches(ragged(titles), SPELLING, VOCABULARY):
+        expected = model_inputs(ragged([titles[row] for row in rows]), SPELLING, VOCABULARY)
         assert all(np.array_equal(inputs[name], array) for name, array in expected.items())
         assert len(rows) <= BATCH_SIZE
         seen += rows.tolist()
@@ -59,4 +59,4 @@ def test_batches_have_every_title_once(number):
 
 def test_titles_that_need_little_padding_come_together():
     titles = [[0] * length for length in (1, 4) * BATCH_SIZE]
-    assert [inputs["words"].shape[1] for _, inputs in batches_of(ragged(titles), SPELLING, VOCABULARY)] == [1, 4]
+    assert [inputs["words"].shape[1] for _, inputs in iter_batches(ragged(titles), SPELLING, VOCABULARY)] == [1, 4]

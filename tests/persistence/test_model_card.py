@@ -10,7 +10,7 @@ from tests.numbered import write_numbered
 from titles.nn.hparams import CnnParams, MlpParams, ModelParams, TrainParams
 from titles.training.fit import fit
 
-MODEL = ModelParams("relu", "trained", dropout=0.0, word_dropout=0.0, members=2)
+MODEL = ModelParams("relu", "trained", dropout=0.0, word_dropout=0.0, ensemble_size=2)
 TRAIN = TrainParams(0, 1, 8, 1, 8, 8, 0.05, 0.0, 0.0, False, "accuracy")
 OWN = {"mlp": MlpParams(1, 8, 4), "cnn": CnnParams(4, 1, 2)}
 

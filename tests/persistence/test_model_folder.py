@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from titles.core.errors import InputError
-from titles.data.encoded_dataset import Labelled, Lexicon
+from titles.data.encoded_dataset import LabelledDataset, Vocabulary
 from titles.data.ragged import Ragged
 from titles.nn.hparams import CnnParams, MlpParams, ModelParams, TrainParams
 from titles.nn.networks import predict
 from titles.nn.word_embedding import Sizes
 from titles.persistence.model_folder import NETWORKS, load
-from titles.text.vocabulary import number_words, spell, split_words
+from titles.text.vocabulary import hash_ngrams, lookup_word_ids, split_words
 from titles.training.checkpoint import Checkpoint
 from titles.training.fit import fit
 from titles.training.suspect_search import SuspectSearch
@@ -27,10 +27,10 @@ from titles.training.train_step import set_determinism
 from titles.training.trainer import train
 from titles.training.validation import calibrate
 
-LEXICON = Lexicon(["casa", "ropa", "sin ver"], [6, 2], [3, 4], 50, ["mesa", "silla", "camisa", "falda"])
+LEXICON = Vocabulary(["casa", "ropa", "sin ver"], [6, 2], [3, 4], 50, ["mesa", "silla", "camisa", "falda"])
 OTHERS = ["mesita"]
 OWN = {"mlp": MlpParams(1, 5, 4), "cnn": CnnParams(4, 1, 2)}
-MODEL = ModelParams("gelu", "trained", dropout=0.2, word_dropout=0.1, members=2)
+MODEL = ModelParams("gelu", "trained", dropout=0.2, word_dropout=0.1, ensemble_size=2)
 PARAMS = TrainParams(0, 1, 1, 1, 1, 4, 0.05, 0.01, 0.1, False, "balanced_accuracy")
 TITLES = ["mesa silla", "", "camisa", "falda camisa", "mesita silla", "falda"]
 
@@ -47,7 +47,7 @@ def embedded(tmp_path):
     folder = tmp_path / "embedded"
     folder.mkdir()
     LEXICON.save(folder)
-    spell(LEXICON.vocabulary + OTHERS, LEXICON.subword_lengths, LEXICON.subword_buckets).save(folder, "spelling")
+    hash_ngrams(LEXICON.words + OTHERS, LEXICON.subword_lengths, LEXICON.subword_buckets).save(folder, "spelling")
     for split, titles, labels in [
         ("train", [[0, 1], [1], [2], [3, 2], [0], [3]], [0, 0, 1, 1, 0, 1]),
         ("validation", [[1, 4], [3], []], [0, 1, 2]),
@@ -77,7 +77,7 @@ def test_a_loaded_network_gives_the_logits_of_the_trained_one(embedded, tmp_path
     loaded, lexicon = load(fitted(embedded, name))
     set_determinism(PARAMS, torch.device("cpu"))
     trained = NETWORKS[name][0](Sizes(4, 50, 1, 6, 2), MODEL, OWN[name])
-    training, validation = Labelled.load(embedded, "train"), Labelled.load(embedded, "validation")
+    training, validation = LabelledDataset.load(embedded, "train"), LabelledDataset.load(embedded, "validation")
     spelling = Ragged.load(embedded, "spelling")
     checkpoint = Checkpoint(tmp_path / "checkpoints" / "this")
     train(trained, training, validation, spelling, PARAMS, checkpoint, lambda _: None)
@@ -91,14 +91,14 @@ def test_a_model_folder_needs_no_other_file(embedded, tmp_path_factory, name):
     alone = tmp_path_factory.mktemp("elsewhere") / "model"
     folder = fitted(embedded, name)
     before, _ = load(folder)
-    titles = Labelled.load(embedded, "validation").titles
+    titles = LabelledDataset.load(embedded, "validation").titles
     expected = logits(before, titles, Ragged.load(embedded, "spelling"))
     shutil.move(folder, alone)
     shutil.rmtree(embedded.parent)
     network, lexicon = load(alone)
-    words = [*lexicon.vocabulary, "mesita"]
-    numbered = number_words(split_words(pa.array(["silla mesita", "falda", ""])), pa.array(words))
-    spelling = spell(words, lexicon.subword_lengths, lexicon.subword_buckets)
+    words = [*lexicon.words, "mesita"]
+    numbered = lookup_word_ids(split_words(pa.array(["silla mesita", "falda", ""])), pa.array(words))
+    spelling = hash_ngrams(words, lexicon.subword_lengths, lexicon.subword_buckets)
     assert torch.equal(logits(network, numbered, spelling), expected)
     assert sorted(path.name for path in alone.iterdir()) == [
         "README.md",
@@ -132,14 +132,14 @@ def test_two_fits_give_the_same_bytes(embedded, tmp_path, name):
 def test_training_starts_from_the_given_vectors(embedded, tmp_path):
     vectors = np.arange(24, dtype=np.float32).reshape(4, 6)
     np.save(tmp_path / "vectors.npy", vectors)
-    frozen = ModelParams("gelu", "frozen", dropout=0.0, word_dropout=0.0, members=2)
+    frozen = ModelParams("gelu", "frozen", dropout=0.0, word_dropout=0.0, ensemble_size=2)
     fit("mlp", embedded, tmp_path / "vectors.npy", tmp_path / "mlp", frozen, OWN["mlp"], PARAMS)
     kept = load(tmp_path / "mlp")[0].eval().word_vectors
     assert torch.equal(kept.own.weight, kept.normalise(torch.from_numpy(vectors), torch.arange(4)))
 
 
 def test_a_network_without_subwords_keeps_no_table_of_them(embedded):
-    Lexicon(LEXICON.categories, [6, 2], [], 50, LEXICON.vocabulary).save(embedded)
+    Vocabulary(LEXICON.categories, [6, 2], [], 50, LEXICON.words).save(embedded)
     ragged([[]] * 5).save(embedded, "spelling")
     folder = fitted(embedded, "mlp")
     assert json.loads((folder / "network.json").read_text())["sizes"]["buckets"] == 0

@@ -16,7 +16,7 @@ from tests.test_stage import run_stage
 from tests.tracking.tree import trees
 from titles.mlflow_store.paths import sqlite_uri, tracking_uri
 from titles.mlflow_store.values import as_key
-from titles.preprocessing.engine import connected, read_parquet, read_part, write_parquet, write_parts
+from titles.preprocessing.engine import connect, read_parquet, read_partition, write_parquet, write_partitions
 
 # The other folder is one that the first, taken as a pattern, is the name of as well.
 FOLDERS = {
@@ -64,17 +64,17 @@ def test_the_engine_reads_what_it_wrote_there_and_no_other_folder(tmp_path: Path
         pd.DataFrame({"title": ["of another"], "part": ["b"]}).to_parquet(parts / "0.parquet")
     pd.DataFrame({"title": ["of another"]}).to_parquet(other / "rows.parquet")
     rows = ibis.memtable({"title": ["mesa", "silla"], "part": ["a", "c"]})
-    with connected(folder) as (engine, scratch):
+    with connect(folder) as (engine, scratch):
         assert scratch.parent == folder
         rows = engine.create_table("rows", rows)
         write_parquet(engine, rows, folder / "rows.parquet", "writing")
-        write_parts(engine, rows, folder / "new", "writing")
+        write_partitions(engine, rows, folder / "new", "writing")
         written = read_parquet(engine, folder / "rows.parquet")
         assert written.to_pyarrow().to_pydict() == {"title": ["mesa", "silla"], "part": ["a", "c"]}
         for part, title in {"a": "mesa", "c": "silla"}.items():
-            assert read_part(engine, folder / "new", part).to_pyarrow().to_pydict() == {"title": [title]}
-        assert read_part(engine, folder / "parts", "b").count().execute() == 1
-        assert read_part(engine, folder / "parts", "a") is None
+            assert read_partition(engine, folder / "new", part).to_pyarrow().to_pydict() == {"title": [title]}
+        assert read_partition(engine, folder / "parts", "b").count().execute() == 1
+        assert read_partition(engine, folder / "parts", "a") is None
 
 
 def test_a_stage_keeps_its_store_and_artifacts_in_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

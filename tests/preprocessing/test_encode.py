@@ -7,15 +7,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from titles.core.disk_full import room_at
+from titles.core.disk_full import disk_full_as_input_error
 from titles.core.errors import InputError
-from titles.data.encoded_dataset import Labelled, Lexicon
+from titles.data.encoded_dataset import LabelledDataset, Vocabulary
 from titles.data.ragged import Ragged
 from titles.preprocessing.encode import EmbedParams, embed
-from titles.text.vocabulary import spell
+from titles.text.vocabulary import hash_ngrams
 
 PARAMS = EmbedParams(
-    dimension=2, words=100, subword_min_n=3, subword_max_n=4, subword_buckets=1000, pairs=100, word_vectors="none"
+    dimension=2,
+    vocabulary_size=100,
+    subword_min_n=3,
+    subword_max_n=4,
+    subword_buckets=1000,
+    bigrams=100,
+    word_vectors="none",
 )
 TITLES = {
     "train": [("mesa roja", "HOME"), ("mesa azul", "HOME"), ("zapato rojo", "SHOES"), ("azul mesa mesa 4", "HOME")],
@@ -50,13 +56,13 @@ def decoded(folder, split, words):
 
 def test_the_most_frequent_word_comes_first_and_of_equals_the_first_by_name(tmp_path):
     folder, _ = embedded_from(tmp_path)
-    assert Lexicon.load(folder).vocabulary == VOCABULARY
+    assert Vocabulary.load(folder).words == VOCABULARY
 
 
 @pytest.mark.parametrize("words", [1, 2, 3, 6, 7])
 def test_the_most_frequent_words_of_train_have_a_vector_of_their_own(tmp_path, words):
     folder, counts = embedded_from(tmp_path, words=words)
-    assert Lexicon.load(folder).vocabulary == VOCABULARY[:words]
+    assert Vocabulary.load(folder).words == VOCABULARY[:words]
     assert (counts["vocabulary"], counts["other_words"]) == (min(words, 6), 8 - min(words, 6))
 
 
@@ -65,26 +71,26 @@ def test_the_most_frequent_words_of_train_have_a_vector_of_their_own(tmp_path, w
 )
 def test_titles_decode_to_their_words_those_without_a_vector_after_the_others(tmp_path, words, others):
     folder, _ = embedded_from(tmp_path, words=words)
-    known = Lexicon.load(folder).vocabulary + others
+    known = Vocabulary.load(folder).words + others
     for split, rows in TITLES.items():
         assert decoded(folder, split, known) == [title for title, _ in rows]
 
 
 def test_every_word_is_spelled_in_the_order_of_the_numbers(tmp_path):
     folder, _ = embedded_from(tmp_path)
-    spelling, expected = Ragged.load(folder, "spelling"), spell([*VOCABULARY, "lila", "tren"], [3, 4], 1000)
+    spelling, expected = Ragged.load(folder, "spelling"), hash_ngrams([*VOCABULARY, "lila", "tren"], [3, 4], 1000)
     np.testing.assert_array_equal(spelling.values, expected.values)
     np.testing.assert_array_equal(spelling.offsets, expected.offsets)
 
 
 def test_categories_that_train_lacks_come_after_those_it_has(tmp_path):
-    lexicon = Lexicon.load(embedded_from(tmp_path)[0])
-    assert (lexicon.categories, lexicon.trained_categories) == (["HOME", "SHOES", "AAA", "MMM", "ZZZ"], 2)
+    lexicon = Vocabulary.load(embedded_from(tmp_path)[0])
+    assert (lexicon.categories, lexicon.num_trained_categories) == (["HOME", "SHOES", "AAA", "MMM", "ZZZ"], 2)
 
 
 @pytest.mark.parametrize(("split", "labels"), [("train", [0, 0, 1, 0]), ("validation", [1, 2]), ("test", [0, 4, 3])])
 def test_labels_are_the_numbers_of_the_categories_in_the_order_of_the_file(tmp_path, split, labels):
-    found = Labelled.load(embedded_from(tmp_path)[0], split).labels
+    found = LabelledDataset.load(embedded_from(tmp_path)[0], split).labels
     assert (found.tolist(), found.dtype) == (labels, np.int32)
 
 
@@ -100,14 +106,14 @@ def test_a_split_of_empty_titles_alone_has_no_words(tmp_path):
 def test_unlabelled_titles_have_words_but_no_labels(tmp_path):
     folder, counts = embedded_from(tmp_path, TITLES | {"unlabelled": ["mesa barco", ""]})
     assert decoded(folder, "unlabelled", [*VOCABULARY, "barco", "lila", "tren"]) == ["mesa barco", ""]
-    assert (counts["unlabelled"], Lexicon.load(folder).trained_categories) == (2, 2)
+    assert (counts["unlabelled"], Vocabulary.load(folder).num_trained_categories) == (2, 2)
     assert not (folder / "unlabelled.labels.npy").exists()
 
 
 def test_a_label_is_reliable_where_its_quality_says_so(tmp_path):
     folder, _ = embedded_from(tmp_path)
-    assert Labelled.load(folder, "train").reliable.tolist() == [True, False, False, True]
-    assert Labelled.load(folder, "validation").reliable.tolist() == [True, False]
+    assert LabelledDataset.load(folder, "train").reliable.tolist() == [True, False, False, True]
+    assert LabelledDataset.load(folder, "validation").reliable.tolist() == [True, False]
 
 
 def test_the_folder_holds_what_its_owner_says_and_nothing_else(tmp_path):
@@ -195,6 +201,6 @@ def test_a_full_disk_is_named(tmp_path, small_disk):
     titles = {split: [(f"mesa {number**3}", "HOME") for number in range(50_000)] for split in TITLES}
     embedded_from(tmp_path, titles)
     paths = [tmp_path / name for name in ("prepared", "reduced", "words")]
-    with pytest.raises(InputError, match=f"the disk of {small_disk} is full"), room_at(small_disk):
+    with pytest.raises(InputError, match=f"the disk of {small_disk} is full"), disk_full_as_input_error(small_disk):
         embed(*paths, small_disk / "embedded", small_disk / "vectors.npy", PARAMS)
     assert [path.name for path in small_disk.rglob("*")] == ["embedded"]

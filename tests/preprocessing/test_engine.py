@@ -4,14 +4,14 @@ from pathlib import Path
 import pytest
 
 from titles.core.errors import InputError
-from titles.preprocessing.engine import connected
+from titles.preprocessing.engine import connect
 
 
 def test_an_unknown_engine_is_told_with_those_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TITLES_ENGINE", "sparkle")
     with (
         pytest.raises(InputError, match=r"^TITLES_ENGINE: 'sparkle' is no engine; allowed are duckdb, spark$"),
-        connected(tmp_path),
+        connect(tmp_path),
     ):
         pass
 
@@ -22,4 +22,4 @@ def test_spark_without_pyspark_is_told_with_how_to_install_it(tmp_path: Path, mo
     for module in ("pyspark", "pyspark.errors", "pyspark.sql"):
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(InputError, match=r"^TITLES_ENGINE: spark needs PySpark; make spark installs it$"):
-        connected(tmp_path).__enter__()
+        connect(tmp_path).__enter__()

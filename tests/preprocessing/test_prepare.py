@@ -16,11 +16,11 @@ import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
-from titles.core.disk_full import room_at
+from titles.core.disk_full import disk_full_as_input_error
 from titles.core.errors import InputError
 from titles.io.columns import ColumnNames
 from titles.preprocessing.dedup_split import PrepareParams
-from titles.preprocessing.engine import PART_ROWS
+from titles.preprocessing.engine import PARTITION_ROWS
 from titles.preprocessing.prepare import prepare
 from titles.preprocessing.subsample import ReduceParams, reduce
 
@@ -162,7 +162,7 @@ def test_titles_judged_in_parts_give_the_bytes_of_all_at_once(tmp_path: Path, mo
         "test.csv": table([("1", "mesa"), ("2", "")], "id,title"),
     }
     whole = prepared(tmp_path / "whole", files)
-    monkeypatch.setitem(PART_ROWS, "duckdb", 3)
+    monkeypatch.setitem(PARTITION_ROWS, "duckdb", 3)
     parts = prepared(tmp_path / "parts", files)
     assert {path.name: path.read_bytes() for path in whole.iterdir()} == {
         path.name: path.read_bytes() for path in parts.iterdir()
@@ -488,7 +488,7 @@ def test_a_full_disk_is_named_and_what_was_there_stays(tmp_path: Path, small_dis
     (tmp_path / "train.csv").write_text(table(rows))
     (small_disk / "prepared").mkdir()
     (small_disk / "prepared" / "train.parquet").write_text("as it was")
-    with pytest.raises(InputError, match=f"the disk of {small_disk} is full"), room_at(small_disk):
+    with pytest.raises(InputError, match=f"the disk of {small_disk} is full"), disk_full_as_input_error(small_disk):
         prepare(tmp_path, small_disk / "prepared", PARAMS)
     assert [path.name for path in small_disk.rglob("*")] == ["prepared", "train.parquet"]
 

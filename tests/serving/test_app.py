@@ -11,10 +11,10 @@ import pytest
 
 from tests.fitted import fit_both
 from tests.serving.asgi import ask
-from titles.serving.app import MOST_BYTES, create_app
+from titles.serving.app import MAX_BODY_BYTES, create_app
 from titles.serving.loaded_model import load_model
-from titles.serving.middleware.shutdown import Shutdown
-from titles.serving.service import WAITING_CHARACTERS, Service
+from titles.serving.middleware.shutdown import ShutdownState
+from titles.serving.service import MAX_QUEUED_CHARACTERS, Service
 
 ONE = {"titles": ["palabra1"], "top": 1}
 GETS = ["/", "/model", "/health", "/ready", "/metrics", "/openapi.json", "/docs", "/page/page.js"]
@@ -37,7 +37,7 @@ def service(model):
 
 @pytest.fixture
 def shutdown():
-    return Shutdown()
+    return ShutdownState()
 
 
 @pytest.fixture
@@ -220,7 +220,7 @@ def test_the_access_log_has_a_line_for_every_answer_where_it_is_asked_for(
     assert "palabra1" not in caplog.text
 
 
-@pytest.mark.parametrize("length", [None, str(MOST_BYTES + 1)])
+@pytest.mark.parametrize("length", [None, str(MAX_BODY_BYTES + 1)])
 def test_a_body_that_is_too_long_is_413(app, length, answered):
     received = []
 
@@ -231,7 +231,7 @@ def test_a_body_that_is_too_long_is_413(app, length, answered):
     answer = answered(app, "POST", "/predict", headers={"content-length": length}, receive=receive)
     assert (answer.status, answer.headers["connection"]) == (413, "close")
     # Of one that says how long it is, nothing is read.
-    assert sum(received) == (0 if length else MOST_BYTES + (1 << 16))
+    assert sum(received) == (0 if length else MAX_BODY_BYTES + (1 << 16))
 
 
 def test_a_body_that_comes_in_pieces_is_put_together(app, answered):
@@ -300,7 +300,7 @@ def test_once_the_server_is_to_end_it_is_not_ready_but_answers_and_closes_connec
 
 
 def test_it_is_not_ready_while_too_much_waits_and_says_when_to_ask_again(app, service, answered):
-    with service.batches.admitted(WAITING_CHARACTERS):
+    with service.batches.admitted(MAX_QUEUED_CHARACTERS):
         for request in (("GET", "/ready"), ("POST", "/predict", ONE), ("POST", "/explain", {"title": "a"})):
             answer = answered(app, *request)
             assert (answer.status, answer.headers["retry-after"]) == (503, "1")

@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from titles.serving.dynamic_batcher import Batches, BusyError
+from titles.serving.dynamic_batcher import DynamicBatcher, OverloadedError
 
 
 def asked_together(batches, *requests):
@@ -29,7 +29,9 @@ def test_every_request_gets_the_answers_to_its_own_titles():
         seen.append(titles)
         return [title.upper() for title in titles]
 
-    answers = asked_together(Batches(shouted, 1, batch_work=100, max_work=100), ["a", "b"], ["c"], ["d", "e", "f"])
+    answers = asked_together(
+        DynamicBatcher(shouted, 1, batch_work=100, max_work=100), ["a", "b"], ["c"], ["d", "e", "f"]
+    )
     assert answers == [["A", "B"], ["C"], ["D", "E", "F"]]
     assert seen == [["a", "b", "c", "d", "e", "f"]]
 
@@ -41,16 +43,16 @@ def test_a_batch_is_full_once_it_has_its_titles():
         sizes.append(len(titles))
         return titles
 
-    asked_together(Batches(counted, 1, batch_work=4, max_work=100), *([str(number)] * 2 for number in range(5)))
+    asked_together(DynamicBatcher(counted, 1, batch_work=4, max_work=100), *([str(number)] * 2 for number in range(5)))
     assert sizes == [4, 4, 2]
 
 
 def test_who_would_wait_too_long_is_told_at_once_and_the_others_are_answered():
-    batches = Batches(lambda titles: titles, 1, batch_work=2, max_work=4)
+    batches = DynamicBatcher(lambda titles: titles, 1, batch_work=2, max_work=4)
     first, second, third = asked_together(batches, ["a", "b"], ["c", "d"], ["e"])
     assert (first, second) == (["a", "b"], ["c", "d"])
-    assert isinstance(third, BusyError)
-    assert batches.work == 0 and batches.admits(4)
+    assert isinstance(third, OverloadedError)
+    assert batches.work == 0 and batches.can_admit(4)
 
 
 def test_an_error_reaches_those_whose_titles_were_in_the_batch_and_no_others():
@@ -59,7 +61,7 @@ def test_an_error_reaches_those_whose_titles_were_in_the_batch_and_no_others():
             raise ValueError("bad")
         return titles
 
-    batches = Batches(refused, 1, batch_work=2, max_work=100)
+    batches = DynamicBatcher(refused, 1, batch_work=2, max_work=100)
     first, second, third = asked_together(batches, ["good", "bad"], ["fine"], ["well"])
     assert isinstance(first, ValueError)
     assert (second, third) == (["fine"], ["well"])
@@ -67,12 +69,12 @@ def test_an_error_reaches_those_whose_titles_were_in_the_batch_and_no_others():
 
 def test_who_has_gone_does_not_keep_the_others_waiting():
     async def ask():
-        batches = Batches(lambda titles: titles, 1, batch_work=10, max_work=10)
+        batches = DynamicBatcher(lambda titles: titles, 1, batch_work=10, max_work=10)
         gone = asyncio.create_task(admitted(batches, ["gone"]))
         stays = asyncio.create_task(admitted(batches, ["stays"]))
         await asyncio.sleep(0)
         gone.cancel()
-        async with batches.answering():
+        async with batches.running():
             return await stays, batches.work
 
     assert asyncio.run(asyncio.wait_for(ask(), 10)) == (["stays"], 0)
@@ -80,9 +82,9 @@ def test_who_has_gone_does_not_keep_the_others_waiting():
 
 @pytest.mark.parametrize("work", [0, 3, 4])
 def test_it_admits_what_fits_beside_the_work_that_waits(work):
-    batches = Batches(lambda titles: titles, 1, batch_work=10, max_work=4)
-    with batches.admitted(work):
-        assert batches.admits(4 - work) and not batches.admits(5 - work)
+    batches = DynamicBatcher(lambda titles: titles, 1, batch_work=10, max_work=4)
+    with batches.admit(work):
+        assert batches.can_admit(4 - work) and not batches.can_admit(5 - work)
 
 
 def test_work_and_not_the_number_of_titles_fills_a_batch_and_is_limited():
@@ -93,12 +95,12 @@ def test_work_and_not_the_number_of_titles_fills_a_batch_and_is_limited():
         return titles
 
     async def ask():
-        batches = Batches(counted, 1, batch_work=10, max_work=24)
-        with batches.admitted(12), batches.admitted(12):
-            with pytest.raises(BusyError), batches.admitted(1):
+        batches = DynamicBatcher(counted, 1, batch_work=10, max_work=24)
+        with batches.admit(12), batches.admit(12):
+            with pytest.raises(OverloadedError), batches.admit(1):
                 pass
-            asked = [asyncio.create_task(batches.ask([title], 12)) for title in ("long", "longer")]
-            async with batches.answering():
+            asked = [asyncio.create_task(batches.submit([title], 12)) for title in ("long", "longer")]
+            async with batches.running():
                 await asyncio.gather(*asked)
 
     asyncio.run(ask())
@@ -115,18 +117,18 @@ def test_while_one_thread_is_at_a_large_batch_another_answers_a_small_one():
             assert small_is_answered.wait(10)
         return titles
 
-    batches = Batches(answered, 2, batch_work=2, max_work=100)
+    batches = DynamicBatcher(answered, 2, batch_work=2, max_work=100)
     assert asked_together(batches, ["large", "batch"], ["small"]) == [["large", "batch"], ["small"]]
 
 
 def test_an_admitted_request_counts_until_its_block_ends():
     async def ask():
-        batches = Batches(lambda titles: titles, 1, batch_work=2, max_work=2)
-        async with batches.answering():
-            with batches.admitted(2):
-                answers = await batches.ask(["a", "b"], 2)
-                assert not batches.admits(1)
+        batches = DynamicBatcher(lambda titles: titles, 1, batch_work=2, max_work=2)
+        async with batches.running():
+            with batches.admit(2):
+                answers = await batches.submit(["a", "b"], 2)
+                assert not batches.can_admit(1)
                 # Though nothing more is admitted, what was admitted is brought to its end.
-                return answers, await batches.call(max, 1, 2)
+                return answers, await batches.run_in_thread(max, 1, 2)
 
     assert asyncio.run(ask()) == (["a", "b"], 2)

@@ -2,7 +2,7 @@ import pytest
 
 from tests.fitted import fit_both
 from titles.inference.classifier import Classifier
-from titles.serving.explain import deciding_words
+from titles.serving.explain import occlusion_attribution
 
 
 @pytest.fixture(scope="module")
@@ -11,7 +11,7 @@ def classifier(tmp_path_factory):
 
 
 def test_a_word_weighs_what_the_score_of_the_best_category_loses_without_it(classifier):
-    words, weights = deciding_words(classifier, "¡Palabra1 palabra5, PALABRA9!")
+    words, weights = occlusion_attribution(classifier, "¡Palabra1 palabra5, PALABRA9!")
     assert words == ["palabra1", "palabra5", "palabra9"]
     assert list(weights) == ["cnn", "mlp", "mean"]
     (best,) = classifier.predict(["palabra1 palabra5 palabra9"]).itertuples(index=False)
@@ -22,4 +22,4 @@ def test_a_word_weighs_what_the_score_of_the_best_category_loses_without_it(clas
 
 @pytest.mark.parametrize("title", ["", "¿?", "電話"])
 def test_a_title_without_words_has_no_weights(classifier, title):
-    assert deciding_words(classifier, title) == ([], {"cnn": [], "mlp": [], "mean": []})
+    assert occlusion_attribution(classifier, title) == ([], {"cnn": [], "mlp": [], "mean": []})

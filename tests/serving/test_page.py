@@ -22,8 +22,8 @@ from benchmarks.load import latencies
 from tests.fitted import fit_both
 from tests.servers import TitlesServer
 from titles.inference.classifier import Classifier
-from titles.serving.app import MOST_BYTES
-from titles.serving.schemas import MOST_CHARACTERS, MOST_TITLES
+from titles.serving.app import MAX_BODY_BYTES
+from titles.serving.schemas import MAX_TITLE_CHARACTERS, MAX_TITLES
 
 pytestmark = pytest.mark.services
 
@@ -103,8 +103,8 @@ def test_under_load_every_request_is_answered(server: TitlesServer, clients: int
     ("path", "content", "told"),
     [
         ("predict", {"titles": []}, "at least 1 item"),
-        ("predict", {"titles": ["a"] * (MOST_TITLES + 1)}, f"at most {MOST_TITLES} items"),
-        ("predict", {"titles": ["a" * (MOST_CHARACTERS + 1)]}, f"at most {MOST_CHARACTERS} characters"),
+        ("predict", {"titles": ["a"] * (MAX_TITLES + 1)}, f"at most {MAX_TITLES} items"),
+        ("predict", {"titles": ["a" * (MAX_TITLE_CHARACTERS + 1)]}, f"at most {MAX_TITLE_CHARACTERS} characters"),
         ("predict", {"titles": ["a"], "top": 0}, "greater than or equal to 1"),
         ("predict", {"titles": ["a"], "top": True}, "valid integer"),
         ("predict", {"titles": ["a"], "top": "3"}, "valid integer"),
@@ -121,7 +121,7 @@ def test_what_is_wrong_with_a_request_is_told(server: TitlesServer, path: str, c
 
 @pytest.mark.parametrize("is_told", [True, False])
 def test_a_body_that_is_too_long_is_refused(server: TitlesServer, is_told: bool) -> None:
-    body = b" " * (MOST_BYTES + 1)
+    body = b" " * (MAX_BODY_BYTES + 1)
     headers = {"Content-Type": "application/json"}
     data = body if is_told else iter([body[:1000], body[1000:]])
     answer = requests.post(f"{server.uri}/predict", data=data, headers=headers, timeout=60)
@@ -130,13 +130,13 @@ def test_a_body_that_is_too_long_is_refused(server: TitlesServer, is_told: bool)
 
 
 def test_a_body_that_nobody_reads_does_not_spoil_the_answer(server: TitlesServer) -> None:
-    answer = requests.get(server.uri, data=iter([b"x" * 1000, b"x" * (MOST_BYTES + 1)]), timeout=60)
+    answer = requests.get(server.uri, data=iter([b"x" * 1000, b"x" * (MAX_BODY_BYTES + 1)]), timeout=60)
     assert (answer.status_code, "<h1" in answer.text) in [(200, True), (413, False)]
     assert requests.head(server.uri, timeout=60).status_code == 200
 
 
 def test_others_are_answered_while_large_answers_are_written(server: TitlesServer) -> None:
-    large = {"titles": ["palabra1"] * MOST_TITLES, "top": 20}
+    large = {"titles": ["palabra1"] * MAX_TITLES, "top": 20}
     with ThreadPoolExecutor(20) as threads:
         waiting = [threads.submit(asked, server, "predict", large) for _ in range(20)]
         while not all(request.done() for request in waiting):
@@ -247,7 +247,7 @@ def test_a_title_typed_shows_both_networks_side_by_side_and_which_words_decided(
 
 
 def test_many_titles_pasted_can_be_downloaded(page: Page, models: Path, tmp_path: Path) -> None:
-    titles = [title for title in TITLES if title] + [f"palabra{number % 40}" for number in range(MOST_TITLES + 5)]
+    titles = [title for title in TITLES if title] + [f"palabra{number % 40}" for number in range(MAX_TITLES + 5)]
     page.get_by_role("textbox").fill("\n".join(titles))
     page.get_by_role("button").click()
     expect(page.get_by_role("status")).to_have_text(f"{len(titles)} títulos respondidos")
@@ -295,7 +295,7 @@ def test_a_title_that_is_too_long_is_named_and_no_older_answer_stays(page: Page)
     page.get_by_role("textbox").fill("palabra1")
     page.get_by_role("button").click()
     expect(page.get_by_role("table", name="MLP")).to_be_visible()
-    page.get_by_role("textbox").fill(f"palabra1\n\n{'a' * (MOST_CHARACTERS + 1)}")
+    page.get_by_role("textbox").fill(f"palabra1\n\n{'a' * (MAX_TITLE_CHARACTERS + 1)}")
     page.get_by_role("button").click()
     expect(page.get_by_role("status")).to_have_text("A linha 3 tem mais de 1.000 caracteres.")
     assert page.locator("table").count() == 0

@@ -9,9 +9,9 @@ import pytest
 import uvicorn
 
 from tests.servers import free_port
-from titles.serving.middleware.body_limit import BodyLimit
-from titles.serving.middleware.headers import Headers
-from titles.serving.middleware.shutdown import AnswerAtShutdown, Shutdown
+from titles.serving.middleware.body_limit import BodyLimitMiddleware
+from titles.serving.middleware.headers import ResponseHeadersMiddleware
+from titles.serving.middleware.shutdown import ShutdownMiddleware, ShutdownState
 from titles.serving.server import Connection, Server
 
 GET = b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -25,10 +25,10 @@ class Served:
     """
 
     def __init__(self, seconds: float = 60.0) -> None:
-        self.shutdown, self.is_held, self.may_answer = Shutdown(), asyncio.Event(), asyncio.Event()
+        self.shutdown, self.is_held, self.may_answer = ShutdownState(), asyncio.Event(), asyncio.Event()
         self.not_ready, self.is_not_ready = asyncio.Event(), asyncio.Event()
-        app = BodyLimit(self.answer, 1000, 60.0, self.shutdown)
-        app = Headers(AnswerAtShutdown(app, self.shutdown), dict, self.shutdown)
+        app = BodyLimitMiddleware(self.answer, 1000, 60.0, self.shutdown)
+        app = ResponseHeadersMiddleware(ShutdownMiddleware(app, self.shutdown), dict, self.shutdown)
         config = uvicorn.Config(app, port=0, http=Connection, ws="none", lifespan="off", log_config=None)
         self.server = Server(config, self.shutdown, seconds)
         self.server._wait_not_ready = self.wait
@@ -182,6 +182,6 @@ def test_a_head_that_does_not_come_closes_the_connection(monkeypatch):
 
 @pytest.mark.parametrize(("sent", "seconds"), [(signal.SIGTERM, 2.0), (signal.SIGINT, 0.0)])
 def test_only_a_service_manager_is_given_time_to_see_that_it_is_not_ready(sent, seconds):
-    server = Server(uvicorn.Config(None, port=free_port()), Shutdown(), 10.0)
+    server = Server(uvicorn.Config(None, port=free_port()), ShutdownState(), 10.0)
     server.handle_exit(sent, None)
-    assert (server.not_ready_seconds, server.should_exit, server.state.has_begun) == (seconds, True, True)
+    assert (server.not_ready_seconds, server.should_exit, server.shutdown_state.has_begun) == (seconds, True, True)

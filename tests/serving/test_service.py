@@ -10,11 +10,11 @@ import pytest
 
 from tests.fitted import fit_both
 from titles.core.errors import InputError
-from titles.serving.dynamic_batcher import BusyError
+from titles.serving.dynamic_batcher import OverloadedError
 from titles.serving.loaded_model import load_model
-from titles.serving.reload import reload_on_hangup
-from titles.serving.schemas import MOST_CHARACTERS, MOST_TITLES
-from titles.serving.service import TITLE_CHARACTERS, WAITING_CHARACTERS, Service
+from titles.serving.reload import reload_on_sighup
+from titles.serving.schemas import MAX_TITLE_CHARACTERS, MAX_TITLES
+from titles.serving.service import MAX_QUEUED_CHARACTERS, TITLE_OVERHEAD_CHARACTERS, Service
 
 LONG = [f"palabra{number} {'a' * 900}" for number in range(400)]
 
@@ -114,7 +114,7 @@ def test_a_hang_up_that_fails_is_logged_and_the_old_model_answers(service, monke
         raise error
 
     async def ask():
-        reload_on_hangup(service)
+        reload_on_sighup(service)
         os.kill(os.getpid(), signal.SIGHUP)
         while "the model stays" not in caplog.text:
             await asyncio.sleep(0)
@@ -127,7 +127,7 @@ def test_a_hang_up_that_fails_is_logged_and_the_old_model_answers(service, monke
 
 
 def test_the_longest_request_is_admitted_where_nothing_waits():
-    assert MOST_TITLES * (MOST_CHARACTERS + TITLE_CHARACTERS) <= WAITING_CHARACTERS
+    assert MAX_TITLES * (MAX_TITLE_CHARACTERS + TITLE_OVERHEAD_CHARACTERS) <= MAX_QUEUED_CHARACTERS
 
 
 @pytest.mark.parametrize(
@@ -138,16 +138,16 @@ def test_an_explanation_counts_as_the_passes_it_costs(service, monkeypatch, titl
     admitted = service.batches.admitted
     monkeypatch.setattr(service.batches, "admitted", lambda work: counted.append(work) or admitted(work))
     run(service, lambda: service.explain(title))
-    assert counted == [passes * (len(title) + TITLE_CHARACTERS)]
+    assert counted == [passes * (len(title) + TITLE_OVERHEAD_CHARACTERS)]
 
 
 def test_long_titles_count_as_what_they_cost(service):
-    long = ["a" * MOST_CHARACTERS] * MOST_TITLES
+    long = ["a" * MAX_TITLE_CHARACTERS] * MAX_TITLES
 
     async def ask():
-        with service.batches.admitted(WAITING_CHARACTERS - len(long) * MOST_CHARACTERS):
+        with service.batches.admitted(MAX_QUEUED_CHARACTERS - len(long) * MAX_TITLE_CHARACTERS):
             assert service.is_ready
-            with pytest.raises(BusyError):
+            with pytest.raises(OverloadedError):
                 await service.predict(long, 1)
             return await service.predict(long[:1], 1)
 
@@ -155,8 +155,8 @@ def test_long_titles_count_as_what_they_cost(service):
 
 
 def test_it_is_not_ready_when_a_title_might_be_refused(service):
-    longest = MOST_CHARACTERS + TITLE_CHARACTERS
-    with service.batches.admitted(WAITING_CHARACTERS - longest):
+    longest = MAX_TITLE_CHARACTERS + TITLE_OVERHEAD_CHARACTERS
+    with service.batches.admitted(MAX_QUEUED_CHARACTERS - longest):
         assert service.is_ready
         with service.batches.admitted(1):
             assert not service.is_ready

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ibis.backends.duckdb import Backend
 
-from titles.text.html_entities import unescaped
-from titles.text.normalization import FOLDED, clean, cleaned, unescape
+from titles.text.html_entities import unescape_titles
+from titles.text.normalization import TRANSLATE_FROM, clean, clean_expression, unescape
 
 # Any text, but rich in what the table folds, what separates words, what case changes and what HTML escapes.
-LETTERS = st.text(st.characters(codec="utf-8") | st.sampled_from(FOLDED + "aZ9 -\t\n&#;"))
+LETTERS = st.text(st.characters(codec="utf-8") | st.sampled_from(TRANSLATE_FROM + "aZ9 -\t\n&#;"))
 REFERENCES = st.sampled_from(["&eacute;", "&NTILDE;", "&amp;amp;#233;", "&#xE9;", "&#0;", "&#xD800;", "&#38;#50;", "&"])
 TITLES = st.lists(LETTERS | REFERENCES, max_size=4).map("".join)
 
@@ -26,9 +26,9 @@ def engine() -> Iterator[Backend]:
 
 
 def cleaned_by(engine: Backend, titles: list[str]) -> list[str]:
-    plain = unescaped(pa.array(titles, pa.string())).to_pylist()
+    plain = unescape_titles(pa.array(titles, pa.string())).to_pylist()
     table = ibis.memtable({"place": range(len(titles)), "title": plain}, schema={"place": "int64", "title": "string"})
-    rows = table.select("place", cleaned=cleaned(table.title)).order_by("place")
+    rows = table.select("place", cleaned=clean_expression(table.title)).order_by("place")
     return engine.to_pyarrow(rows)["cleaned"].to_pylist()
 
 
@@ -87,7 +87,7 @@ def test_references_become_the_characters_they_stand_for(title: str, plain: str)
     assert unescape(title) == plain
 
 
-@given(title=st.text([*FOLDED[:300], *"abc "], max_size=12))
+@given(title=st.text([*TRANSLATE_FROM[:300], *"abc "], max_size=12))
 def test_composed_and_decomposed_text_are_cleaned_alike(title: str):
     assert clean(unicodedata.normalize("NFD", title)) == clean(title)
 

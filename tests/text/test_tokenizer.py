@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from titles.text.normalization import MOST_WORDS, clean
-from titles.text.tokenizer import words_of
+from titles.text.normalization import MAX_WORDS, clean
+from titles.text.tokenizer import tokenize
 from titles.text.vocabulary import split_words
 
 TEXT = (
@@ -23,25 +23,25 @@ def one_by_one(titles: list[str]) -> pa.ListArray:
 @settings(deadline=None)
 @given(st.lists(TEXT, max_size=8))
 def test_words_are_those_of_each_title_cleaned_by_itself(titles):
-    assert words_of(pa.array(titles, pa.string())).to_pylist() == one_by_one(titles).to_pylist()
+    assert tokenize(pa.array(titles, pa.string())).to_pylist() == one_by_one(titles).to_pylist()
 
 
 def test_every_code_point_is_cleaned_alike():
     points = [chr(point) for point in range(sys.maxunicode + 1) if not 0xD800 <= point < 0xE000]
     titles = [f"a{point}B" for point in points]
-    assert words_of(pa.array(titles, pa.string())).equals(one_by_one(titles))
+    assert tokenize(pa.array(titles, pa.string())).equals(one_by_one(titles))
 
 
 def test_words_of_a_part_of_an_array_are_those_of_that_part():
     titles = ["mesa ratona", "sillón", "", "cama 2 plazas"]
-    assert words_of(pa.array(titles)[1:3]).to_pylist() == [["sillon"], []]
+    assert tokenize(pa.array(titles)[1:3]).to_pylist() == [["sillon"], []]
 
 
 @pytest.mark.parametrize("titles", [[], [""], ["", ""], ["¡!"], ["é"], ["é", "é"]])
 def test_titles_with_hardly_anything_have_hardly_any_words(titles):
-    assert words_of(pa.array(titles, pa.string())).to_pylist() == one_by_one(titles).to_pylist()
+    assert tokenize(pa.array(titles, pa.string())).to_pylist() == one_by_one(titles).to_pylist()
 
 
 def test_no_title_has_more_words_than_any_other_part_of_the_pipeline_takes():
-    titles = ["mesa " * (MOST_WORDS + 1), "silla"]
-    assert [len(words) for words in words_of(pa.array(titles)).to_pylist()] == [MOST_WORDS, 1]
+    titles = ["mesa " * (MAX_WORDS + 1), "silla"]
+    assert [len(words) for words in tokenize(pa.array(titles)).to_pylist()] == [MAX_WORDS, 1]

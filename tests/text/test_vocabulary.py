@@ -5,8 +5,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from titles.text.normalization import MOST_WORDS
-from titles.text.vocabulary import number_words, spell, split_words
+from titles.text.normalization import MAX_WORDS
+from titles.text.vocabulary import hash_ngrams, lookup_word_ids, split_words
 
 WORDS = st.lists(st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=1, max_size=12), max_size=5)
 LENGTHS = st.lists(st.integers(2, 8), max_size=4)
@@ -33,22 +33,22 @@ def test_no_titles_split_into_no_titles():
 
 def test_words_become_their_places_in_the_list_of_words():
     titles = split_words(pa.array(["b a b", "", "c"]))
-    assert lists(number_words(titles, pa.array(["a", "b", "c"]))) == [[1, 0, 1], [], [2]]
+    assert lists(lookup_word_ids(titles, pa.array(["a", "b", "c"]))) == [[1, 0, 1], [], [2]]
 
 
 def test_a_slice_of_titles_is_numbered_by_itself():
     titles = split_words(pa.array(["b a", "c", "a"])).slice(1)
-    assert lists(number_words(titles, pa.array(["a", "b", "c"]))) == [[2], [0]]
+    assert lists(lookup_word_ids(titles, pa.array(["a", "b", "c"]))) == [[2], [0]]
 
 
 def test_a_word_that_is_not_in_the_list_is_an_error():
     with pytest.raises(pa.ArrowInvalid):
-        number_words(split_words(pa.array(["a x"])), pa.array(["a"]))
+        lookup_word_ids(split_words(pa.array(["a x"])), pa.array(["a"]))
 
 
 def test_casa_is_spelled_in_its_four_letter_parts():
     # From the published FNV-1a: fnv1a("<cas"), fnv1a("casa") and fnv1a("asa>"), each modulo 1,000,000.
-    assert lists(spell(["casa"], [4], 1_000_000)) == [[545640, 18301, 905934]]
+    assert lists(hash_ngrams(["casa"], [4], 1_000_000)) == [[545640, 18301, 905934]]
 
 
 def test_the_reference_of_these_tests_gives_the_published_hash():
@@ -60,7 +60,7 @@ def test_the_reference_of_these_tests_gives_the_published_hash():
 @example(["a", "casa", "ab"], [3, 6], 1000)
 def test_spelling_is_the_hash_of_every_part_of_every_word(words, lengths, buckets):
     parts = [[f"<{word}>"[at : at + n] for n in lengths for at in range(len(word) + 3 - n)] for word in words]
-    assert lists(spell(words, lengths, buckets)) == [[fnv1a(part) % buckets for part in row] for row in parts]
+    assert lists(hash_ngrams(words, lengths, buckets)) == [[fnv1a(part) % buckets for part in row] for row in parts]
 
 
 @pytest.mark.parametrize(
@@ -68,14 +68,14 @@ def test_spelling_is_the_hash_of_every_part_of_every_word(words, lengths, bucket
     [("a", [4], 0), ("a", [3], 1), ("ab", [3, 4, 5], 3), ("abc", [6], 0), ("casa", [], 0)],
 )
 def test_a_word_has_a_bucket_for_each_part_that_fits_in_it(word, lengths, buckets):
-    assert len(lists(spell([word], lengths, 100))[0]) == buckets
+    assert len(lists(hash_ngrams([word], lengths, 100))[0]) == buckets
 
 
 @pytest.mark.parametrize("lengths", [[], [3, 4]])
 def test_no_words_have_no_spelling(lengths):
-    assert lists(spell([], lengths, 100)) == []
+    assert lists(hash_ngrams([], lengths, 100)) == []
 
 
 def test_of_an_endless_title_the_first_words_count():
     (words,) = split_words(pa.array([" ".join(map(str, range(1000)))])).to_pylist()
-    assert words == [str(number) for number in range(MOST_WORDS)]
+    assert words == [str(number) for number in range(MAX_WORDS)]

@@ -17,8 +17,8 @@ import pytest
 from tests.repository import SECONDS, TRAINED, Repository, committed
 from tests.tracking.tree import Tree, check_tree, predicted_by_champion, trees, with_null
 from titles.inference.classifier import Classifier
-from titles.mlflow_store.values import flat
-from titles.tracking.worker import KILLED
+from titles.mlflow_store.values import flatten
+from titles.tracking.worker import STAGE_KILLED
 
 EPOCHS = 4
 LONG = ("-S", f"train.epochs={EPOCHS}", "-S", f"train.patience={EPOCHS}")
@@ -89,7 +89,7 @@ def experiments(repository: Repository) -> dict[str, dict[str, object]]:
     """The metrics of each experiment as DVC keeps them."""
     shown = json.loads(repository.run("dvc", "exp", "show", "--json"))
     return {
-        row["name"]: dict(flat(row["revs"][0]["data"]["metrics"]["results/metrics.json"]["data"]))
+        row["name"]: dict(flatten(row["revs"][0]["data"]["metrics"]["results/metrics.json"]["data"]))
         for baseline in shown
         for row in baseline["experiments"] or ()
     }
@@ -204,5 +204,5 @@ def test_a_stage_that_is_killed_leaves_its_run_and_the_parent_failed(repository:
             break
         time.sleep(0.2)
     assert tree.statuses == {"pipeline": "FAILED", "train_mlp": "FAILED"}
-    assert tree.children["train_mlp"].data.tags["error"] == KILLED
-    assert tree.parent.data.tags["error"] == f"train_mlp: {KILLED}"
+    assert tree.children["train_mlp"].data.tags["error"] == STAGE_KILLED
+    assert tree.parent.data.tags["error"] == f"train_mlp: {STAGE_KILLED}"

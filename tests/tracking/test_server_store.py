@@ -10,7 +10,7 @@ from tests.tracking.any_store import *  # noqa: F403 - its tests
 from tests.tracking.any_store import numbered
 from tests.tracking.checkout import END, leave
 from tests.tracking.tree import trees
-from titles.tracking.worker import deliver_left_behind
+from titles.tracking.worker import upload_unsent
 
 pytestmark = pytest.mark.services
 
@@ -30,7 +30,7 @@ def test_what_the_database_refuses_leaves_no_run_without_an_end(
     # DVC's hashes alone are logged as they are.
     hashes = {"hashes": {"dep": {"data/demo": "a\0"}, "out": {}, "raw": {}}}
     leave(root, "embed", params, hashes, {"error": "InputError: train.csv, line 3: \0"}, END | {"end": "FAILED"})
-    assert deliver_left_behind(root)
+    assert upload_unsent(root)
     assert "the hashes of embed could not be logged" in caplog.text
     assert "secret" not in caplog.text
     (tree,) = trees(server.uri, "refused")

@@ -12,7 +12,7 @@ import pytest
 from tests.repository import SECONDS
 from tests.tracking.tree import trees
 from titles.mlflow_store.paths import NESTED_CHECKOUTS
-from titles.tracking.worker import KILLED
+from titles.tracking.worker import STAGE_KILLED
 
 SOURCE = Path(__file__).parents[2] / "src"
 KILL = """
@@ -60,7 +60,7 @@ def test_a_stage_that_is_killed_leaves_its_run_failed(root: Path, nested: Path):
     shutil.rmtree(nested)
     stage.kill()
     stage.wait()
-    assert embed_with(root, "error")["error"] == KILLED
+    assert embed_with(root, "error")["error"] == STAGE_KILLED
 
 
 def test_a_stage_that_is_refused_has_left_its_run_when_it_ends(root: Path, nested: Path):

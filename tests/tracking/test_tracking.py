@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 from tests.repository import SECONDS
 from tests.tracking.tree import Tree, trees
 from titles.core.errors import InputError
-from titles.mlflow_store.paths import journals, main_root, tracking_uri
-from titles.tracking.pipeline_run import Pipeline, _is_dvc, is_alive
-from titles.tracking.run import leave_failed_run, tracked
-from titles.tracking.spool import Journal, left_behind
-from titles.tracking.worker import KILLED, LOST, deliver_left_behind, ended
+from titles.mlflow_store.paths import main_root, spool_folder, tracking_uri
+from titles.tracking.pipeline_run import PipelineRun, _is_dvc, is_alive
+from titles.tracking.run import log_failed_run, start_run
+from titles.tracking.spool import Spool, unsent_spools
+from titles.tracking.worker import STAGE_KILLED, WORKER_KILLED, ensure_end, upload_unsent
 
 SOURCE = Path(__file__).parents[2] / "src"
 
@@ -40,7 +40,7 @@ def eventually(root: Path, stage: str, status: str) -> Tree:
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
         # Asked first: the parent's status comes after that of the stage.
-        is_delivered = not any(journals(root).glob("*/*"))
+        is_delivered = not any(spool_folder(root).glob("*/*"))
         found = trees(f"sqlite:///{root}/mlflow.db")
         if is_delivered and found and found[0].statuses.get(stage) == status:
             return found[0]
@@ -85,13 +85,13 @@ def test_dvc_is_known_by_its_command(command: list[str], expected: bool):
 
 
 def test_a_pipeline_lives_as_long_as_the_process_its_key_names(root: Path):
-    key = Pipeline.of_this_process().key
+    key = PipelineRun.from_current_process().key
     assert is_alive(key)
     assert not is_alive(f"{key}1")
 
 
 def test_a_stage_leaves_its_run_below_that_of_the_pipeline(root: Path):
-    with tracked("reduce", ["reduce", "model"]) as run:
+    with start_run("reduce", ["reduce", "model"]) as run:
         run.log_metrics({"mlp": {"loss": 0.5}}, step=3)
         run.log_metrics({"mlp": {"loss": 0.25}}, step=4)
     tree = only_tree(root)
@@ -101,7 +101,7 @@ def test_a_stage_leaves_its_run_below_that_of_the_pipeline(root: Path):
     expected = {"reduce.fraction": "1", "model.activation": "relu", "model.widths": "[1, 2]", "model.vectors": "None"}
     assert tree.parent.data.params == tree.children["reduce"].data.params == expected
     assert "system/system_memory_usage_megabytes" in tree.children["reduce"].data.metrics
-    assert not list(journals(root).glob("*/*"))
+    assert not list(spool_folder(root).glob("*/*"))
 
 
 def test_report_and_tables_are_artifacts_of_the_pipeline(root: Path):
@@ -110,7 +110,7 @@ def test_report_and_tables_are_artifacts_of_the_pipeline(root: Path):
     (root / "results").mkdir()
     for name in ("report.html", "confidence.csv", "metrics.json"):
         (root / "results" / name).write_text(name)
-    with tracked("evaluate", []) as run:
+    with start_run("evaluate", []) as run:
         run.log_results({"mlp": {"accuracy": 0.5}}, root / "results")
     parent = only_tree(root).parent
     assert parent.data.metrics == {"mlp.accuracy": 0.5}
@@ -120,13 +120,13 @@ def test_report_and_tables_are_artifacts_of_the_pipeline(root: Path):
 
 
 def test_a_stage_has_the_parameters_it_reads_and_no_others(root: Path):
-    with tracked("reduce", ["reduce"]):
+    with start_run("reduce", ["reduce"]):
         pass
     assert only_tree(root).children["reduce"].data.params == {"reduce.fraction": "1"}
 
 
 def test_a_stage_that_fails_leaves_its_run_and_the_parent_failed_with_the_error(root: Path):
-    with pytest.raises(ValueError, match="caf"), tracked("evaluate", []) as run:
+    with pytest.raises(ValueError, match="caf"), start_run("evaluate", []) as run:
         run.log_metrics({"by_language": {"pt(BR)": 0.5, "español": 0.25}})
         raise ValueError("caf\udce9")
     tree = only_tree(root)
@@ -141,7 +141,7 @@ def test_a_stage_that_fails_leaves_its_run_and_the_parent_failed_with_the_error(
 def test_a_stage_that_is_refused_leaves_a_failed_run_without_waiting_for_it(root: Path):
     # Without this lock the recorder has no access to the store.
     with FileLock(root / "mlflow.db.lock"):
-        leave_failed_run("embed", ["embed"], InputError("embed.dimension is 0"))
+        log_failed_run("embed", ["embed"], InputError("embed.dimension is 0"))
         assert trees(f"sqlite:///{root}/mlflow.db") == []
     tree = eventually(root, "embed", "FAILED")
     assert tree.statuses["pipeline"] == "FAILED"
@@ -156,22 +156,22 @@ def test_a_stage_that_is_killed_leaves_its_run_and_the_parent_failed(root: Path)
     tree = eventually(root, "embed", "FAILED")
     assert tree.statuses["pipeline"] == "FAILED"
     assert tree.children["embed"].data.metrics["rows_in"] == 5
-    assert tree.children["embed"].data.tags["error"] == KILLED
+    assert tree.children["embed"].data.tags["error"] == STAGE_KILLED
 
 
 def test_a_recorder_that_is_killed_costs_a_warning_and_its_run_is_failed_afterwards(
     root: Path, caplog: pytest.LogCaptureFixture
 ):
-    with tracked("embed", []) as run:
-        assert run.recorder
-        run.recorder.kill()
-        run.recorder.wait()
+    with start_run("embed", []) as run:
+        assert run.worker
+        run.worker.kill()
+        run.worker.wait()
         run.log_metrics({"rows_in": 5})
     assert caplog.text.count("recorder has ended, the stage goes on") == 1
-    assert deliver_left_behind(root)
+    assert upload_unsent(root)
     tree = only_tree(root)
     assert tree.statuses["embed"] == "FAILED"
-    assert tree.children["embed"].data.tags["error"] == LOST
+    assert tree.children["embed"].data.tags["error"] == WORKER_KILLED
 
 
 @contextmanager
@@ -201,12 +201,12 @@ def test_a_store_that_cannot_be_reached_stops_the_first_stage_and_says_what_to_d
         monkeypatch.setenv("MLFLOW_TRACKING_URI", store.format(address))
         with (
             pytest.raises(InputError, match=rf"{address}.* cannot be reached; start it, .*TITLES_TRACKING=off"),
-            tracked("prepare", []),
+            start_run("prepare", []),
         ):
             pytest.fail("work was begun")
     # MLflow by itself would try more often, for minutes.
     assert len(connections) <= 2
-    assert not list(journals(root).glob("*"))
+    assert not list(spool_folder(root).glob("*"))
 
 
 @contextmanager
@@ -226,22 +226,22 @@ def test_a_store_that_is_gone_when_a_later_stage_starts_costs_a_warning_and_is_f
     model.mkdir()
     (model / "history.csv").write_text("epoch,validation_balanced_accuracy\n1,0.5\n")
     (model / "network.json").write_text('{"epoch": 1, "train": {"objective": "accuracy"}}')
-    with tracked("prepare", []):
+    with start_run("prepare", []):
         pass
-    with outage(root), tracked("train_mlp", []) as run:
+    with outage(root), start_run("train_mlp", []) as run:
         run.log_metrics({"rows_in": 5})
-        run.log_network("mlp", model)
+        run.log_model("mlp", model)
     told = capfd.readouterr().err
     assert "MLflow does not answer, the stage goes on" in told
     assert "records of train_mlp are not in MLflow yet; make sync sends them" in told
     shutil.rmtree(model)
-    with tracked("evaluate", []):
+    with start_run("evaluate", []):
         pass
     tree = only_tree(root)
     assert tree.statuses == dict.fromkeys(["pipeline", "prepare", "train_mlp", "evaluate"], "FINISHED")
     assert tree.children["train_mlp"].data.metrics["rows_in"] == 5
     assert len(tree.children["train_mlp"].outputs.model_outputs) == 1
-    assert not list(journals(root).glob("*/*"))
+    assert not list(spool_folder(root).glob("*/*"))
 
 
 def test_a_store_that_hangs_does_not_hold_the_stage_up(root: Path, monkeypatch: pytest.MonkeyPatch):
@@ -249,15 +249,15 @@ def test_a_store_that_hangs_does_not_hold_the_stage_up(root: Path, monkeypatch: 
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{deaf.getsockname()[1]}")
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", str(SECONDS))
         # The store was reached when the pipeline began.
-        (journals(root) / Pipeline.of_this_process().key).mkdir(parents=True)
-        with tracked("train_mlp", []) as run:
+        (spool_folder(root) / PipelineRun.from_current_process().key).mkdir(parents=True)
+        with start_run("train_mlp", []) as run:
             waiting, _ = deaf.accept()
             # The recorder waits for an answer. A stage that waited as well would never come to the end of this.
             for epoch in range(5000):
                 run.log_metrics({"train_loss": 0.5, "validation_loss": 0.5}, epoch)
             waiting.close()
             deaf.close()
-    (journal,) = left_behind(root)
+    (journal,) = unsent_spools(root)
     assert len(journal.pending) == 5004
 
 
@@ -265,19 +265,19 @@ def test_what_is_for_another_store_waits_for_it(
     root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     begin = {"store": tracking_uri(root), "stage": "embed"}
-    Journal(journals(root) / "host-1-0.00/embed", begin).lock.release()
+    Spool(spool_folder(root) / "host-1-0.00/embed", begin).lock.release()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere")
-    assert list(left_behind(root)) == []
+    assert list(unsent_spools(root)) == []
     assert f"is for {begin['store']}" in caplog.text
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert [journal.begin for journal in left_behind(root)] == [begin]
+    assert [journal.begin for journal in unsent_spools(root)] == [begin]
 
 
 def test_a_journal_that_cannot_be_read_is_set_aside(root: Path, caplog: pytest.LogCaptureFixture):
-    folder = journals(root) / "host-1-0.00/embed"
+    folder = spool_folder(root) / "host-1-0.00/embed"
     folder.mkdir(parents=True)
     (folder / "journal.jsonl").write_text("")
-    assert list(left_behind(root)) == []
+    assert list(unsent_spools(root)) == []
     assert "cannot be read and is set aside" in caplog.text
     assert (folder / "journal.broken").exists()
 
@@ -285,7 +285,7 @@ def test_a_journal_that_cannot_be_read_is_set_aside(root: Path, caplog: pytest.L
 def test_what_the_store_refuses_is_said_to_be_missing_and_all_else_is_there(
     root: Path, capfd: pytest.CaptureFixture[str]
 ):
-    with tracked("train_mlp", []) as run:
+    with start_run("train_mlp", []) as run:
         run.log_metrics({"rows_in": "many"})
         run.log_metrics({"rows_out": 5})
     assert "the metrics of train_mlp could not be logged" in capfd.readouterr().err
@@ -298,12 +298,12 @@ def test_what_the_store_refuses_is_said_to_be_missing_and_all_else_is_there(
 def test_tracking_can_be_off(root: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TITLES_TRACKING", "off")
     before = (root / "mlflow.db").read_bytes()
-    with tracked("reduce", []) as run:
+    with start_run("reduce", []) as run:
         run.log_metrics({"loss": 1})
-        run.log_network("mlp", root / "not there")
-    leave_failed_run("reduce", [], InputError("wrong"))
+        run.log_model("mlp", root / "not there")
+    log_failed_run("reduce", [], InputError("wrong"))
     assert (root / "mlflow.db").read_bytes() == before
-    assert not journals(root).exists()
+    assert not spool_folder(root).exists()
 
 
 def test_the_process_of_a_stage_never_loads_mlflow(root: Path):
@@ -315,18 +315,18 @@ def test_the_process_of_a_stage_never_loads_mlflow(root: Path):
 
 
 def test_only_a_network_that_is_there_can_be_promoted(root: Path):
-    from titles.tracking.promote import _chosen
+    from titles.tracking.promote import _choose_folder
 
     with pytest.raises(InputError, match=r"models has no network; train them with dvc repro, or get them"):
-        _chosen(None)
+        _choose_folder(None)
     for name, accuracy in (("cnn", 0.5), ("mlp", 0.75)):
         (root / "models" / name).mkdir(parents=True)
         history = f"epoch,validation_balanced_accuracy\n1,0.9\n2,{accuracy}\n"
         (root / "models" / name / "history.csv").write_text(history)
         (root / "models" / name / "network.json").write_text('{"epoch": 2}')
     with pytest.raises(InputError, match="models has no network 'rnn'; there are cnn, mlp"):
-        _chosen("rnn")
-    assert [_chosen(name) for name in ("cnn", None)] == [Path("models/cnn"), Path("models/mlp")]
+        _choose_folder("rnn")
+    assert [_choose_folder(name) for name in ("cnn", None)] == [Path("models/cnn"), Path("models/mlp")]
 
 
 EVENTS = st.lists(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5), max_size=3), max_size=6)
@@ -337,20 +337,20 @@ def test_a_journal_gives_back_what_the_store_has_not_taken(
     tmp_path_factory: pytest.TempPathFactory, events: list[dict[str, object]], delivered: int
 ):
     folder = tmp_path_factory.mktemp("journals") / "stage"
-    journal = Journal(folder, {"stage": "embed"})
+    journal = Spool(folder, {"stage": "embed"})
     for event in events:
         journal.add(event)
     for _ in range(min(delivered, len(events))):
         journal.pending.popleft()
     journal.save()
     journal.lock.release()
-    again = Journal(folder)
+    again = Spool(folder)
     assert (again.begin, list(again.pending)) == ({"stage": "embed"}, events[delivered:])
 
 
 def test_a_journal_that_is_being_delivered_is_left_alone(root: Path):
-    folder = journals(root) / "host-1-0.00"
-    journal = Journal(folder / "embed", {"stage": "embed", "store": tracking_uri(root)})
+    folder = spool_folder(root) / "host-1-0.00"
+    journal = Spool(folder / "embed", {"stage": "embed", "store": tracking_uri(root)})
     script = "import sys; from pathlib import Path; from titles.tracking.spool import left_behind\n"
     script += "print(len(list(left_behind(Path(sys.argv[1])))))"
     command = [sys.executable, "-c", script, str(root)]
@@ -363,8 +363,10 @@ def test_a_journal_that_is_being_delivered_is_left_alone(root: Path):
 def test_files_are_kept_as_they_were_until_they_are_logged(tmp_path: Path):
     table = tmp_path / "table.csv"
     table.write_text("first")
-    journal = Journal(tmp_path / "journal", {"stage": "evaluate"})
-    kept = [journal.folder / journal.keep(name, [table], link) for name, link in [("tables", False), ("mlp", True)]]
+    journal = Spool(tmp_path / "journal", {"stage": "evaluate"})
+    kept = [
+        journal.folder / journal.copy_files(name, [table], link) for name, link in [("tables", False), ("mlp", True)]
+    ]
     table.unlink()
     table.write_text("second")
     assert [(folder / "table.csv").read_text() for folder in kept] == ["first", "first"]
@@ -373,15 +375,15 @@ def test_files_are_kept_as_they_were_until_they_are_logged(tmp_path: Path):
 
 
 def test_the_folder_of_a_pipeline_that_is_over_goes_with_its_last_journal(root: Path):
-    over, alive = (journals(root) / key for key in ("host-1-0.00", Pipeline.of_this_process().key))
+    over, alive = (spool_folder(root) / key for key in ("host-1-0.00", PipelineRun.from_current_process().key))
     over.mkdir(parents=True)
     alive.mkdir()
-    assert list(left_behind(root)) == []
+    assert list(unsent_spools(root)) == []
     assert (over.exists(), alive.exists()) == (False, True)
 
 
 def test_a_stage_that_says_nothing_more_was_killed():
     end = {"end": "FINISHED"}
-    assert list(ended(iter([{"metrics": {}}, end, {"metrics": {}}]))) == [{"metrics": {}}, end]
-    (killed,) = ended(iter([]))
-    assert (killed["end"], killed["error"]) == ("FAILED", KILLED)
+    assert list(ensure_end(iter([{"metrics": {}}, end, {"metrics": {}}]))) == [{"metrics": {}}, end]
+    (killed,) = ensure_end(iter([]))
+    assert (killed["end"], killed["error"]) == ("FAILED", STAGE_KILLED)

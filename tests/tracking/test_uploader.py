@@ -11,9 +11,9 @@ from tests.tracking.tree import Tree, trees
 from titles.core.errors import InputError
 from titles.mlflow_store.store import Store
 from titles.mlflow_store.values import as_text
-from titles.tracking.event_log import Runs, upload
-from titles.tracking.spool import Journal, left_behind
-from titles.tracking.worker import LOST, deliver_left_behind
+from titles.tracking.event_log import Runs, log_event
+from titles.tracking.spool import Spool, unsent_spools
+from titles.tracking.worker import WORKER_KILLED, upload_unsent
 
 ROWS = {"metrics": {"rows_in": 5}, "step": 0, "time": 1500}
 ERROR = {"error": "InputError: wrong"}
@@ -49,7 +49,7 @@ def test_a_text_has_nothing_that_a_database_refuses(text: str, expected: str):
 
 def test_an_error_with_nul_is_in_the_run(root: Path):
     leave(root, "embed", {"error": "InputError: train.csv, line 3: \0"}, FAILED)
-    assert deliver_left_behind(root)
+    assert upload_unsent(root)
     tree = only_tree(root)
     assert tree.statuses == {"pipeline": "FAILED", "embed": "FAILED"}
     assert tree.children["embed"].data.tags["error"] == "InputError: train.csv, line 3: \\x00"
@@ -58,48 +58,54 @@ def test_an_error_with_nul_is_in_the_run(root: Path):
 
 def test_an_error_that_names_a_server_has_no_password(root: Path):
     leave(root, "embed", {"error": "OSError: http://ana:secret@host"}, FAILED)
-    assert deliver_left_behind(root)
+    assert upload_unsent(root)
     assert only_tree(root).children["embed"].data.tags["error"] == "OSError: http://host"
 
 
 def test_a_refused_error_costs_a_warning_and_the_run_is_ended(root: Path, caplog: pytest.LogCaptureFixture):
     refuse(root, ("tags", "NEW.key = 'error'"))
     leave(root, "embed", ERROR, FAILED)
-    assert deliver_left_behind(root)
+    assert upload_unsent(root)
     assert "the error of embed could not be logged" in caplog.text
     tree = only_tree(root)
     assert tree.statuses == {"pipeline": "FAILED", "embed": "FAILED"}
     assert "refused" in tree.children["embed"].data.tags["titles.missing.error"]
-    assert list(left_behind(root)) == []
+    assert list(unsent_spools(root)) == []
 
 
 def test_a_run_that_a_user_deleted_meanwhile_leaves_nothing_waiting(root: Path, caplog: pytest.LogCaptureFixture):
     journal = leave(root, "embed", ROWS, END)
     store = Store(root)
-    _, child = store.runs_of(journal.begin)
+    _, child = store.find_or_create_stage_run(journal.begin)
     store.client.delete_run(child)
     refuse(root, ("runs", f"NEW.run_uuid = '{child}'"), ("latest_metrics", f"NEW.run_uuid = '{child}'"))
-    runs = Runs(store, journal.begin, journal.folder, store.runs_of(journal.begin | {"stage": "prepare"})[0], child)
-    from titles.tracking.uploader import Delivery
+    runs = Runs(
+        store,
+        journal.begin,
+        journal.folder,
+        store.find_or_create_stage_run(journal.begin | {"stage": "prepare"})[0],
+        child,
+    )
+    from titles.tracking.uploader import Uploader
 
-    delivery = Delivery(root, Journal(journal.folder), live=False)
+    delivery = Uploader(root, Spool(journal.folder), live=False)
     delivery.runs = runs
     assert delivery.finish()
     assert "the metrics of embed could not be logged" in caplog.text
     assert "the end of embed could not be logged" in caplog.text
     assert only_tree(root).parent.info.status == "FINISHED"
-    assert list(left_behind(root)) == []
+    assert list(unsent_spools(root)) == []
 
 
 def test_a_store_that_can_be_read_and_not_written_to_loses_nothing(root: Path, caplog: pytest.LogCaptureFixture):
     Store(root)
     refuse(root, ("latest_metrics", "1"), ("experiment_tags", "1"))
     leave(root, "embed", ROWS, END)
-    assert not deliver_left_behind(root)
+    assert not upload_unsent(root)
     assert "MLflow does not answer" in caplog.text
     assert "2 records of embed are not in MLflow yet" in caplog.text
     allow(root)
-    assert deliver_left_behind(root)
+    assert upload_unsent(root)
     tree = only_tree(root)
     assert tree.statuses == {"pipeline": "FINISHED", "embed": "FINISHED"}
     assert tree.children["embed"].data.metrics == {"rows_in": 5}
@@ -112,7 +118,7 @@ def test_what_waits_for_a_deleted_experiment_goes_on_waiting(root: Path, caplog:
     assert "MLflow cannot be used" in caplog.text
     assert "mlflow experiments restore --experiment-id" in caplog.text
     store.client.restore_experiment(store.experiment_id)
-    assert deliver_left_behind(root)
+    assert upload_unsent(root)
     assert only_tree(root).children["embed"].data.metrics == {"rows_in": 5}
 
 
@@ -126,10 +132,10 @@ def test_a_journal_with_half_a_line_loses_that_line_alone(root: Path, caplog: py
     journal = leave(root, "embed", ROWS)
     with journal.path.open("ab") as file:
         file.write(b'{"metrics": {"rows_')
-    assert deliver_left_behind(root)
+    assert upload_unsent(root)
     assert "1 lines cannot be read and are left out" in caplog.text
     embed = only_tree(root).children["embed"]
-    assert (embed.data.metrics, embed.data.tags["error"]) == ({"rows_in": 5}, LOST)
+    assert (embed.data.metrics, embed.data.tags["error"]) == ({"rows_in": 5}, WORKER_KILLED)
 
 
 def test_data_has_its_hashes_on_the_stage_and_raw_data_on_the_pipeline(root: Path):
@@ -155,27 +161,27 @@ def test_data_has_its_hashes_on_the_stage_and_raw_data_on_the_pipeline(root: Pat
 def test_a_note_that_a_user_wrote_stays(root: Path):
     journal = leave(root, "embed")
     store = Store(root)
-    runs = Runs.of(store, journal.begin, journal.folder)
+    runs = Runs.find_or_create(store, journal.begin, journal.folder)
     store.client.set_tag(runs.parent, "mlflow.note.content", "mine")
-    upload(runs, {"notes": {"pipeline": "`dvc repro`", "stage": "Number words"}})
+    log_event(runs, {"notes": {"pipeline": "`dvc repro`", "stage": "Number words"}})
     tags = [store.client.get_run(run_id).data.tags["mlflow.note.content"] for run_id in (runs.parent, runs.child)]
     assert tags == ["mine", "Number words"]
 
 
 def test_a_deleted_experiment_stops_the_first_stage(root: Path):
-    from titles.tracking.run import tracked
+    from titles.tracking.run import start_run
 
     store = Store(root)
     store.client.delete_experiment(store.experiment_id)
     with (
         pytest.raises(InputError, match="the experiment titles was deleted in MLflow; restore it"),
-        tracked("prepare", []),
+        start_run("prepare", []),
     ):
         pytest.fail("work was begun")
 
 
 def test_what_an_earlier_version_left_is_sent_whole(root: Path):
     leave(root, "embed", {"hashes": {"dep": {"data/reduced": "a1.dir"}, "out": {}}}, FAILED | ERROR)
-    assert deliver_left_behind(root)
+    assert upload_unsent(root)
     tags = only_tree(root).children["embed"].data.tags
     assert (tags["error"], tags["dvc.dep.data/reduced"]) == ("InputError: wrong", "a1.dir")

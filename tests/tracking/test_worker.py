@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from titles.mlflow_store.dvc_lineage import draw_plots
-from titles.tracking.worker import heard
+from titles.tracking.worker import read_events
 
 PLOTS = """plots:
 - Loss by epoch:
@@ -35,7 +35,7 @@ def test_a_line_that_cannot_be_read_is_left_out_and_the_end_is_heard(
 ):
     lines = '{"metrics": {}}\nnonsense\n\n[1]\n{}\n{"end": "FINISHED"}\n{"metr'
     monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
-    assert list(heard()) == [{"metrics": {}}, {"end": "FINISHED"}]
+    assert list(read_events()) == [{"metrics": {}}, {"end": "FINISHED"}]
     assert caplog.text.count("cannot be read and is left out") == 5
 
 

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from tests.repository import Repository
-from titles.mlflow_store.values import flat
+from titles.mlflow_store.values import flatten
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ def check_tree(repository: Repository, tree: Tree, stages: list[str]) -> None:
     """Fails unless the tree is that of the last run in the workspace, of which DVC ran `stages`."""
     assert tree.statuses == dict.fromkeys(["pipeline", *stages], "FINISHED")
     params = yaml.safe_load((repository.folder / "params.yaml").read_text())
-    assert tree.parent.data.params == {key: str(value) for key, value in flat(params)}
-    metrics = dict(flat(repository.metrics()))
+    assert tree.parent.data.params == {key: str(value) for key, value in flatten(params)}
+    metrics = dict(flatten(repository.metrics()))
     assert tree.parent.data.metrics == metrics
     assert metrics.items() <= tree.children["evaluate"].data.metrics.items()
     for stage, run in tree.children.items():
@@ -58,7 +58,7 @@ def check_stage(repository: Repository, stage: str, run: Run) -> None:
     """Fails unless the run has the parameters the stage reads, what it cost, and the hashes DVC wrote to dvc.lock."""
     lock: Any = repository.lock()["stages"]
     read = lock[stage].get("params", {}).get("params.yaml", {})
-    assert run.data.params == {key: str(value) for key, value in flat(read)}
+    assert run.data.params == {key: str(value) for key, value in flatten(read)}
     hashes = {f"dvc.dep.{dep['path']}": dep["md5"] for dep in lock[stage]["deps"]}
     hashes |= {f"dvc.out.{out['path']}": out["md5"] for out in lock[stage]["outs"]}
     logged = {tag: value for tag, value in run.data.tags.items() if tag.startswith(("dvc.dep.", "dvc.out."))}

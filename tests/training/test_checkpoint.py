@@ -18,10 +18,10 @@ from titles.nn.hparams import CnnParams, MlpParams, ModelParams, TrainParams
 from titles.training import checkpoint
 from titles.training.checkpoint import Checkpoint
 from titles.training.fit import fit
-from titles.training.train_step import Step
+from titles.training.train_step import TrainStep
 
 OWN = {"mlp": MlpParams(1, 8, 4), "cnn": CnnParams(4, 1, 2)}
-MODEL = ModelParams("relu", "trained", dropout=0.3, word_dropout=0.2, members=2)
+MODEL = ModelParams("relu", "trained", dropout=0.3, word_dropout=0.2, ensemble_size=2)
 TRAIN = TrainParams(0, 1, 4, 1, 4, 4, 0.02, 0.01, 0.1, False, "balanced_accuracy")
 
 
@@ -114,7 +114,7 @@ def test_a_killed_training_that_is_started_again_ends_with_the_bytes_of_one_that
 
 def train_on_two_threads(root, steps=None):
     """Fits a network wide enough for torch to share its steps out; dies after that many steps, before it saves."""
-    counted, step = count(1), Step.__call__
+    counted, step = count(1), TrainStep.__call__
 
     def dying(self, *arguments):
         loss = step(self, *arguments)
@@ -122,7 +122,7 @@ def train_on_two_threads(root, steps=None):
             os.kill(os.getpid(), signal.SIGKILL)
         return loss
 
-    with patch.dict(OWN, mlp=MlpParams(1, 512, 4)), patch.object(Step, "__call__", dying):
+    with patch.dict(OWN, mlp=MlpParams(1, 512, 4)), patch.object(TrainStep, "__call__", dying):
         train(root, "mlp", replace(TRAIN, threads=2, batch_size=256))
 
 
@@ -155,7 +155,7 @@ def interrupted(root, monkeypatch, epoch):
             raise StopError
         kept(self, weights)
 
-    kept = Checkpoint.keep
+    kept = Checkpoint.save_best
     monkeypatch.setattr(Checkpoint, "keep", keep)
     with pytest.raises(StopError):
         train(root, "mlp")
@@ -187,7 +187,7 @@ def test_another_training_in_between_costs_a_killed_one_nothing(root, monkeypatc
 
 def saved(folder, seconds, **description):
     """The checkpoint of the training with that description, last saved at that time."""
-    kept = Checkpoint.of_training(folder, description)
+    kept = Checkpoint.for_training(folder, description)
     kept.save({})
     os.utime(kept.file, (seconds, seconds))
     return kept.folder
@@ -221,7 +221,7 @@ def test_checkpoints_of_other_trainings_are_kept_up_to_a_size(tmp_path, monkeypa
 def test_trainings_that_were_killed_before_they_saved_take_no_place(tmp_path):
     first = saved(tmp_path, 10, epochs="10")
     for seconds in range(20, 25):
-        Checkpoint.of_training(tmp_path, {"epochs": str(seconds)})
+        Checkpoint.for_training(tmp_path, {"epochs": str(seconds)})
     assert first.exists()
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -258,18 +258,18 @@ def test_the_weights_that_a_checkpoint_speaks_of_stay_until_there_is_another(tmp
         return checkpoint
 
     first = opened()
-    first.keep({"epoch": torch.tensor(1)})
+    first.save_best({"epoch": torch.tensor(1)})
     first.save({})
     for epoch in (2, 3):
-        first.keep({"epoch": torch.tensor(epoch)})
-    assert first.kept()["epoch"] == 3
+        first.save_best({"epoch": torch.tensor(epoch)})
+    assert first.load_best()["epoch"] == 3
     # Killed here, a GPU need not find the second epoch the best again.
     second = opened()
-    assert second.kept()["epoch"] == 1
-    second.keep({"epoch": torch.tensor(4)})
-    assert opened().kept()["epoch"] == 1
+    assert second.load_best()["epoch"] == 1
+    second.save_best({"epoch": torch.tensor(4)})
+    assert opened().load_best()["epoch"] == 1
     second.save({})
-    assert opened().kept()["epoch"] == 4
+    assert opened().load_best()["epoch"] == 4
 
 
 @pytest.mark.parametrize(

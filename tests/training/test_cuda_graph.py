@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from titles.data.encoded_dataset import Labelled
+from titles.data.encoded_dataset import LabelledDataset
 from titles.data.ragged import Ragged
 from titles.nn.hparams import CnnParams, MlpParams, ModelParams, TrainParams
 from titles.nn.networks import CNN, MLP
 from titles.nn.word_embedding import Sizes
-from titles.training.loader import Batches
-from titles.training.train_step import Step, set_determinism
+from titles.training.loader import BatchLoader
+from titles.training.train_step import TrainStep, set_determinism
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 PARAMS = TrainParams(0, 1, 3, 1, 4, 32, 0.02, 0.01, 0.1, False, "balanced_accuracy")
@@ -26,7 +26,7 @@ def labelled():
     lengths = rng.integers(0, 9, TITLES)
     words = rng.integers(0, WORDS, lengths.sum()).astype(np.int32)
     labels = rng.integers(0, 3, TITLES).astype(np.int32)
-    return Labelled(Ragged(words, np.cumsum([0, *lengths])), labels, np.zeros(TITLES, bool))
+    return LabelledDataset(Ragged(words, np.cumsum([0, *lengths])), labels, np.zeros(TITLES, bool))
 
 
 def trained(name, labelled, device, dropout=0.0, interrupted_after=None):
@@ -40,16 +40,16 @@ def trained(name, labelled, device, dropout=0.0, interrupted_after=None):
         network.pair_vectors.keys.copy_(torch.tensor([1, 2 << 32 | 5]))
     network.to(device).train()
     spelling = Ragged(np.arange(2 * WORDS, dtype=np.int32) % 20, np.arange(0, 2 * WORDS + 1, 2))
-    step, batches = Step(network, labelled, PARAMS), Batches(labelled, spelling, device)
+    step, batches = TrainStep(network, labelled, PARAMS), BatchLoader(labelled, spelling, device)
     groups = [np.arange(first, min(first + 32, TITLES)) for first in range(0, TITLES, 32)] * 3
     losses = []
-    for number, (batch, labels) in enumerate(batches.of(network, groups)):
+    for number, (batch, labels) in enumerate(batches.iterate(network, groups)):
         if number == interrupted_after:
             state = io.BytesIO()
-            torch.save(step.state(), state)
+            torch.save(step.state_dict(), state)
             state.seek(0)
-            step = Step(network, labelled, PARAMS)
-            step.restore(torch.load(state, map_location="cpu", weights_only=True))
+            step = TrainStep(network, labelled, PARAMS)
+            step.load_state_dict(torch.load(state, map_location="cpu", weights_only=True))
         losses.append(float(step(batch, labels, len(labels))))
     weights = {name: weight.cpu() for name, weight in network.state_dict().items() if "tracked" not in name}
     return losses, weights

@@ -9,7 +9,7 @@ from titles.nn.hparams import ModelParams
 from titles.training import fingerprint as module
 from titles.training.fingerprint import describe, differences, fingerprint
 
-MODEL = ModelParams("relu", "trained", dropout=0.3, word_dropout=0.2, members=2)
+MODEL = ModelParams("relu", "trained", dropout=0.3, word_dropout=0.2, ensemble_size=2)
 
 
 @pytest.fixture

@@ -9,16 +9,16 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from titles.data.encoded_dataset import Labelled
+from titles.data.encoded_dataset import LabelledDataset
 from titles.data.ragged import Ragged
 from titles.nn.hparams import CnnParams, MlpParams, ModelParams
 from titles.nn.networks import CNN, MLP
 from titles.nn.word_embedding import Sizes
 from titles.training import loader
-from titles.training.loader import Batches, OnGpu
+from titles.training.loader import BatchLoader, GpuBatchLoader
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-MODEL = ModelParams("tanh", "trained", dropout=0.0, word_dropout=0.0, members=2)
+MODEL = ModelParams("tanh", "trained", dropout=0.0, word_dropout=0.0, ensemble_size=2)
 WORDS, VOCABULARY = 8, 5
 TITLES = st.lists(st.lists(st.integers(0, WORDS - 1), max_size=4), min_size=1, max_size=12)
 PAIRS = [1 << 32 | 2, 2 << 32 | 2, 4 << 32 | 0]
@@ -73,15 +73,15 @@ def test_batches_made_many_at_a_time_teach_what_batches_made_one_by_one_do(
         random.shuffle(order)
     # Of several processes one may have no title of the last batch.
     groups = [order[first : first + size] for first in range(0, len(order), size)] + [order[:0]]
-    labelled = Labelled(ragged(titles), np.arange(len(titles), dtype=np.int32) % 3, np.zeros(len(titles), bool))
+    labelled = LabelledDataset(ragged(titles), np.arange(len(titles), dtype=np.int32) % 3, np.zeros(len(titles), bool))
     spelling, buckets = (SPELLING, 5) if are_spelled else (ragged([[]] * WORDS), 0)
     with mock.patch.object(torch.cuda, "mem_get_info", lambda _: (1 << 30 if are_resident else 0, 1 << 30)):
-        many = OnGpu(labelled, spelling, DEVICE)
+        many = GpuBatchLoader(labelled, spelling, DEVICE)
     assert bool(many.resident) == are_resident
-    one_by_one = Batches(labelled, spelling, torch.device("cpu"))
+    one_by_one = BatchLoader(labelled, spelling, torch.device("cpu"))
     for kind, own in (MLP, MlpParams(1, 8, 4)), (CNN, CnnParams(4, 1, 3)):
         taught = network(kind, own, pairs, buckets)
-        made = zip(many.of(taught, groups), one_by_one.of(taught, groups), strict=True)
+        made = zip(many.iterate(taught, groups), one_by_one.iterate(taught, groups), strict=True)
         for (batch, labels), (expected_batch, expected_labels) in made:
             assert labels.tolist() == expected_labels.tolist()
             expected = learnt(taught, expected_batch, expected_labels)
@@ -90,16 +90,16 @@ def test_batches_made_many_at_a_time_teach_what_batches_made_one_by_one_do(
 
 def test_batches_have_the_same_shapes_though_their_titles_have_not_as_many_words():
     titles = [[0, 1, 2, 3]] * 40 + [[0, 1]] * 80
-    labelled = Labelled(ragged(titles), np.zeros(len(titles), np.int32), np.zeros(len(titles), bool))
+    labelled = LabelledDataset(ragged(titles), np.zeros(len(titles), np.int32), np.zeros(len(titles), bool))
     groups = [np.arange(first, first + 40) for first in (0, 40, 80)]
     for kind, own in (MLP, MlpParams(1, 8, 4)), (CNN, CnnParams(4, 1, 3)):
         with mock.patch.object(torch.cuda, "mem_get_info", lambda _: (1 << 30, 1 << 30)):
-            made = OnGpu(labelled, SPELLING, DEVICE).of(network(kind, own, PAIRS, 5), groups)
-        assert len({batch.words.bags.numbers.shape for batch, _ in made}) == 1
+            made = GpuBatchLoader(labelled, SPELLING, DEVICE).iterate(network(kind, own, PAIRS, 5), groups)
+        assert len({batch.words.bags.indices.shape for batch, _ in made}) == 1
 
 
 def test_a_stretch_has_batches_of_one_size_and_no_more_titles_than_are_made_at_a_time(monkeypatch):
     monkeypatch.setattr(loader, "STRETCH_TITLES", 10)
     groups = [np.arange(4)] * 5 + [np.arange(1)]
-    assert [[len(rows) for rows in stretch] for stretch in loader.stretches(groups)] == [[4, 4], [4, 4], [4], [1]]
-    assert [len(stretch) for stretch in loader.stretches([np.arange(50)] * 2)] == [1, 1]
+    assert [[len(rows) for rows in stretch] for stretch in loader.chunk_batches(groups)] == [[4, 4], [4, 4], [4], [1]]
+    assert [len(stretch) for stretch in loader.chunk_batches([np.arange(50)] * 2)] == [1, 1]

@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from titles.data.encoded_dataset import Labelled
+from titles.data.encoded_dataset import LabelledDataset
 from titles.data.ragged import Ragged
-from titles.metrics.classification import recalls, smoothed_standard_error
+from titles.metrics.classification import recall_per_category, smoothed_standard_error
 from titles.nn.hparams import CnnParams, MlpParams, ModelParams, TrainParams
 from titles.nn.networks import CNN, MLP, predict
 from titles.nn.word_embedding import Sizes
@@ -32,7 +32,7 @@ PARAMS = TrainParams(
     objective="accuracy",
 )
 NETWORKS = {"mlp": (MLP, MlpParams(1, 8, 4)), "cnn": (CNN, CnnParams(8, 1, 2))}
-MODEL = ModelParams("relu", "trained", dropout=0.1, word_dropout=0.1, members=2)
+MODEL = ModelParams("relu", "trained", dropout=0.1, word_dropout=0.1, ensemble_size=2)
 WORDS = 10
 
 both_networks = pytest.mark.parametrize("name", NETWORKS)
@@ -43,7 +43,7 @@ def ragged(rows):
 
 
 def labelled(titles, labels):
-    return Labelled(ragged(titles), np.array(labels, np.int32), np.zeros(len(labels), bool))
+    return LabelledDataset(ragged(titles), np.array(labels, np.int32), np.zeros(len(labels), bool))
 
 
 # Each word is its own subword. Words 0-2 tell category 0, 3-5 category 1, 6-8 category 2; word 9 tells nothing.
@@ -169,9 +169,9 @@ def test_logit_adjustment_finds_the_rare_category_where_titles_could_be_either(t
     # Word 1 stands in 20 of 100 titles of the frequent category and in 10 of 12 of the rare one.
     titles = [[0]] * 80 + [[1]] * 20 + [[0]] * 2 + [[1]] * 10
     ambiguous = labelled(titles, [0] * 100 + [1] * 12)
-    plain = ModelParams("tanh", "trained", dropout=0.0, word_dropout=0.0, members=1)
+    plain = ModelParams("tanh", "trained", dropout=0.0, word_dropout=0.0, ensemble_size=1)
     _, _, network = run(tmp_path, ambiguous, ambiguous, model=plain, epochs=20, patience=20, batch_size=28)
-    found = recalls(ambiguous.labels, predicted(network, ambiguous.titles), 2)
+    found = recall_per_category(ambiguous.labels, predicted(network, ambiguous.titles), 2)
     np.testing.assert_allclose(found, [80 / 100, 10 / 12])
 
 
@@ -180,7 +180,7 @@ def test_validation_decides_for_the_objective(tmp_path, objective, expected):
     # Word 1 stands in 20 of 100 titles of the frequent category and in 10 of 12 of the rare one.
     titles = [[0]] * 80 + [[1]] * 20 + [[0]] * 2 + [[1]] * 10
     ambiguous = labelled(titles, [0] * 100 + [1] * 12)
-    plain = ModelParams("tanh", "trained", dropout=0.0, word_dropout=0.0, members=1)
+    plain = ModelParams("tanh", "trained", dropout=0.0, word_dropout=0.0, ensemble_size=1)
     history, *_ = run(
         tmp_path, ambiguous, ambiguous, model=plain, objective=objective, epochs=20, patience=20, batch_size=28
     )

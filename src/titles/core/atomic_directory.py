@@ -10,14 +10,14 @@ from titles.core.errors import InputError
 UNFINISHED = ".unfinished"
 
 
-def fresh(path: Path) -> Path:
+def recreate_dir(path: Path) -> Path:
     """An empty folder. What was there may be linked to DVC's cache, so it is removed and not written to."""
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
     return path
 
 
-def finished(path: Path, stage: str) -> Path:
+def require_output(path: Path, stage: str) -> Path:
     """`path`, which that stage writes. Raises InputError where it is not there."""
     if not path.exists():
         raise InputError(f"{path} is not there; run the stage {stage} to its end first")
@@ -25,13 +25,13 @@ def finished(path: Path, stage: str) -> Path:
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_directory(path: Path) -> Iterator[Path]:
     """A folder to fill that takes the place of the folder `path` when the block is through.
 
     A stage that fails or is killed before leaves in `path` what was there.
     """
     # Within the folder, as Git passes over what is in there, and as the next run removes what a killed one left.
-    unfinished = fresh(path / UNFINISHED)
+    unfinished = recreate_dir(path / UNFINISHED)
     try:
         yield unfinished
     # Ctrl-C as well.

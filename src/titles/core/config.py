@@ -12,7 +12,7 @@ import yaml
 from titles.core.errors import InputError
 
 SECTIONS = ("data", "prepare", "reduce", "embed", "model", "mlp", "cnn", "train")
-KINDS = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
+TYPE_DESCRIPTIONS = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
 # What parameters of version 1.0 are called now.
 RENAMED = {
     "embed.subword_lengths": "embed.subword_min_n and embed.subword_max_n, the shortest and the longest",
@@ -23,14 +23,14 @@ RENAMED = {
 Section = typing.TypeVar("Section")
 
 
-def load_params(path: Path, wanted: dict[str, type[Section]]) -> dict[str, Section]:
+def load_params(path: Path, sections: dict[str, type[Section]]) -> dict[str, Section]:
     """The sections of the file that are wanted, each as its dataclass.
 
     Raises InputError naming the key, the value found and what is allowed, also where a section is unknown or missing.
     """
     content = _load_sections(path)
-    _check_names(path, content)
-    return {name: _load_section(path, name, content[name], section) for name, section in wanted.items()}
+    _reject_renamed_keys(path, content)
+    return {name: _load_section(path, name, content[name], section) for name, section in sections.items()}
 
 
 def _load_section(path: Path, name: str, values: object, section: type[Section]) -> Section:
@@ -69,7 +69,7 @@ def _load_sections(path: Path) -> dict[str, object]:
     return content
 
 
-def _check_names(path: Path, content: dict[str, object]) -> None:
+def _reject_renamed_keys(path: Path, content: dict[str, object]) -> None:
     """Refuse a parameter that only version 1.0 has, in any section, so that the first stage names the new one."""
     for old, new in RENAMED.items():
         name, key = old.split(".")
@@ -83,7 +83,7 @@ def _convert(value: object, hint: typing.Any) -> object:
     """`value` as the type `hint`; raises ValueError with what is allowed."""
     if typing.get_origin(hint) is typing.Annotated:
         kind, limit = typing.get_args(hint)
-        allowed = f"{KINDS[kind]} {limit}"
+        allowed = f"{TYPE_DESCRIPTIONS[kind]} {limit}"
         try:
             converted = _convert(value, kind)
         except ValueError:
@@ -92,13 +92,13 @@ def _convert(value: object, hint: typing.Any) -> object:
             raise ValueError(allowed)
         return converted
     if hint is float:
-        value = _number(value)
+        value = _to_float(value)
     if type(value) is not hint:
-        raise ValueError(KINDS[hint])
+        raise ValueError(TYPE_DESCRIPTIONS[hint])
     return value
 
 
-def _number(value: object) -> float | None:
+def _to_float(value: object) -> float | None:
     """DVC writes 0.00001 as 1e-05, which PyYAML (YAML 1.1) reads as a string."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from titles.core.errors import InputError
 
-COMPLAINTS = re.compile(
+DISK_FULL_PATTERN = re.compile(
     "|".join(
         [
             *map(os.strerror, (errno.ENOSPC, errno.EDQUOT)),
@@ -20,22 +20,22 @@ COMPLAINTS = re.compile(
 )
 
 
-def complaint(error: BaseException | None) -> str | None:
+def disk_full_message(error: BaseException | None) -> str | None:
     """What the error, or one it came from, says of a full disk."""
     while error is not None:
-        if found := COMPLAINTS.search(str(error)):
+        if found := DISK_FULL_PATTERN.search(str(error)):
             return found[0]
         error = error.__cause__ or error.__context__
     return None
 
 
 @contextmanager
-def room_at(path: Path) -> Iterator[None]:
+def disk_full_as_input_error(path: Path) -> Iterator[None]:
     """Raises InputError where there is not enough for what its block writes."""
     try:
         yield
     except Exception as error:
-        if not (said := complaint(error)):
+        if not (said := disk_full_message(error)):
             raise
         raise InputError(
             f"the disk of {path} is full ({said}); "

@@ -5,10 +5,10 @@ class InputError(ValueError):
     """Something a user gave is wrong; the message names file, row or key and says what to do."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(printable(message))
+        super().__init__(escape_unprintable(message))
 
 
-def printable(text: str) -> str:
+def escape_unprintable(text: str) -> str:
     r"""`text` with escapes such as `\x1b` for what a terminal would obey or cannot show; line feeds stay."""
     if text.isprintable():
         return text

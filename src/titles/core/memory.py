@@ -8,7 +8,7 @@ import sys
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 
 
-def keep_freed_memory() -> None:
+def raise_malloc_thresholds() -> None:
     """Keeps up to half a gigabyte of freed memory, and blocks of up to 32 MB in it; does nothing without glibc.
 
     Every step frees what the next one needs again. Given back in between, the kernel clears each page anew, which took

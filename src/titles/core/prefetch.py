@@ -6,10 +6,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
-Made = TypeVar("Made")
+Result = TypeVar("Made")
 
 
-def ahead(items: Iterator[Item]) -> Iterator[Item]:
+def prefetch(items: Iterator[Item]) -> Iterator[Item]:
     """Makes the next item in a thread of its own while the caller uses this one."""
     end = object()
     with ThreadPoolExecutor(1) as thread:
@@ -19,10 +19,10 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
             yield item  # type: ignore[misc]
 
 
-def map_ahead(function: Callable[[Item], Made], items: Iterable[Item], threads: int) -> Iterator[Made]:
+def map_prefetched(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
     """`map`, of which each of some threads makes up to two results before they are asked for."""
     with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future[Made]] = deque()
+        waiting: deque[Future[Result]] = deque()
         for item in items:
             waiting.append(pool.submit(function, item))
             if len(waiting) > 2 * threads:

@@ -19,12 +19,12 @@ TERMINAL_SECONDS, LOG_SECONDS = 0.2, 30.0
 class Progress:
     """Counts to `total` while its block runs: `with Progress(len(rows), "titles", "encoding") as progress`."""
 
-    def __init__(self, total: int, unit: str, what: str, done: int = 0) -> None:
-        self.total, self.unit, self.what = total, unit, what
-        self.done = self.before = done
-        self.started = self.shown = time.monotonic()
+    def __init__(self, total: int, unit: str, description: str, initial: int = 0) -> None:
+        self.total, self.unit, self.description = total, unit, description
+        self.done = self.initial = initial
+        self.started = self.last_shown = time.monotonic()
         # Of several processes one says how far all are.
-        self.on_terminal = sys.stderr.isatty() and os.environ.get("RANK", "0") == "0"
+        self.is_terminal = sys.stderr.isatty() and os.environ.get("RANK", "0") == "0"
 
     def __enter__(self) -> Self:
         return self
@@ -32,26 +32,26 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.on_terminal:
+        if self.is_terminal:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
     def update(self, amount: int) -> None:
         """That much more is done."""
         self.done += amount
         now = time.monotonic()
-        if now - self.shown < (TERMINAL_SECONDS if self.on_terminal else LOG_SECONDS):
+        if now - self.last_shown < (TERMINAL_SECONDS if self.is_terminal else LOG_SECONDS):
             return
-        self.shown = now
-        if self.on_terminal:
+        self.last_shown = now
+        if self.is_terminal:
             print(f"\r\x1b[K{self._line(now - self.started)}", end="", file=sys.stderr, flush=True)
         else:
             log.info(self._line(now - self.started))
 
     def _line(self, seconds: float) -> str:
         share = min(1.0, self.done / max(1, self.total))
-        rate = (self.done - self.before) / seconds
+        rate = (self.done - self.initial) / seconds
         left = (self.total - self.done) / rate if rate else 0
-        return f"{self.what}: {share:.0%}, {rate:,.0f} {self.unit}/s, {format_seconds(left)} to go"
+        return f"{self.description}: {share:.0%}, {rate:,.0f} {self.unit}/s, {format_seconds(left)} to go"
 
 
 def format_seconds(seconds: float) -> str:

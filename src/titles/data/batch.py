@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from titles.data.conv_windows import Windows
-from titles.data.csr_bags import Bags
+from titles.data.csr_bags import CSRBags
 from titles.data.padding import PaddedBags, PaddedWindows
 from titles.data.ragged import Ragged
 
-AnyBags = Bags | PaddedBags
+AnyBags = CSRBags | PaddedBags
 AnyWindows = Windows | PaddedWindows
 
 
 @dataclass(frozen=True)
-class Words:
+class WordBatch:
     """Words in bags, and how each distinct word of theirs is put together, which is done once.
 
     known       how many of the distinct words have a vector of their own; these are the first. None where the
@@ -28,23 +28,23 @@ class Words:
     """
 
     bags: AnyBags
-    known: int | None
+    num_in_vocabulary: int | None
     subwords: AnyBags
 
     @classmethod
-    def of(
+    def from_ids(
         cls,
-        numbers: NDArray[np.integer],
+        word_ids: NDArray[np.integer],
         offsets: NDArray[np.int64],
-        spelling: Ragged,
-        vocabulary: int,
-        finished: bool = False,
-    ) -> "Words":
-        bags = Bags.of(numbers, offsets)
+        subword_ids: Ragged,
+        vocabulary_size: int,
+        precomputed: bool = False,
+    ) -> "WordBatch":
+        bags = CSRBags.from_offsets(word_ids, offsets)
         words = bags.rows.numpy()
-        known = int(np.searchsorted(words, vocabulary))
-        spelled = spelling.take(words[known:] if finished else words)
-        return cls(bags, known, Bags.of(spelled.values, spelled.offsets))
+        known = int(np.searchsorted(words, vocabulary_size))
+        spelled = subword_ids.take(words[known:] if precomputed else words)
+        return cls(bags, known, CSRBags.from_offsets(spelled.values, spelled.offsets))
 
 
 @dataclass(frozen=True)
@@ -57,26 +57,26 @@ class Batch:
     pairs      the MLP's pairs of words that have a vector, a bag for each title
     """
 
-    words: Words
+    words: WordBatch
     lengths: Tensor
     windows: tuple[AnyWindows, ...]
-    pairs: AnyBags | None = None
+    bigrams: AnyBags | None = None
 
 
-def moved(numbers: Any, device: torch.device) -> Any:
+def to_device(tree: Any, device: torch.device) -> Any:
     """A tensor, or what holds tensors, on that device; to a GPU they go while this process does other things."""
     if device.type == "cpu":
-        return numbers
+        return tree
     pinned = Tensor.pin_memory if device.type == "cuda" else Tensor.contiguous
-    return mapped(lambda tensor: pinned(tensor).to(device, non_blocking=True), numbers)
+    return tree_map(lambda tensor: pinned(tensor).to(device, non_blocking=True), tree)
 
 
-def mapped(function: Callable[[Tensor], Tensor], numbers: Any) -> Any:
+def tree_map(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
     """A tensor, or a tuple or dataclass that holds tensors, with what the function makes of each."""
-    if isinstance(numbers, Tensor):
-        return function(numbers)
-    if isinstance(numbers, tuple):
-        return tuple(mapped(function, one) for one in numbers)
-    if is_dataclass(numbers) and not isinstance(numbers, type):
-        return type(numbers)(*(mapped(function, getattr(numbers, field.name)) for field in fields(numbers)))
-    return numbers
+    if isinstance(tree, Tensor):
+        return function(tree)
+    if isinstance(tree, tuple):
+        return tuple(tree_map(function, one) for one in tree)
+    if is_dataclass(tree) and not isinstance(tree, type):
+        return type(tree)(*(tree_map(function, getattr(tree, field.name)) for field in fields(tree)))
+    return tree

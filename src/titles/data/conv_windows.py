@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from titles.data.csr_bags import Bags
+from titles.data.csr_bags import CSRBags
 
 
 @dataclass(frozen=True)
@@ -24,32 +24,34 @@ class Windows:
     """
 
     words: Tensor
-    of_words: Tensor
-    starts: Tensor
+    word_windows: Tensor
+    word_offsets: Tensor
     titles: Tensor
     offsets: Tensor
 
     @classmethod
-    def of(cls, width: int, bags: Bags, titles: NDArray[np.int64]) -> Self:
+    def from_bags(cls, kernel_size: int, bags: CSRBags, title_offsets: NDArray[np.int64]) -> Self:
         """Of titles whose words, each in a bag of its own, are those from `titles[i]` to `titles[i + 1]`."""
-        lengths = np.diff(titles)
-        counts = np.where(lengths, lengths + (width - 1), 0)
+        lengths = np.diff(title_offsets)
+        counts = np.where(lengths, lengths + (kernel_size - 1), 0)
         offsets = np.append(0, counts.cumsum())
         # The window in which a word stands at the last place; the next one has it one place before that.
-        last = np.arange(titles[-1]) + np.repeat(offsets[:-1] - titles[:-1], lengths)
-        windows = last + np.arange(width)[::-1, None]
-        words = np.full((offsets[-1], width), len(bags.rows))
-        words[windows, np.arange(width)[:, None]] = bags.places.numpy()
-        of_words = windows[:, bags.bags.numpy()]
+        last = np.arange(title_offsets[-1]) + np.repeat(offsets[:-1] - title_offsets[:-1], lengths)
+        windows = last + np.arange(kernel_size)[::-1, None]
+        words = np.full((offsets[-1], kernel_size), len(bags.rows))
+        words[windows, np.arange(kernel_size)[:, None]] = bags.inverse.numpy()
+        of_words = windows[:, bags.row_bags.numpy()]
         of_titles = np.repeat(np.arange(len(lengths)), counts)
         stand, of_word, title, ends = map(torch.from_numpy, (words, of_words, of_titles, offsets))
-        return cls(stand, of_word, bags.starts, title, ends)
+        return cls(stand, of_word, bags.row_offsets, title, ends)
 
     @property
-    def count(self) -> int:
+    def num_titles(self) -> int:
         """How many titles there are."""
         return len(self.offsets) - 1
 
-    def sums_by_word(self, gradient: Tensor, place: int) -> Tensor:
+    def sums_by_word(self, gradient: Tensor, position: int) -> Tensor:
         """For each distinct word, the sum of `gradient` [windows, …] over the windows in which it stands there."""
-        return F.embedding_bag(self.of_words[place], gradient, self.starts, mode="sum", include_last_offset=True)
+        return F.embedding_bag(
+            self.word_windows[position], gradient, self.word_offsets, mode="sum", include_last_offset=True
+        )

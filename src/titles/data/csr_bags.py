@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Bags:
+class CSRBags:
     """Which numbers each bag holds, and which bags hold each number.
 
     numbers    int64 [numbers], those of bag i from `offsets[i]` to `offsets[i + 1]`
@@ -21,24 +21,24 @@ class Bags:
     starts     int64 [distinct numbers + 1]
     """
 
-    numbers: Tensor
+    indices: Tensor
     offsets: Tensor
     rows: Tensor
-    places: Tensor
-    bags: Tensor
-    starts: Tensor
+    inverse: Tensor
+    row_bags: Tensor
+    row_offsets: Tensor
 
     @classmethod
-    def of(cls, numbers: NDArray[np.integer], offsets: NDArray[np.int64]) -> "Bags":
+    def from_offsets(cls, indices: NDArray[np.integer], offsets: NDArray[np.int64]) -> "CSRBags":
         # A number and its place sorted as one, which takes a quarter of the time of sorting both.
-        keys = np.sort(numbers.astype(np.int64) << 32 | np.arange(len(numbers)))
+        keys = np.sort(indices.astype(np.int64) << 32 | np.arange(len(indices)))
         ascending, order = keys >> 32, keys & 0xFFFFFFFF
         starts = np.flatnonzero(np.diff(ascending, prepend=-1, append=1 << 32))
         rows = ascending[starts[:-1]]
         places = np.empty_like(order)
         places[order] = np.repeat(np.arange(len(rows)), np.diff(starts))
         bags = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))[order]
-        return cls(*map(torch.from_numpy, (numbers.astype(np.int64), offsets, rows, places, bags, starts)))
+        return cls(*map(torch.from_numpy, (indices.astype(np.int64), offsets, rows, places, bags, starts)))
 
     @property
     def lengths(self) -> Tensor:
@@ -47,12 +47,12 @@ class Bags:
 
     def sums(self, table: Tensor) -> Tensor:
         """Of the rows of a table that each bag holds, [bags, dimension]."""
-        return _summed(table, self.numbers, self.offsets)
+        return _sum_rows(table, self.indices, self.offsets)
 
-    def sums_by_row(self, of_bags: Tensor) -> Tensor:
+    def sums_by_row(self, bag_values: Tensor) -> Tensor:
         """For each distinct number, of `of_bags` [bags, dimension] of the bags that hold it."""
-        return _summed(of_bags, self.bags, self.starts)
+        return _sum_rows(bag_values, self.row_bags, self.row_offsets)
 
 
-def _summed(rows: Tensor, numbers: Tensor, offsets: Tensor) -> Tensor:
-    return F.embedding_bag(numbers, rows, offsets, mode="sum", include_last_offset=True)
+def _sum_rows(rows: Tensor, indices: Tensor, offsets: Tensor) -> Tensor:
+    return F.embedding_bag(indices, rows, offsets, mode="sum", include_last_offset=True)

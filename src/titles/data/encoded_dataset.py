@@ -23,7 +23,7 @@ from titles.data.ragged import Ragged
 
 
 @dataclass(frozen=True)
-class Lexicon:
+class Vocabulary:
     """What the numbers mean.
 
     Words below `len(vocabulary)` have a vector of their own; all others are known by their spelling alone.
@@ -35,10 +35,10 @@ class Lexicon:
     category_counts: list[int]
     subword_lengths: list[int]
     subword_buckets: int
-    vocabulary: list[str]
+    words: list[str]
 
     @property
-    def trained_categories(self) -> int:
+    def num_trained_categories(self) -> int:
         return len(self.category_counts)
 
     @property
@@ -53,12 +53,12 @@ class Lexicon:
         (folder / "lexicon.json").write_text(content + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> "Lexicon":
+    def load(cls, folder: Path) -> "Vocabulary":
         return cls(**json.loads((folder / "lexicon.json").read_text(encoding="utf-8")))
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledDataset:
     """The titles of a split, their labels, and whether someone reviewed these, [titles] each."""
 
     titles: Ragged
@@ -68,28 +68,28 @@ class Labelled:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, rows: NDArray[np.integer]) -> "Labelled":
+    def take(self, rows: NDArray[np.integer]) -> "LabelledDataset":
         """The titles with these numbers, in this order, in memory."""
-        return Labelled(self.titles.take(rows), self.labels[rows], self.reliable[rows])
+        return LabelledDataset(self.titles.take(rows), self.labels[rows], self.reliable[rows])
 
     @classmethod
-    def load(cls, folder: Path, split: str) -> "Labelled":
+    def load(cls, folder: Path, split: str) -> "LabelledDataset":
         labels, reliable = (np.load(folder / f"{split}.{name}.npy", mmap_mode="r") for name in ("labels", "reliable"))
         return cls(Ragged.load(folder, split), labels, reliable)
 
 
-def files_of(folder: Path, *splits: str) -> list[Path]:
+def required_files(folder: Path, *splits: str) -> list[Path]:
     """The files of `folder` that these labelled splits need."""
     arrays = [f"spelling.{part}" for part in ("values", "offsets")]
     arrays += [f"{split}.{part}" for split in splits for part in ("values", "offsets", "labels", "reliable")]
     return [folder / "lexicon.json", folder / "pairs.npy", *(folder / f"{name}.npy" for name in arrays)]
 
 
-def check_embedded(folder: Path, *splits: str) -> None:
+def check_encoded_dataset(folder: Path, *splits: str) -> None:
     """Raise InputError unless `folder` holds what this version reads of these labelled splits."""
-    for file in files_of(folder, *splits):
+    for file in required_files(folder, *splits):
         try:
-            np.load(file, mmap_mode="r") if file.suffix == ".npy" else Lexicon.load(folder)
+            np.load(file, mmap_mode="r") if file.suffix == ".npy" else Vocabulary.load(folder)
         except (OSError, ValueError, TypeError) as error:
             raise InputError(
                 f"{folder} is not what this version of the stage embed writes ({file.name}: {error}); "

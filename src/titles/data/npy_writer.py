@@ -9,7 +9,7 @@ from numpy.lib.format import header_data_from_array_1_0, write_array_header_1_0
 from numpy.typing import NDArray
 
 
-class ArrayFile:
+class NpyWriter:
     """A one-dimensional .npy file that grows at its end, with the bytes `np.save` would write.
 
     Written and not mapped: where the disk is full, a write fails and a touch of a map ends the process.

@@ -16,9 +16,9 @@ PADDING = 1 << 32
 PADDING_WINDOWS = 32
 
 
-def _summed(rows: Tensor, owners: Tensor, count: int) -> Tensor:
+def _segment_sum(rows: Tensor, segment_ids: Tensor, num_segments: int) -> Tensor:
     """The sum of the rows of each owner below `count`."""
-    return rows.new_zeros(count + 1, rows.shape[1]).index_add_(0, owners, rows)[:count]
+    return rows.new_zeros(num_segments + 1, rows.shape[1]).index_add_(0, segment_ids, rows)[:num_segments]
 
 
 @dataclass(frozen=True)
@@ -32,19 +32,19 @@ class PaddedBags:
     places     int64 [numbers], where in `rows` each is, then the number of rows
     """
 
-    numbers: Tensor
-    owners: Tensor
+    indices: Tensor
+    bag_ids: Tensor
     lengths: Tensor
     rows: Tensor
-    places: Tensor
+    inverse: Tensor
 
     def sums(self, table: Tensor) -> Tensor:
         """See `Bags`."""
-        return _summed(table[self.numbers], self.owners, len(self.lengths))
+        return _segment_sum(table[self.indices], self.bag_ids, len(self.lengths))
 
-    def sums_by_row(self, of_bags: Tensor) -> Tensor:
+    def sums_by_row(self, bag_values: Tensor) -> Tensor:
         """See `Bags`."""
-        return _summed(F.pad(of_bags, (0, 0, 0, 1))[self.owners], self.places, len(self.rows))
+        return _segment_sum(F.pad(bag_values, (0, 0, 0, 1))[self.bag_ids], self.inverse, len(self.rows))
 
 
 @dataclass(frozen=True)
@@ -61,16 +61,16 @@ class PaddedWindows:
     """
 
     words: Tensor
-    of_words: Tensor
-    places: Tensor
-    rows: int
+    word_windows: Tensor
+    inverse: Tensor
+    num_rows: int
     titles: Tensor
     offsets: Tensor
-    count: int
+    num_titles: int
 
-    def sums_by_word(self, gradient: Tensor, place: int) -> Tensor:
+    def sums_by_word(self, gradient: Tensor, position: int) -> Tensor:
         """See `Windows`."""
-        return _summed(gradient[self.of_words[place]], self.places, self.rows)
+        return _segment_sum(gradient[self.word_windows[position]], self.inverse, self.num_rows)
 
 
 def padded_offsets(lengths: Tensor, size: int) -> Tensor:

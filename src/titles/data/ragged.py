@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from titles.data.npy_writer import ArrayFile
+from titles.data.npy_writer import NpyWriter
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Ragged:
         return Ragged(self.values[start : self.offsets[last]], self.offsets[first : last + 1] - start)
 
     def save(self, folder: Path, name: str) -> None:
-        with RaggedFiles(folder, name) as files:
+        with RaggedWriter(folder, name) as files:
             files.append(self)
 
     @classmethod
@@ -49,12 +49,12 @@ class Ragged:
         return cls(*(np.load(folder / f"{name}.{part}.npy", mmap_mode="r") for part in ("values", "offsets")))
 
 
-class RaggedFiles:
+class RaggedWriter:
     """The files that `Ragged.load` reads, written some rows at a time."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        self.values = ArrayFile(folder / f"{name}.values.npy", np.int32)
-        self.offsets = ArrayFile(folder / f"{name}.offsets.npy", np.int64)
+        self.values = NpyWriter(folder / f"{name}.values.npy", np.int32)
+        self.offsets = NpyWriter(folder / f"{name}.offsets.npy", np.int64)
         self.offsets.append(np.zeros(1, np.int64))
 
     def __enter__(self) -> Self:

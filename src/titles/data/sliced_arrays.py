@@ -9,49 +9,49 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from titles.data.batch import moved
+from titles.data.batch import to_device
 
 
 @dataclass(frozen=True)
-class Parts:
+class SlicedArray:
     """The parts of all batches one after another along the last dimension, and how long each is."""
 
     values: Tensor
     sizes: list[int]
 
-    def like(self, values: Tensor) -> "Parts":
+    def with_values(self, values: Tensor) -> "SlicedArray":
         """Other values, one for each of these."""
-        return Parts(values, self.sizes)
+        return SlicedArray(values, self.sizes)
 
-    def each(self) -> tuple[Tensor, ...]:
+    def split(self) -> tuple[Tensor, ...]:
         """The part of each batch."""
         return torch.split(self.values, self.sizes, -1)
 
-    def padded(self, size: int, padding: int) -> tuple[Tensor, ...]:
+    def split_padded(self, size: int, padding_value: int) -> tuple[Tensor, ...]:
         """The part of each batch, padded to `size`."""
-        owners = self.owners()
-        found = self.values.new_full((len(self.sizes), *self.values.shape[:-1], size), padding)
-        places = torch.arange(len(owners), device=owners.device) - self.before()[owners]
+        owners = self.batch_ids()
+        found = self.values.new_full((len(self.sizes), *self.values.shape[:-1], size), padding_value)
+        places = torch.arange(len(owners), device=owners.device) - self.offsets()[owners]
         found.movedim(0, -2)[..., owners, places] = self.values
         return found.unbind()
 
-    def owners(self) -> Tensor:
+    def batch_ids(self) -> Tensor:
         """For each value, whose it is."""
         batches = torch.arange(len(self.sizes), device=self.values.device)
-        return batches.repeat_interleave(self._on_device(self.sizes), output_size=sum(self.sizes))
+        return batches.repeat_interleave(self._to_tensor(self.sizes), output_size=sum(self.sizes))
 
-    def before(self) -> Tensor:
+    def offsets(self) -> Tensor:
         """For each batch, how many values the batches before it have."""
-        return self._on_device([0, *accumulate(self.sizes)][:-1])
+        return self._to_tensor([0, *accumulate(self.sizes)][:-1])
 
     def sums(self) -> list[int]:
         """For each batch, the sum of its values."""
         zeros = torch.zeros(len(self.sizes), dtype=torch.int64, device=self.values.device)
-        totals: list[int] = zeros.index_add_(0, self.owners(), self.values.long()).tolist()
+        totals: list[int] = zeros.index_add_(0, self.batch_ids(), self.values.long()).tolist()
         return totals
 
-    def _on_device(self, numbers: list[int]) -> Tensor:
-        there: Tensor = moved(torch.tensor(numbers), self.values.device)
+    def _to_tensor(self, numbers: list[int]) -> Tensor:
+        there: Tensor = to_device(torch.tensor(numbers), self.values.device)
         return there
 
 
@@ -64,9 +64,9 @@ class Capacities:
     def __init__(self) -> None:
         self.sizes: dict[str, int] = {}
 
-    def of(self, what: str, parts: Parts) -> int:
+    def padded_size(self, name: str, array: SlicedArray) -> int:
         """For the parts of that name."""
-        longest = max(parts.sizes)
-        if longest > self.sizes.get(what, -1):
-            self.sizes[what] = longest + longest // 8 + 1
-        return self.sizes[what]
+        longest = max(array.sizes)
+        if longest > self.sizes.get(name, -1):
+            self.sizes[name] = longest + longest // 8 + 1
+        return self.sizes[name]

@@ -19,43 +19,43 @@ HEADER = ("title", "label_quality", "language", "category")
 LANGUAGES = {"spanish": "es", "portuguese": "pt"}
 
 # The challenge's share of reviewed labels.
-RELIABLE = {"spanish": 0.0491, "portuguese": 0.0693}
+RELIABLE_SHARE = {"spanish": 0.0491, "portuguese": 0.0693}
 # Of the labels nobody reviewed this share is wrong; of the wrong ones this share is of a category like the true one.
-WRONG, WRONG_BUT_LIKE = 0.03, 0.9
+LABEL_NOISE, SIMILAR_CATEGORY_SHARE = 0.03, 0.9
 
 
-def generate(rows: int, num_categories: int, seed: int) -> Iterator[tuple[str, str, str, str]]:
+def generate(num_rows: int, num_categories: int, seed: int) -> Iterator[tuple[str, str, str, str]]:
     """That many rows (title, label quality, language, category); the languages take turns, so each has half."""
     rng = random.Random(seed)
     seller = Seller(rng)
     shelf = categories(num_categories)
     shares = list(accumulate(weights(num_categories)))
     frequencies = dict(zip((category.name for category in shelf), weights(num_categories), strict=True))
-    for row in range(rows):
+    for row in range(num_rows):
         language = ("spanish", "portuguese")[row % 2]
         (category,) = rng.choices(shelf, cum_weights=shares)
         title = seller.title(category, LANGUAGES[language])
-        if rng.random() < RELIABLE[language]:
+        if rng.random() < RELIABLE_SHARE[language]:
             yield title, "reliable", language, category.name
         else:
-            yield title, "unreliable", language, _careless_label(rng, category, frequencies)
+            yield title, "unreliable", language, _noisy_label(rng, category, frequencies)
 
 
-def _careless_label(rng: random.Random, category: Category, frequencies: dict[str, float]) -> str:
+def _noisy_label(rng: random.Random, category: Category, frequencies: dict[str, float]) -> str:
     """The category, or the one it is taken for, the sooner the more frequent that is."""
-    if rng.random() >= WRONG:
+    if rng.random() >= LABEL_NOISE:
         return category.name
-    is_like = category.like and rng.random() < WRONG_BUT_LIKE
+    is_like = category.like and rng.random() < SIMILAR_CATEGORY_SHARE
     names = category.like if is_like else list(frequencies)
     return rng.choices(names, [frequencies[name] for name in names])[0]
 
 
-def write(file: IO[str], rows: int, num_categories: int, seed: int) -> None:
+def write_csv(file: IO[str], num_rows: int, num_categories: int, seed: int) -> None:
     """Writes the rows as CSV in the challenge's format."""
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(HEADER)
-    with Progress(rows, "titles", "writing the catalogue") as bar:
-        for row in generate(rows, num_categories, seed):
+    with Progress(num_rows, "titles", "writing the catalogue") as bar:
+        for row in generate(num_rows, num_categories, seed):
             writer.writerow(row)
             bar.update(1)
 
@@ -79,7 +79,7 @@ def main() -> None:
         # Without name and time in its header the compressed file is the same whenever and wherever it is written.
         stream = gzip.GzipFile("", "wb", 9, raw, mtime=0) if options.path.suffix == ".gz" else raw
         with io.TextIOWrapper(stream, encoding="utf-8", newline="") as text:
-            write(text, options.rows, options.categories, options.seed)
+            write_csv(text, options.rows, options.categories, options.seed)
 
 
 if __name__ == "__main__":

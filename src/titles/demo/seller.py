@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from titles.demo.catalogue import Category, shop
 
-PATTERN = re.compile(r"\{([^}]*)\}")
+PLACEHOLDER = re.compile(r"\{([^}]*)\}")
 CONFUSED_LETTERS = {
     "b": "v",
     "v": "b",
@@ -28,11 +28,16 @@ CODES = ["@@-####", "@###", "@@####", "###@", "@@@-##", "@##@", "####", "@#", "@
 WITHOUT_ACCENTS, MISSPELT, RUN_TOGETHER, LONG = 0.45, 0.05, 0.03, 0.004
 
 
-def _capitals(title: str) -> str:
+def _capitalize_words(title: str) -> str:
     return " ".join(word[:1].upper() + word[1:] for word in title.split(" "))
 
 
-CASES: dict[Callable[[str], str], float] = {_capitals: 0.72, str.lower: 0.11, str.upper: 0.10, str.capitalize: 0.07}
+CASES: dict[Callable[[str], str], float] = {
+    _capitalize_words: 0.72,
+    str.lower: 0.11,
+    str.upper: 0.10,
+    str.capitalize: 0.07,
+}
 
 
 class Seller:
@@ -43,19 +48,19 @@ class Seller:
 
     def title(self, category: Category, language: str) -> str:
         """A title of the category in the language `es` or `pt`."""
-        parts = self._parts(category, language)
-        return self._hurried(" ".join(parts))
+        parts = self._compose_words(category, language)
+        return self._add_typos(" ".join(parts))
 
-    def _parts(self, category: Category, language: str) -> list[str]:
+    def _compose_words(self, category: Category, language: str) -> list[str]:
         """Head first, then what else fits into the length a title may have, roughly in the order sellers write it."""
         rng = self.rng
         head = [
-            *self._one(category.before[language]),
-            self._favourite(category.nouns[language]),
-            *self._one(category.after[language]),
+            *self._sample_at_most_one(category.before[language]),
+            self._sample_frequent(category.nouns[language]),
+            *self._sample_at_most_one(category.after[language]),
         ]
         tail: list[str] = []
-        room = self._length() - sum(map(len, head)) - len(head)
+        room = self._sample_length() - sum(map(len, head)) - len(head)
         for part in self._details(category, language):
             if len(part) < room:
                 tail.append(part)
@@ -74,15 +79,15 @@ class Seller:
         words = rng.sample(category.words[language], 5)
         details = [words[0]]
         if rng.random() < 0.62:
-            details.append(self._favourite(category.brands))
+            details.append(self._sample_frequent(category.brands))
         if rng.random() < 0.48:
             details.append(rng.choice(category.models))
         if category.fits and rng.random() < 0.8:
             details += rng.sample(category.fits, rng.choice([1, 1, 2, 3]))
         if rng.random() < 0.2:
-            details.append(self._code())
+            details.append(self._sample_code())
         if rng.random() < 0.4:
-            details.append(self._measured(rng.choice(category.sizes)))
+            details.append(self._fill_placeholders(rng.choice(category.sizes)))
         if rng.random() < 0.5:
             rng.shuffle(details)
         details += words[1:4]
@@ -90,48 +95,48 @@ class Seller:
             details.insert(rng.randrange(len(details)), rng.choice(shop()["colours"][language]))
         if rng.random() < 0.2:
             details.insert(rng.choice([0, 1, 2, 3]), rng.choice(shop()["selling"][language]))
-        return [*details, self._measured(rng.choice(category.sizes)), words[4]]
+        return [*details, self._fill_placeholders(rng.choice(category.sizes)), words[4]]
 
-    def _one(self, words: list[str]) -> list[str]:
+    def _sample_at_most_one(self, words: list[str]) -> list[str]:
         return [self.rng.choice(words)] if words else []
 
-    def _favourite(self, words: list[str]) -> str:
+    def _sample_frequent(self, words: list[str]) -> str:
         """The first ones more often than the last."""
         return words[min(self.rng.randrange(len(words)), self.rng.randrange(len(words)))]
 
-    def _length(self) -> float:
+    def _sample_length(self) -> float:
         """Most titles nearly fill the 60 characters a marketplace allows, some are short, a few longer."""
         if self.rng.random() < LONG:
             return min(120, 62 + self.rng.expovariate(1 / 15))
         return max(8, min(60, 62 - self.rng.expovariate(1 / 10)))
 
-    def _code(self) -> str:
+    def _sample_code(self) -> str:
         letters = self.rng.choice(CODES)
         return "".join(self.rng.choice({"@": LETTERS, "#": DIGITS}[mark]) if mark in "@#" else mark for mark in letters)
 
-    def _measured(self, pattern: str) -> str:
+    def _fill_placeholders(self, pattern: str) -> str:
         """`{400..1200:50} w` becomes `650 w`, `{s|m|l}` one of its alternatives."""
-        return PATTERN.sub(lambda choice: self._choose(choice[1]), pattern)
+        return PLACEHOLDER.sub(lambda choice: self._sample_placeholder(choice[1]), pattern)
 
-    def _choose(self, choice: str) -> str:
+    def _sample_placeholder(self, choice: str) -> str:
         if ".." not in choice:
             return self.rng.choice(choice.split("|"))
         bounds, _, step = choice.partition(":")
         low, high = map(int, bounds.split(".."))
         return str(self.rng.randrange(low, high + 1, int(step or 1)))
 
-    def _hurried(self, title: str) -> str:
+    def _add_typos(self, title: str) -> str:
         rng = self.rng
         if rng.random() < WITHOUT_ACCENTS:
             title = "".join(part for part in unicodedata.normalize("NFD", title) if not unicodedata.combining(part))
         if rng.random() < MISSPELT:
-            title = self._misspelt(title)
+            title = self._misspell(title)
         if rng.random() < RUN_TOGETHER:
             title = "".join(title.partition(" ")[::2] if rng.random() < 0.5 else title.rpartition(" ")[::2])
         (case,) = rng.choices(list(CASES), list(CASES.values()))
         return case(title)
 
-    def _misspelt(self, title: str) -> str:
+    def _misspell(self, title: str) -> str:
         """One letter swapped, doubled, left out or mistaken for its like."""
         place = self.rng.randrange(1, max(2, len(title) - 1))
         before, letter, after = title[:place], title[place], title[place + 1 :]

@@ -23,30 +23,30 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
-from titles.core.atomic_directory import finished, fresh
+from titles.core.atomic_directory import recreate_dir, require_output
 from titles.core.errors import InputError
-from titles.core.memory import keep_freed_memory
-from titles.data.encoded_dataset import Labelled, Lexicon
+from titles.core.memory import raise_malloc_thresholds
+from titles.data.encoded_dataset import LabelledDataset, Vocabulary
 from titles.data.ragged import Ragged
 from titles.evaluation import tables
-from titles.evaluation.report import Report, histories, rejected, splits
-from titles.inference.predict import Predictions, best_by_mean, predictions
+from titles.evaluation.report import Report, load_histories, summarize_rejected, summarize_splits
+from titles.inference.predict import Predictions, predict, predict_ensemble
 from titles.metrics.classification import balanced_accuracy, expected_calibration_error
-from titles.metrics.thresholds import Threshold, thresholds
+from titles.metrics.thresholds import Threshold, select_thresholds
 from titles.nn.decision import decision_weights
 from titles.nn.device import chosen_device
 from titles.nn.networks import Network
-from titles.persistence.model_folder import load, objective_of
+from titles.persistence.model_folder import load, training_objective
 
 log = logging.getLogger(__name__)
 
 Metrics = dict[str, "float | dict[str, float]"]
 
-DIGITS = 6
+DECIMALS = 6
 # Enough to tell what calibration does; the order of test titles is random.
 SAMPLE_TITLES = 50_000
 # Where the classes begin of the training titles a category has, and of the words a title has.
-SIZES, LENGTHS = (1, 10, 100, 1_000, 10_000), (1, 3, 5, 7, 9, 11, 13)
+CATEGORY_SIZE_BINS, TITLE_LENGTH_BINS = (1, 10, 100, 1_000, 10_000), (1, 3, 5, 7, 9, 11, 13)
 
 
 def evaluate(
@@ -57,48 +57,48 @@ def evaluate(
     `predicted` gets every test title with the category each network gives it, and submission.csv for unlabelled titles.
     """
     _check_inputs(models, prepared, embedded)
-    keep_freed_memory()
+    raise_malloc_thresholds()
     device = chosen_device()
     networks = {name: load(folder)[0].to(device) for name, folder in models.items()}
-    lexicon = Lexicon.load(embedded)
-    weights = decision_weights(lexicon, objective_of(models.values()))
+    lexicon = Vocabulary.load(embedded)
+    weights = decision_weights(lexicon, training_objective(models.values()))
     # Of millions of titles the category's name takes less memory in Arrow than in NumPy.
     categories = pd.Index(lexicon.categories, dtype="str")
     spelling = Ragged.load(embedded, "spelling")
-    test, training = (Labelled.load(embedded, split) for split in ("test", "train"))
+    test, training = (LabelledDataset.load(embedded, split) for split in ("test", "train"))
     _log_untrained(test, lexicon)
-    said = predictions(networks, test, spelling, weights)
-    validation = Labelled.load(embedded, "validation")
-    found = _thresholds(models, networks, validation, spelling, weights)
+    said = predict(networks, test, spelling, weights)
+    validation = LabelledDataset.load(embedded, "validation")
+    found = _collect_thresholds(models, networks, validation, spelling, weights)
     submitted = None
     if (prepared / "unlabelled.parquet").exists():
-        submitted = best_by_mean(networks, Ragged.load(embedded, "unlabelled"), spelling, weights)
+        submitted = predict_ensemble(networks, Ragged.load(embedded, "unlabelled"), spelling, weights)
     some = test.take(np.arange(min(len(test), SAMPLE_TITLES)))
     for network in networks.values():
-        network.uncalibrate(torch.from_numpy(lexicon.log_shares))
-    uncalibrated = predictions(networks, some, spelling, weights)
+        network.reset_calibration(torch.from_numpy(lexicon.log_shares))
+    uncalibrated = predict(networks, some, spelling, weights)
     sizes = np.bincount(training.labels, minlength=len(categories))
     titles = pd.read_parquet(prepared / "test.parquet")
-    by_group = _by_group(test, said, titles, sizes)
-    metrics = {name: _metrics(name, test.labels, said[name], uncalibrated[name], by_group) for name in said}
+    by_group = _metrics_by_group(test, said, titles, sizes)
+    metrics = {name: _network_metrics(name, test.labels, said[name], uncalibrated[name], by_group) for name in said}
     for name, of_network in metrics.items():
         log.info("%s: balanced accuracy %.4f", name, of_network["balanced_accuracy"])
-    written = _tables(test.labels, said, categories, sizes) | {
+    written = _result_tables(test.labels, said, categories, sizes) | {
         "thresholds": tables.thresholds(found, test.labels, said)
     }
-    _write(results, models, metrics, written)
+    _write_results(results, models, metrics, written)
     Report(
-        splits=splits(prepared, embedded, sizes),
+        splits=summarize_splits(prepared, embedded, sizes),
         metrics=metrics,
-        histories=histories(models),
+        histories=load_histories(models),
         **written,
         mistakes=tables.mistakes(written["confused_pairs"], test.labels, said["mean"], titles.title, categories),
         groups=by_group,
-        rejected=rejected(prepared),
+        rejected=summarize_rejected(prepared),
     ).write(results / "report.html")
     for name in said:
-        titles[name] = categories[said[name].best]
-    titles.assign(confidence=said["mean"].confidence).to_parquet(fresh(predicted) / "test.parquet")
+        titles[name] = categories[said[name].predicted_label]
+    titles.assign(confidence=said["mean"].confidence).to_parquet(recreate_dir(predicted) / "test.parquet")
     if submitted is not None:
         ids = pd.read_parquet(prepared / "unlabelled.parquet", columns=["id"]).id
         answers = pd.DataFrame({"id": ids, "category": categories[submitted]})
@@ -108,86 +108,97 @@ def evaluate(
 
 def _check_inputs(models: dict[str, Path], prepared: Path, embedded: Path) -> None:
     """Raise InputError where one of them is not made from what the others are made from."""
-    rows = pq.read_metadata(finished(prepared / "test.parquet", "prepare")).num_rows
-    titles = len(Labelled.load(embedded, "test"))
+    rows = pq.read_metadata(require_output(prepared / "test.parquet", "prepare")).num_rows
+    titles = len(LabelledDataset.load(embedded, "test"))
     if rows != titles:
         raise InputError(
             f"{prepared} has {rows:,} test titles and {embedded} has {titles:,}; run the stages embed and train_* again"
         )
     lexicon = (embedded / "lexicon.json").read_bytes()
     for name, folder in models.items():
-        if finished(folder / "lexicon.json", f"train_{name}").read_bytes() != lexicon:
+        if require_output(folder / "lexicon.json", f"train_{name}").read_bytes() != lexicon:
             raise InputError(
                 f"{folder} has other words or categories than {embedded}; run the stage train_{name} again"
             )
 
 
-def _log_untrained(test: Labelled, lexicon: Lexicon) -> None:
-    untrained = np.count_nonzero(test.labels >= lexicon.trained_categories)
+def _log_untrained(test: LabelledDataset, lexicon: Vocabulary) -> None:
+    untrained = np.count_nonzero(test.labels >= lexicon.num_trained_categories)
     loss = "log loss is over the others" if untrained < len(test) else "there is no log loss"
     if untrained:
         counts = f"{untrained:,} of {len(test):,}"
         log.info("%s test titles are of categories that train lacks: they count as wrong, and %s", counts, loss)
 
 
-def _by_group(
-    test: Labelled, said: dict[str, Predictions], titles: pd.DataFrame, sizes: NDArray[np.int64]
+def _metrics_by_group(
+    test: LabelledDataset, all_predictions: dict[str, Predictions], titles: pd.DataFrame, sizes: NDArray[np.int64]
 ) -> dict[str, pd.DataFrame]:
     """`tables.by_group` by all that may make a title easy or hard."""
     groups = {
         "language": titles.language,
         "label_quality": titles.label_quality,
-        "category_size": tables.classes(sizes[test.labels], SIZES),
-        "title_length": tables.classes(np.diff(test.titles.offsets), LENGTHS),
+        "category_size": tables.assign_bins(sizes[test.labels], CATEGORY_SIZE_BINS),
+        "title_length": tables.assign_bins(np.diff(test.titles.offsets), TITLE_LENGTH_BINS),
     }
-    return {name: tables.by_group(test.labels, said, of_titles) for name, of_titles in groups.items()}
+    return {
+        name: tables.metrics_by_group(test.labels, all_predictions, of_titles) for name, of_titles in groups.items()
+    }
 
 
-def _metrics(
+def _network_metrics(
     name: str,
     labels: NDArray[np.int32],
-    said: Predictions,
+    network_predictions: Predictions,
     uncalibrated: Predictions,
     by_group: dict[str, pd.DataFrame],
 ) -> Metrics:
     """The loss is over the titles whose category train has, and left out where none has one; all else is over all."""
-    of_trained = said.true_probability[~np.isnan(said.true_probability)]
+    of_trained = network_predictions.true_probability[~np.isnan(network_predictions.true_probability)]
     metrics: Metrics = {
-        "balanced_accuracy": balanced_accuracy(labels, said.best),
-        "accuracy": float((said.best == labels).mean()),
-        "top5_accuracy": float(said.in_top.mean()),
-        "macro_f1": float(f1_score(labels, said.best, average="macro", labels=np.unique(labels), zero_division=0)),
+        "balanced_accuracy": balanced_accuracy(labels, network_predictions.predicted_label),
+        "accuracy": float((network_predictions.predicted_label == labels).mean()),
+        "top5_accuracy": float(network_predictions.in_top_k.mean()),
+        "macro_f1": float(
+            f1_score(
+                labels, network_predictions.predicted_label, average="macro", labels=np.unique(labels), zero_division=0
+            )
+        ),
     }
     if len(of_trained):
         losses = -np.log(np.maximum(of_trained, np.finfo(np.float32).tiny), dtype=np.float64)
         metrics["log_loss"] = float(losses.mean())
-    metrics["expected_calibration_error"] = expected_calibration_error(labels == said.best, said.confidence)
+    metrics["expected_calibration_error"] = expected_calibration_error(
+        labels == network_predictions.predicted_label, network_predictions.confidence
+    )
     metrics["expected_calibration_error_uncalibrated"] = expected_calibration_error(
-        labels[: len(uncalibrated.best)] == uncalibrated.best, uncalibrated.confidence
+        labels[: len(uncalibrated.predicted_label)] == uncalibrated.predicted_label, uncalibrated.confidence
     )
     for column in ("language", "label_quality"):
-        of_groups = by_group[column][f"{name}_balanced_accuracy"].round(DIGITS)
+        of_groups = by_group[column][f"{name}_balanced_accuracy"].round(DECIMALS)
         metrics[f"balanced_accuracy_by_{column}"] = {str(group): value for group, value in of_groups.items()}
-    return {key: round(value, DIGITS) if isinstance(value, float) else value for key, value in metrics.items()}
+    return {key: round(value, DECIMALS) if isinstance(value, float) else value for key, value in metrics.items()}
 
 
-def _tables(
-    labels: NDArray[np.int32], said: dict[str, Predictions], categories: "pd.Index[str]", sizes: NDArray[np.int64]
+def _result_tables(
+    labels: NDArray[np.int32],
+    all_predictions: dict[str, Predictions],
+    categories: "pd.Index[str]",
+    sizes: NDArray[np.int64],
 ) -> dict[str, pd.DataFrame]:
     return {
-        "recall_by_category": tables.recall_by_category(labels, said, categories, sizes),
-        "recall_curve": tables.recall_curve(labels, said),
-        "confused_pairs": tables.confused_pairs(labels, said["mean"].best, categories),
-        "calibration": tables.calibration(labels, said),
-        "confidence": tables.confidence(labels, said),
+        "recall_by_category": tables.recall_by_category(labels, all_predictions, categories, sizes),
+        "recall_curve": tables.sorted_recall(labels, all_predictions),
+        "confused_pairs": tables.confused_pairs(labels, all_predictions["mean"].predicted_label, categories),
+        "calibration": tables.reliability(labels, all_predictions),
+        "confidence": tables.accuracy_by_coverage(labels, all_predictions),
     }
 
 
-def _thresholds(
+def _collect_thresholds(
     models: dict[str, Path],
     networks: dict[str, Network],
-    validation: Labelled,
-    spelling: Ragged,
+    validation: LabelledDataset,
+    subword_ids: Ragged,
     weights: NDArray[np.float32],
 ) -> dict[str, list[Threshold]]:
     """Those of each network, which are in its folder, and those of the mean, by a sample of the validation titles."""
@@ -196,17 +207,17 @@ def _thresholds(
         description = json.loads((folder / "network.json").read_text(encoding="utf-8"))
         found[name] = [Threshold(**one) for one in description["thresholds"]]
     some = validation.take(np.arange(min(len(validation), SAMPLE_TITLES)))
-    of_mean = predictions(networks, some, spelling, weights)["mean"]
-    return found | {"mean": thresholds(of_mean.best == some.labels, of_mean.confidence)}
+    of_mean = predict(networks, some, subword_ids, weights)["mean"]
+    return found | {"mean": select_thresholds(of_mean.predicted_label == some.labels, of_mean.confidence)}
 
 
-def _write(
-    results: Path, models: dict[str, Path], metrics: dict[str, Metrics], written: dict[str, pd.DataFrame]
+def _write_results(
+    results: Path, models: dict[str, Path], metrics: dict[str, Metrics], result_tables: dict[str, pd.DataFrame]
 ) -> None:
     """Writes what of `results` is text to compare."""
     results.mkdir(parents=True, exist_ok=True)
     (results / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    for name, table in written.items():
-        table.round(DIGITS).to_csv(results / f"{name}.csv", index=False, lineterminator="\n")
+    for name, table in result_tables.items():
+        table.round(DECIMALS).to_csv(results / f"{name}.csv", index=False, lineterminator="\n")
     for name, folder in models.items():
         shutil.copyfile(folder / "history.csv", results / f"{name}_history.csv")

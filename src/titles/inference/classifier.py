@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from titles.core.errors import InputError
-from titles.data.encoded_dataset import Lexicon
+from titles.data.encoded_dataset import Vocabulary
 from titles.data.ragged import Ragged
-from titles.inference.forks import prepare_for_forks
-from titles.inference.predict import BATCH_SIZE, mean, probabilities
+from titles.inference.forks import use_one_thread_after_fork
+from titles.inference.predict import BATCH_SIZE, iter_probabilities, mean_probabilities
 from titles.inference.threads import one_thread
-from titles.inference.title_array import Titles, check_top, table_of, title_array
-from titles.inference.top_k import Best, put, room
+from titles.inference.title_array import Titles, check_top, predictions_dataframe, title_array
+from titles.inference.top_k import TopK, allocate_top_k, fill_top_k
 from titles.nn.decision import check_objective, decision_weights
 from titles.nn.networks import Network
-from titles.persistence.model_folder import load, objective_of
-from titles.text.encoder import Numbering
+from titles.persistence.model_folder import load, training_objective
+from titles.text.encoder import TitleEncoder
 
 # So few take longer on several threads, which wait for one another most of the time.
-FEW_TITLES = 32
+SINGLE_THREAD_TITLES = 32
 
 
 class Classifier:
@@ -36,12 +36,12 @@ class Classifier:
     """
 
     def __init__(
-        self, networks: dict[str, Network], lexicon: Lexicon, objective: str, numbering: Numbering | None = None
+        self, networks: dict[str, Network], vocabulary: Vocabulary, objective: str, encoder: TitleEncoder | None = None
     ) -> None:
-        self.networks, self.lexicon, self.objective = networks, lexicon, objective
-        self.weights = decision_weights(lexicon, objective)
-        self.categories = np.array(lexicon.categories[: lexicon.trained_categories])
-        self.numbering = numbering or Numbering(lexicon)
+        self.networks, self.vocabulary, self.objective = networks, vocabulary, objective
+        self.weights = decision_weights(vocabulary, objective)
+        self.categories = np.array(vocabulary.categories[: vocabulary.num_trained_categories])
+        self.encoder = encoder or TitleEncoder(vocabulary)
         for network in networks.values():
             network.eval()
 
@@ -64,12 +64,12 @@ class Classifier:
         if "mean" in names:
             raise InputError(f"{folder} holds a network called mean, which is what all together are; rename its folder")
         moved = [network.to(device) for network in networks]
-        return cls(dict(zip(names, moved, strict=True)), lexicons[0], objective or objective_of(folders))
+        return cls(dict(zip(names, moved, strict=True)), lexicons[0], objective or training_objective(folders))
 
     def for_objective(self, objective: str | None) -> "Classifier":
         """The same networks, deciding for another objective; None is the objective they have."""
         check_objective(objective)
-        return Classifier(self.networks, self.lexicon, objective, self.numbering) if objective else self
+        return Classifier(self.networks, self.vocabulary, objective, self.encoder) if objective else self
 
     def predict(self, titles: Titles, top: int = 1) -> pd.DataFrame:
         """The `top` categories of each title, the best first: `top` rows a title of title, category and score.
@@ -79,50 +79,50 @@ class Classifier:
         Raises TypeError for anything else, and ValueError for a `top` below 1.
         """
         texts, most = title_array(titles), check_top(top)
-        return table_of(titles, texts, self.categories, self.best(texts, most))
+        return predictions_dataframe(titles, texts, self.categories, self.top_k(texts, most))
 
-    def best(self, titles: pa.StringArray, top: int = 1) -> Best:
+    def top_k(self, titles: pa.StringArray, top: int = 1) -> TopK:
         """The labels of the `top` categories of each title and their scores, the best first, both [titles, top].
 
         The scores are NaN where a title has nothing to go on.
         """
-        numbered, spelling = self.numbering.of(titles)
-        found = room(len(titles), top, self.categories)
-        for rows, said in self._said(numbered, spelling):
-            put(found, rows, mean(said).numpy(), self.weights)
-        found[1][self.numbering.is_unknown(numbered, spelling)] = np.nan
+        numbered, spelling = self.encoder.encode(titles)
+        found = allocate_top_k(len(titles), top, self.categories)
+        for rows, said in self._iter_probabilities(numbered, spelling):
+            fill_top_k(found, rows, mean_probabilities(said).numpy(), self.weights)
+        found[1][self.encoder.is_unknown(numbered, spelling)] = np.nan
         return found
 
-    def compared(self, titles: pa.StringArray, top: int = 1) -> dict[str, Best]:
+    def top_k_per_network(self, titles: pa.StringArray, top: int = 1) -> dict[str, TopK]:
         """The same of each network, and of their mean, if there are several."""
-        numbered, spelling = self.numbering.of(titles)
-        is_unknown = self.numbering.is_unknown(numbered, spelling)
+        numbered, spelling = self.encoder.encode(titles)
+        is_unknown = self.encoder.is_unknown(numbered, spelling)
         names = [*self.networks, "mean"] if len(self.networks) > 1 else self.networks
-        found = {name: room(len(titles), top, self.categories) for name in names}
-        for rows, said in self._said(numbered, spelling):
+        found = {name: allocate_top_k(len(titles), top, self.categories) for name in names}
+        for rows, said in self._iter_probabilities(numbered, spelling):
             for name, of_network in _with_mean(said).items():
-                put(found[name], rows, of_network.numpy(), self.weights)
+                fill_top_k(found[name], rows, of_network.numpy(), self.weights)
         for _, scores in found.values():
             scores[is_unknown] = np.nan
         return found
 
     def probabilities(self, titles: pa.StringArray) -> dict[str, NDArray[np.float32]]:
         """By each network, and their mean, those of all categories, [titles, categories]: for few titles."""
-        parts = [_with_mean(said) for _, said in self._said(*self.numbering.of(titles))]
+        parts = [_with_mean(said) for _, said in self._iter_probabilities(*self.encoder.encode(titles))]
         return {name: np.concatenate([part[name].numpy() for part in parts]) for name in parts[0]}
 
-    def _said(self, numbered: Ragged, spelling: Ragged) -> Iterator[tuple[slice, dict[str, Tensor]]]:
+    def _iter_probabilities(self, word_ids: Ragged, subword_ids: Ragged) -> Iterator[tuple[slice, dict[str, Tensor]]]:
         """Of some titles at a time which they are, and of each network their probabilities."""
-        prepare_for_forks()
-        with one_thread() if len(numbered) < FEW_TITLES else nullcontext():
-            for first in range(0, len(numbered), BATCH_SIZE):
-                batch = numbered.slice(first, min(first + BATCH_SIZE, len(numbered)))
-                for rows, said in probabilities(self.networks, batch, spelling):
+        use_one_thread_after_fork()
+        with one_thread() if len(word_ids) < SINGLE_THREAD_TITLES else nullcontext():
+            for first in range(0, len(word_ids), BATCH_SIZE):
+                batch = word_ids.slice(first, min(first + BATCH_SIZE, len(word_ids)))
+                for rows, said in iter_probabilities(self.networks, batch, subword_ids):
                     yield slice(first + rows.start, first + rows.stop), said
 
 
-def _with_mean(said: dict[str, Tensor]) -> dict[str, Tensor]:
-    return said | {"mean": mean(said)} if len(said) > 1 else said
+def _with_mean(probs: dict[str, Tensor]) -> dict[str, Tensor]:
+    return probs | {"mean": mean_probabilities(probs)} if len(probs) > 1 else probs
 
 
 def model_folders(folder: Path) -> list[Path]:

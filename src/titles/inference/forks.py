@@ -11,6 +11,6 @@ import torch
 
 
 @cache
-def prepare_for_forks() -> None:
+def use_one_thread_after_fork() -> None:
     """Give torch one thread in each child that is forked from here on."""
     os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))

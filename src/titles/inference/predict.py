@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from titles.core.progress import Progress
-from titles.data.batch import moved
-from titles.data.encoded_dataset import Labelled
+from titles.data.batch import to_device
+from titles.data.encoded_dataset import LabelledDataset
 from titles.data.ragged import Ragged
 from titles.inference.threads import map_threads
 from titles.nn.networks import Network
 
 log = logging.getLogger(__name__)
 
-TOP = 5
+TOP_K = 5
 BATCH_SIZE = 2048
 # So few that their probabilities of thousands of categories stay in a processor's cache until they are used.
 CACHED_TITLES = 128
@@ -35,22 +35,22 @@ class Predictions:
     come before it.
     """
 
-    best: NDArray[np.int64]
+    predicted_label: NDArray[np.int64]
     confidence: NDArray[np.float32]
     true_probability: NDArray[np.float32]
-    in_top: NDArray[np.bool_]
+    in_top_k: NDArray[np.bool_]
 
     @classmethod
-    def empty(cls, titles: int) -> Self:
+    def empty(cls, num_titles: int) -> Self:
         """Room for so many, as arrays that every batch left would keep the memory between them from use."""
-        floats = np.empty((2, titles), np.float32)
-        return cls(np.empty(titles, np.int64), floats[0], floats[1], np.empty(titles, np.bool_))
+        floats = np.empty((2, num_titles), np.float32)
+        return cls(np.empty(num_titles, np.int64), floats[0], floats[1], np.empty(num_titles, np.bool_))
 
 
-def predictions(
+def predict(
     networks: dict[str, Network],
-    test: Labelled,
-    spelling: Ragged,
+    test: LabelledDataset,
+    subword_ids: Ragged,
     weights: NDArray[np.float32],
 ) -> dict[str, Predictions]:
     """Of each network, and of the mean of their probabilities, which are never kept.
@@ -59,51 +59,55 @@ def predictions(
     """
     found = {name: Predictions.empty(len(test)) for name in [*networks, "mean"]}
 
-    def of_batch(batch: slice) -> None:
+    def predict_batch(batch: slice) -> None:
         labels = test.labels[batch].astype(np.int64)
         titles = test.titles.slice(batch.start, batch.stop)
-        for some, said in probabilities(networks, titles, spelling):
+        for some, said in iter_probabilities(networks, titles, subword_ids):
             rows = slice(batch.start + some.start, batch.start + some.stop)
-            for name, of_network in (said | {"mean": mean(said)}).items():
+            for name, of_network in (said | {"mean": mean_probabilities(said)}).items():
                 into = found[name]
                 weighted = of_network.numpy() * weights
-                into.best[rows], into.confidence[rows] = _best(of_network.numpy(), weighted)
-                into.true_probability[rows] = _of_labels(of_network.numpy(), labels[some])
-                into.in_top[rows] = _in_top(weighted, into.best[rows], labels[some])
+                into.predicted_label[rows], into.confidence[rows] = _argmax_with_confidence(
+                    of_network.numpy(), weighted
+                )
+                into.true_probability[rows] = _label_probabilities(of_network.numpy(), labels[some])
+                into.in_top_k[rows] = _in_top_k(weighted, into.predicted_label[rows], labels[some])
 
-    _each_batch(of_batch, len(test), networks)
+    _map_batches(predict_batch, len(test), networks)
     return found
 
 
-def best_by_mean(
-    networks: dict[str, Network], titles: Ragged, spelling: Ragged, weights: NDArray[np.float32]
+def predict_ensemble(
+    networks: dict[str, Network], titles: Ragged, subword_ids: Ragged, weights: NDArray[np.float32]
 ) -> NDArray[np.int64]:
     """The label whose weighted mean probability is the highest, [titles]."""
     found = np.empty(len(titles), np.int64)
 
-    def of_batch(batch: slice) -> None:
-        for some, said in probabilities(networks, titles.slice(batch.start, batch.stop), spelling):
-            found[batch.start + some.start : batch.start + some.stop] = (mean(said).numpy() * weights).argmax(1)
+    def predict_batch(batch: slice) -> None:
+        for some, said in iter_probabilities(networks, titles.slice(batch.start, batch.stop), subword_ids):
+            found[batch.start + some.start : batch.start + some.stop] = (
+                mean_probabilities(said).numpy() * weights
+            ).argmax(1)
 
-    _each_batch(of_batch, len(titles), networks)
+    _map_batches(predict_batch, len(titles), networks)
     return found
 
 
-def _each_batch(of_batch: Callable[[slice], None], titles: int, networks: dict[str, Network]) -> None:
+def _map_batches(function: Callable[[slice], None], num_titles: int, networks: dict[str, Network]) -> None:
     for network in networks.values():
         network.eval()
     started = time.monotonic()
-    batches = (slice(first, min(first + BATCH_SIZE, titles)) for first in range(0, titles, BATCH_SIZE))
-    with Progress(titles, "titles", "predicting") as bar:
-        for _ in map_threads(of_batch, batches):
+    batches = (slice(first, min(first + BATCH_SIZE, num_titles)) for first in range(0, num_titles, BATCH_SIZE))
+    with Progress(num_titles, "titles", "predicting") as bar:
+        for _ in map_threads(function, batches):
             bar.update(BATCH_SIZE)
-    rate = titles / (time.monotonic() - started)
-    log.info("predicted with %s: %s titles, %s titles/s", " and ".join(networks), f"{titles:,}", f"{rate:,.0f}")
+    rate = num_titles / (time.monotonic() - started)
+    log.info("predicted with %s: %s titles, %s titles/s", " and ".join(networks), f"{num_titles:,}", f"{rate:,.0f}")
 
 
 @torch.inference_mode()
-def probabilities(
-    networks: dict[str, Network], titles: Ragged, spelling: Ragged
+def iter_probabilities(
+    networks: dict[str, Network], titles: Ragged, subword_ids: Ragged
 ) -> Iterator[tuple[slice, dict[str, Tensor]]]:
     """Of a batch of titles, some at a time, which they are, and by each network [titles, categories], on the CPU.
 
@@ -111,7 +115,8 @@ def probabilities(
     """
     device = next(next(iter(networks.values())).parameters()).device
     features = {
-        name: network.features(moved(network.batch(titles, spelling), device)) for name, network in networks.items()
+        name: network.features(to_device(network.batch(titles, subword_ids), device))
+        for name, network in networks.items()
     }
     size = CACHED_TITLES if device.type == "cpu" else max(1, len(titles))
     for first in range(0, len(titles), size):
@@ -121,13 +126,13 @@ def probabilities(
         yield rows, said
 
 
-def mean(said: dict[str, Tensor]) -> Tensor:
+def mean_probabilities(probs: dict[str, Tensor]) -> Tensor:
     """What several networks say together, [titles, categories]."""
-    first, *others = said.values()
-    return reduce(torch.add, others, first).div_(len(said)) if others else first
+    first, *others = probs.values()
+    return reduce(torch.add, others, first).div_(len(probs)) if others else first
 
 
-def _best(
+def _argmax_with_confidence(
     probabilities: NDArray[np.float32], weighted: NDArray[np.float32]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Of each title the label of the highest weighted probability, and its probability.
@@ -138,18 +143,20 @@ def _best(
     return labels, probabilities[np.arange(len(labels)), labels]
 
 
-def _of_labels(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float32]:
+def _label_probabilities(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float32]:
     """The probability of each title's true label, NaN of one that train lacks."""
     trained = labels < probabilities.shape[1]
     of_labels = probabilities[np.arange(len(labels)), np.where(trained, labels, 0)]
     return np.where(trained, of_labels, np.float32(np.nan))
 
 
-def _in_top(weighted: NDArray[np.float32], best: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _in_top_k(
+    weighted: NDArray[np.float32], predicted_labels: NDArray[np.int64], labels: NDArray[np.int64]
+) -> NDArray[np.bool_]:
     """Whether each title's true label is one of the `TOP` of the highest weighted probability."""
-    in_top: NDArray[np.bool_] = best == labels
+    in_top: NDArray[np.bool_] = predicted_labels == labels
     # Of most titles it is the highest.
     doubtful = np.flatnonzero((labels < weighted.shape[1]) & ~in_top)
     of_true = weighted[doubtful, labels[doubtful]]
-    in_top[doubtful] = (weighted[doubtful] > of_true[:, None]).sum(1) < TOP
+    in_top[doubtful] = (weighted[doubtful] > of_true[:, None]).sum(1) < TOP_K
     return in_top

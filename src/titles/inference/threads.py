@@ -6,19 +6,19 @@ from typing import TypeVar
 
 import torch
 
-from titles.core.prefetch import map_ahead
+from titles.core.prefetch import map_prefetched
 
 Item = TypeVar("Item")
-Made = TypeVar("Made")
+Result = TypeVar("Made")
 
 
-def map_threads(function: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
+def map_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """`map`, on as many threads as torch has, none of which torch shares out any further.
 
     Much of what is done with a batch is done by one thread whatever torch does with the rest.
     """
     with one_thread() as threads:
-        yield from map_ahead(function, items, threads)
+        yield from map_prefetched(function, items, threads)
 
 
 @contextmanager

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from titles.inference.top_k import Best, answers_of
+from titles.inference.top_k import TopK, prediction_columns
 
-KINDS = Sequence, np.ndarray, pd.Series, pd.Index, pd.api.extensions.ExtensionArray
-PASS = "pass a list, a Series, or an array of text"
+SEQUENCE_TYPES = Sequence, np.ndarray, pd.Series, pd.Index, pd.api.extensions.ExtensionArray
+ACCEPTED_TYPES_HINT = "pass a list, a Series, or an array of text"
 
 # Of texts, in which None, NaN and NA stand for a title that is missing.
 Titles: TypeAlias = "Sequence[str | None] | NDArray[Any] | pd.Series[Any] | pd.Index[Any] | pa.Array | pa.ChunkedArray"
@@ -25,19 +25,19 @@ def title_array(titles: Titles) -> pa.StringArray:
     Raises TypeError for what is no sequence of text, or ValueError for one of several dimensions.
     """
     if isinstance(titles, pa.Array | pa.ChunkedArray):
-        return _of_arrow(titles)
+        return _from_arrow(titles)
     if isinstance(titles, str | bytes):
         raise TypeError(f"titles are a list of texts, not one: [{titles!r}]")
     if isinstance(titles, pd.DataFrame | pa.Table | pa.RecordBatch):
         raise TypeError(f"titles are a {type(titles).__name__}; pass its column of titles, such as table['title']")
-    if not isinstance(titles, KINDS):
-        raise TypeError(f"titles are of type {type(titles).__name__}; {PASS}")
+    if not isinstance(titles, SEQUENCE_TYPES):
+        raise TypeError(f"titles are of type {type(titles).__name__}; {ACCEPTED_TYPES_HINT}")
     if isinstance(titles, np.ndarray) and titles.ndim != 1:
         raise ValueError(f"titles are an array of {titles.ndim} dimensions; pass one of 1 dimension")
-    return pa.array([_text(place, title) for place, title in enumerate(titles)], pa.string())
+    return pa.array([_to_text(place, title) for place, title in enumerate(titles)], pa.string())
 
 
-def _of_arrow(titles: pa.Array | pa.ChunkedArray) -> pa.StringArray:
+def _from_arrow(titles: pa.Array | pa.ChunkedArray) -> pa.StringArray:
     kind = titles.type.value_type if pa.types.is_dictionary(titles.type) else titles.type
     is_text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
     if not any(check(kind) for check in is_text):
@@ -48,7 +48,7 @@ def _of_arrow(titles: pa.Array | pa.ChunkedArray) -> pa.StringArray:
     return pa.concat_arrays([pa.array([], pa.string()), *(chunk.cast(pa.string()) for chunk in plain)])
 
 
-def _text(place: int, title: object) -> str | None:
+def _to_text(index: int, title: object) -> str | None:
     if isinstance(title, str):
         return title.encode(errors="replace").decode()
     if (
@@ -58,15 +58,17 @@ def _text(place: int, title: object) -> str | None:
         or (isinstance(title, float | np.floating) and np.isnan(title))
     ):
         return None
-    raise TypeError(f"title {place} is {title!r}, of type {type(title).__name__}; a title is text, or None")
+    raise TypeError(f"title {index} is {title!r}, of type {type(title).__name__}; a title is text, or None")
 
 
-def table_of(titles: Titles, texts: pa.StringArray, categories: NDArray[np.str_], best: Best) -> pd.DataFrame:
+def predictions_dataframe(
+    titles: Titles, texts: pa.StringArray, categories: NDArray[np.str_], top_k: TopK
+) -> pd.DataFrame:
     """The rows of `answers_of`: title, category, score and reason, with the index of the titles if they are a Series.
 
     `texts` is what `title_array` makes of the titles.
     """
-    rows, answers = answers_of(texts, categories, best)
+    rows, answers = prediction_columns(texts, categories, top_k)
     table: pd.DataFrame = pa.table({"title": texts.take(pa.array(rows))} | answers).to_pandas()
     return table.set_index(titles.index[rows]) if isinstance(titles, pd.Series) else table
 

@@ -22,11 +22,11 @@ class ColumnNames:
     def __post_init__(self) -> None:
         named: dict[str, str] = {}
         for column, name in asdict(self).items():
-            if (other := named.setdefault(column_key(name), column)) != column:
+            if (other := named.setdefault(normalize_column_name(name), column)) != column:
                 raise InputError(f"prepare.columns: {other} and {column} are both {name!r}; give each its own column")
 
 
-def column_key(name: str) -> str:
+def normalize_column_name(name: str) -> str:
     """What is compared of a column's name: not the spaces around it, nor whether its accents are composed."""
     return unicodedata.normalize("NFC", name.strip())
 
@@ -43,12 +43,18 @@ class ColumnMapping:
 
         Raises InputError for one that is there twice.
         """
-        written = {column_key(column): column for column in columns}
-        times = Counter(map(column_key, columns))
-        found = {column: written[column_key(name)] for column, name in self.names.items() if column_key(name) in times}
+        written = {normalize_column_name(column): column for column in columns}
+        times = Counter(map(normalize_column_name, columns))
+        found = {
+            column: written[normalize_column_name(name)]
+            for column, name in self.names.items()
+            if normalize_column_name(name) in times
+        }
         for name in found.values():
-            if times[column_key(name)] > 1:
-                raise InputError(f"{path}: there are {times[column_key(name)]} columns {name}; rename or remove one")
+            if times[normalize_column_name(name)] > 1:
+                raise InputError(
+                    f"{path}: there are {times[normalize_column_name(name)]} columns {name}; rename or remove one"
+                )
         return found
 
     def require(self, path: Path, columns: Collection[str], required: Collection[str]) -> None:

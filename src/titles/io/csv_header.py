@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from titles.core.errors import InputError
-from titles.io.columns import column_key
+from titles.io.columns import normalize_column_name
 
 DELIMITERS = (",", ";", "\t")
 # The line that Excel reads the separator from, and writes.
@@ -23,7 +23,9 @@ class Header(NamedTuple):
     num_lines: int
 
 
-def read_header(head: bytes, path: Path, wanted: Collection[str], delimiters: Sequence[str] = DELIMITERS) -> Header:
+def read_header(
+    head: bytes, path: Path, expected_columns: Collection[str], delimiters: Sequence[str] = DELIMITERS
+) -> Header:
     """The header of the file that begins with the bytes `head`.
 
     The delimiter is the one that a first line such as `sep=;` declares. Without such a line it is that of
@@ -37,19 +39,19 @@ def read_header(head: bytes, path: Path, wanted: Collection[str], delimiters: Se
     headers, fault = [], ""
     for delimiter in delimiters:
         try:
-            headers.append(_header(text, delimiter, above))
+            headers.append(_parse_header(text, delimiter, above))
         except csv.Error as error:
             fault = fault or str(error)
-    keys = set(map(column_key, wanted))
-    found = [len(keys & set(map(column_key, header.columns))) for header in headers]
+    keys = set(map(normalize_column_name, expected_columns))
+    found = [len(keys & set(map(normalize_column_name, header.columns))) for header in headers]
     if fault and not any(found):
         raise InputError(f"{path}, line {above + 1}: the header is not CSV ({fault}); mend it")
     return max(zip(found, headers, strict=True), key=lambda pair: (pair[0], len(pair[1].columns)))[1]
 
 
-def _header(text: str, delimiter: str, above: int) -> Header:
+def _parse_header(text: str, delimiter: str, skipped_lines: int) -> Header:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     for fields in reader:
         if any(field.strip() for field in fields):
-            return Header([field.strip() for field in fields], delimiter, above + reader.line_num)
-    return Header([], delimiter, above + reader.line_num)
+            return Header([field.strip() for field in fields], delimiter, skipped_lines + reader.line_num)
+    return Header([], delimiter, skipped_lines + reader.line_num)

@@ -8,7 +8,7 @@ from pathlib import Path
 from titles.core.errors import InputError
 from titles.io.columns import ColumnMapping, ColumnNames
 from titles.io.readers import FORMATS
-from titles.io.source_file import RawFile, recognise
+from titles.io.source_file import SourceFile, inspect_file
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ class DataParams:
     raw: str
 
 
-def find_files(folder: Path, names: ColumnNames | None = None) -> list[RawFile]:
+def find_files(folder: Path, names: ColumnNames | None = None) -> list[SourceFile]:
     """The files of the folder whose name has a part train, validation or test; logs those it passes over.
 
     Raises InputError for a missing train file or column, one name in two formats, an unknown format or compression,
@@ -31,17 +31,17 @@ def find_files(folder: Path, names: ColumnNames | None = None) -> list[RawFile]:
             f"data.raw: {folder} is not a folder; give one that holds train.csv, train.jsonl or train.parquet"
         )
     mapping = ColumnMapping(asdict(names or ColumnNames()), "prepare.columns.{}")
-    files: dict[str, RawFile] = {}
+    files: dict[str, SourceFile] = {}
     for path in sorted(folder.iterdir()):
         parts = path.name.lower().split(".")
         split = next((part for part in parts if part in SPLITS), None)
-        if _is_passed_over(path, split) or split is None:
+        if _is_ignored(path, split) or split is None:
             continue
         end = parts.index(split) + 1
         name, kind = ".".join(parts[:end]), ".".join(parts[end:])
         if name in files:
             raise InputError(f"{files[name].path} and {path.name} are one name in two formats; keep one of them")
-        files[name] = recognise(path, split, kind, mapping)
+        files[name] = inspect_file(path, split, kind, mapping)
         for column in ("language", "label_quality"):
             if column not in files[name].names and mapping.names[column] != column:
                 log.warning("%s: no column %s (prepare.columns.%s)", path, mapping.names[column], column)
@@ -52,7 +52,7 @@ def find_files(folder: Path, names: ColumnNames | None = None) -> list[RawFile]:
     return list(files.values())
 
 
-def _is_passed_over(path: Path, split: str | None) -> bool:
+def _is_ignored(path: Path, split: str | None) -> bool:
     """Whether the path holds no titles, as its name says.
 
     Raises InputError for one that is of a split and cannot be read.
@@ -81,8 +81,8 @@ def titles_file(
     title: str = "title",
     id_: str = "id",
     required: Collection[str] = ("title",),
-    keep: Sequence[str] = (),
-) -> RawFile:
+    keep_columns: Sequence[str] = (),
+) -> SourceFile:
     """A file of titles to find categories for, whatever its name before the format; `title` and `id_` are columns.
 
     The columns to `keep` are read as well. Raises InputError where the file is not there, is of an unknown format or
@@ -92,9 +92,9 @@ def titles_file(
         raise InputError(f"{path} is not a file; give one with titles")
     parts = path.name.lower().split(".")
     start = max((place for place, part in enumerate(parts) if part in FORMATS), default=-1)
-    mapping = ColumnMapping({"title": title, "id": id_} | {column: column for column in keep}, "--{}-column")
-    file = recognise(path, "unlabelled", ".".join(parts[start:]), mapping, required)
-    for column in keep:
+    mapping = ColumnMapping({"title": title, "id": id_} | {column: column for column in keep_columns}, "--{}-column")
+    file = inspect_file(path, "unlabelled", ".".join(parts[start:]), mapping, required)
+    for column in keep_columns:
         if column not in file.names:
             raise InputError(f"{path}: no column {column} to keep; its columns are {', '.join(file.columns)}")
     return file

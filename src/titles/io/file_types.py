@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import IO
 
 from titles.core.errors import InputError
-from titles.io.records import DAMAGES
+from titles.io.records import READ_ERRORS
 
-SAMPLE_BYTES, PIECE_BYTES = 1 << 20, 1 << 14
+SAMPLE_BYTES, CHUNK_BYTES = 1 << 20, 1 << 14
 # The second of zst begins what pzstd writes.
 COMPRESSION_SIGNATURES = {
     "gz": (b"\x1f\x8b",),
@@ -23,18 +23,18 @@ ARCHIVES = {"xz": b"\xfd7zXZ\x00", "7-Zip": b"7z\xbc\xaf\x27\x1c", "RAR": b"Rar!
 UTF_32 = (b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")
 LFS_POINTER = b"version https://git-lfs"
 WEB_PAGE = re.compile(rb"\s*<(!doctype|html|\?xml)", re.IGNORECASE)
-JSON_ARRAY, JSON_LAID_OUT = re.compile(rb"\s*\[\s*\{"), re.compile(rb"\s*\{\s*\n")
+JSON_ARRAY, PRETTY_PRINTED_JSON = re.compile(rb"\s*\[\s*\{"), re.compile(rb"\s*\{\s*\n")
 JSON_LINES = ("jsonl", "json", "ndjson")
 JSON_LINE = re.compile(rb'\s*\{\s*"')
 # The package with which pandas reads a kind of workbook.
-WORKBOOKS = {"xlsx": "openpyxl", "xls": "xlrd"}
-TO_CSV = (
+EXCEL_ENGINES = {"xlsx": "openpyxl", "xls": "xlrd"}
+EXCEL_TO_CSV = (
     "import pandas, sys; pandas.read_excel(sys.argv[1], dtype=str, na_filter=False).to_csv(sys.argv[2], index=False)"
 )
-TOOLS = {"gz": "gzip", "bz2": "bzip2", "zst": "zstd"}
+COMPRESSION_TOOLS = {"gz": "gzip", "bz2": "bzip2", "zst": "zstd"}
 
 
-class _Utf8(io.RawIOBase):
+class _Utf8Transcoder(io.RawIOBase):
     """The bytes of a text file as UTF-8."""
 
     def __init__(self, stream: IO[bytes], encoding: str) -> None:
@@ -53,17 +53,17 @@ class _Utf8(io.RawIOBase):
         return len(content)
 
 
-def as_utf8(stream: io.BufferedReader) -> io.BufferedReader:
+def transcode_to_utf8(stream: io.BufferedReader) -> io.BufferedReader:
     """`stream`, or what it says in UTF-8 if it is UTF-16, as Excel and PowerShell write it."""
     head = stream.peek(4)[:4]
     if head.startswith(UTF_32):
         return stream
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return io.BufferedReader(_Utf8(stream, "utf-16"), 1 << 18)
+        return io.BufferedReader(_Utf8Transcoder(stream, "utf-16"), 1 << 18)
     # Without a mark at the start, ASCII letters at the start tell it.
     for encoding, zeros in (("utf-16-le", head[1::2]), ("utf-16-be", head[::2])):
         if zeros == b"\0\0" and head.count(0) == 2:
-            return io.BufferedReader(_Utf8(stream, encoding), 1 << 18)
+            return io.BufferedReader(_Utf8Transcoder(stream, encoding), 1 << 18)
     return stream
 
 
@@ -74,10 +74,10 @@ def first_bytes(stream: IO[bytes], size: int = SAMPLE_BYTES) -> bytes:
     """
     pieces: list[bytes] = []
     try:
-        while size > 0 and (piece := stream.read(min(size, PIECE_BYTES))):
+        while size > 0 and (piece := stream.read(min(size, CHUNK_BYTES))):
             pieces.append(piece)
             size -= len(piece)
-    except DAMAGES:
+    except READ_ERRORS:
         if not pieces:
             raise
     return b"".join(pieces)
@@ -89,18 +89,18 @@ def check_compression(head: bytes, path: Path, compression: str) -> None:
         raise InputError(f"{path}: damaged, or not compressed as .{compression}; fetch it again, or rename it")
 
 
-def check_type(sample: bytes, path: Path, name: str, compression: str) -> None:
+def check_type(sample: bytes, path: Path, format_name: str, compression: str) -> None:
     """Raises InputError where a file that is named as one of the format `name` begins as something else does."""
-    if other := _binary_type(sample, path, name, compression):
+    if other := _binary_mismatch(sample, path, format_name, compression):
         raise InputError(f"{path} {other}")
-    if name == "parquet":
+    if format_name == "parquet":
         return
-    if text := _text_type(sample, name):
+    if text := _text_mismatch(sample, format_name):
         what, command = text
-        raise InputError(f"{path} {what}{_piped(command, path, compression) if command else ''}")
+        raise InputError(f"{path} {what}{_conversion_command(command, path, compression) if command else ''}")
 
 
-def _binary_type(sample: bytes, path: Path, name: str, compression: str) -> str:
+def _binary_mismatch(sample: bytes, path: Path, format_name: str, compression: str) -> str:
     """What the file is instead, and what to do; nothing where it may be what its name says."""
     for kind, signatures in COMPRESSION_SIGNATURES.items():
         if sample.startswith(signatures):
@@ -108,12 +108,12 @@ def _binary_type(sample: bytes, path: Path, name: str, compression: str) -> str:
                 return "is compressed twice; unpack it once"
             return f"is compressed; rename it: mv {shlex.quote(str(path))} {shlex.quote(f'{path}.{kind}')}"
     if sample.startswith(ZIP):
-        return _is_a_workbook(path, "xlsx") if _holds_workbook(path) else "is a zip archive; unpack it"
+        return _workbook_message(path, "xlsx") if _contains_workbook(path) else "is a zip archive; unpack it"
     if sample.startswith(OLD_EXCEL):
-        return _is_a_workbook(path, "xls")
+        return _workbook_message(path, "xls")
     if archive := next((kind for kind, signature in ARCHIVES.items() if sample.startswith(signature)), None):
         return f"is an archive of {archive}; unpack it"
-    if sample.startswith(PARQUET) and name != "parquet":
+    if sample.startswith(PARQUET) and format_name != "parquet":
         return "is Parquet; rename it, so that its name ends in .parquet"
     if sample.startswith(LFS_POINTER):
         return "only points to a file of Git LFS; fetch that: git lfs pull"
@@ -122,38 +122,38 @@ def _binary_type(sample: bytes, path: Path, name: str, compression: str) -> str:
     return ""
 
 
-def _text_type(sample: bytes, name: str) -> tuple[str, str] | None:
+def _text_mismatch(sample: bytes, format_name: str) -> tuple[str, str] | None:
     """What a text file is instead, and the command that converts its content, if one does."""
     if sample.startswith(UTF_32):
         return "is UTF-32; convert it: ", "iconv -f UTF-32 -t UTF-8"
     if not _is_utf8(sample):
         return "is not UTF-8, but probably Windows-1252; convert it: ", "iconv -f CP1252 -t UTF-8"
-    if name in JSON_LINES and JSON_ARRAY.match(sample):
+    if format_name in JSON_LINES and JSON_ARRAY.match(sample):
         return "is one JSON array; write an object a line: ", "jq -c '.[]'"
-    if name in JSON_LINES and JSON_LAID_OUT.match(sample):
+    if format_name in JSON_LINES and PRETTY_PRINTED_JSON.match(sample):
         return "has JSON objects over several lines; write an object a line: ", "jq -c ."
-    if name not in JSON_LINES and JSON_LINE.match(sample):
+    if format_name not in JSON_LINES and JSON_LINE.match(sample):
         return "is JSON Lines; rename it, so that its name ends in .jsonl", ""
     return None
 
 
-def check_not_workbook(path: Path, name: str) -> None:
+def check_not_workbook(path: Path, format_name: str) -> None:
     """Raises InputError with the command that makes CSV of a workbook, if the end of its name, `name`, is of one."""
-    if name in WORKBOOKS:
-        raise InputError(f"{path} {_is_a_workbook(path, name)}")
+    if format_name in EXCEL_ENGINES:
+        raise InputError(f"{path} {_workbook_message(path, format_name)}")
 
 
-def _is_a_workbook(path: Path, kind: str) -> str:
-    book, table = path.with_suffix(f".{kind}"), path.with_suffix(".csv")
+def _workbook_message(path: Path, extension: str) -> str:
+    book, table = path.with_suffix(f".{extension}"), path.with_suffix(".csv")
     rename = "" if path.suffix.lower() == book.suffix else f"mv {shlex.quote(str(path))} {shlex.quote(str(book))} && "
     book = book if rename else path
     return (
-        f"is an Excel workbook; convert its first sheet: {rename}pip install {WORKBOOKS[kind]} && "
-        f'python -c "{TO_CSV}" {shlex.quote(str(book))} {shlex.quote(str(table))}; then keep the workbook elsewhere'
+        f"is an Excel workbook; convert its first sheet: {rename}pip install {EXCEL_ENGINES[extension]} && "
+        f'python -c "{EXCEL_TO_CSV}" {shlex.quote(str(book))} {shlex.quote(str(table))}; then keep the workbook elsewhere'
     )
 
 
-def _holds_workbook(path: Path) -> bool:
+def _contains_workbook(path: Path) -> bool:
     """Whether a zip archive holds a workbook; it is taken for one where it is damaged."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -173,10 +173,10 @@ def _is_utf8(sample: bytes) -> bool:
     return True
 
 
-def _piped(command: str, path: Path, compression: str) -> str:
+def _conversion_command(command: str, path: Path, compression: str) -> str:
     """The shell command that puts the content of the file through `command`."""
     file, unfinished = shlex.quote(str(path)), shlex.quote(f"{path}.converted")
     move = f"{unfinished} && mv -f {unfinished} {file}"
-    if tool := TOOLS.get(compression):
+    if tool := COMPRESSION_TOOLS.get(compression):
         return f"{tool} -dc {file} | {command} | {tool} > {move}"
     return f"{command} {file} > {move}"

@@ -13,16 +13,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from titles.core.errors import InputError
-from titles.io.columns import column_key
+from titles.io.columns import normalize_column_name
 from titles.io.csv_reader import csv_batches, csv_columns
-from titles.io.records import NO_VALUES, Row, as_text, batch_of, batch_of_columns, columns_of
+from titles.io.records import NO_VALUES, Row, as_text, batch_columns, columns_to_batch, rows_to_batch
 
 COMPRESSIONS = {"": None, "gz": "gzip", "bz2": "bz2", "zst": "zstd"}
-PEEKED_LINES = 10_000
+SAMPLE_LINES = 10_000
 BATCH_ROWS = 65_536
 
 
-def decompressed(stream: io.BufferedReader, compression: str) -> io.BufferedReader:
+def decompress(stream: io.BufferedReader, compression: str) -> io.BufferedReader:
     if not compression:
         return stream
     # Arrow's streams take files of several members and notice a missing end; zstandard's own reader does not.
@@ -30,15 +30,15 @@ def decompressed(stream: io.BufferedReader, compression: str) -> io.BufferedRead
     return io.BufferedReader(cast("io.RawIOBase", arrow))
 
 
-class _Pairs(list[tuple[str, object]]):
+class _ObjectPairs(list[tuple[str, object]]):
     """A JSON object with the keys that it has twice."""
 
 
 _DECODER = json.JSONDecoder()
-_PAIRS_DECODER = json.JSONDecoder(object_pairs_hook=_Pairs)
+_PAIRS_DECODER = json.JSONDecoder(object_pairs_hook=_ObjectPairs)
 
 
-def _decoded(line: bytes, decoder: json.JSONDecoder) -> object:
+def _decode_json(line: bytes, decoder: json.JSONDecoder) -> object:
     """Raises ValueError where the line holds no JSON."""
     try:
         return decoder.decode(line.decode("utf-8-sig", errors="surrogateescape"))
@@ -46,20 +46,20 @@ def _decoded(line: bytes, decoder: json.JSONDecoder) -> object:
         raise ValueError(f"not JSON: {error}") from None
 
 
-def _keys(line: bytes) -> list[str]:
+def _object_keys(line: bytes) -> list[str]:
     """The keys of the object on the line, and none where there is no object."""
     with suppress(ValueError):
-        if isinstance(pairs := _decoded(line, _PAIRS_DECODER), _Pairs):
+        if isinstance(pairs := _decode_json(line, _PAIRS_DECODER), _ObjectPairs):
             return [key for key, _ in pairs]
     return []
 
 
-def _jsonl_columns(stream: IO[bytes], path: Path, wanted: Collection[str]) -> list[str]:
+def _jsonl_columns(stream: IO[bytes], path: Path, expected_columns: Collection[str]) -> list[str]:
     """The keys of the first `PEEKED_LINES`, as writers may leave out what is null; twice what a line has twice."""
     keys: dict[str, None] = {}
     twice: dict[str, None] = {}
-    for line in islice(stream, PEEKED_LINES):
-        of_line = _keys(line)
+    for line in islice(stream, SAMPLE_LINES):
+        of_line = _object_keys(line)
         keys |= dict.fromkeys(of_line)
         if len(set(of_line)) < len(of_line):
             twice |= dict.fromkeys(key for key in of_line if of_line.count(key) > 1)
@@ -71,22 +71,22 @@ def _jsonl_columns(stream: IO[bytes], path: Path, wanted: Collection[str]) -> li
 def _jsonl_batches(stream: IO[bytes], path: Path, names: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
     rows = _jsonl_rows(stream, names)
     while batch := list(islice(rows, BATCH_ROWS)):
-        yield batch_of(batch, columns_of(names))
+        yield rows_to_batch(batch, batch_columns(names))
 
 
 def _jsonl_rows(stream: IO[bytes], names: Mapping[str, str]) -> Iterator[Row]:
-    keys = [names.get(column) for column in columns_of(names)]
+    keys = [names.get(column) for column in batch_columns(names)]
     quoted = [json.dumps(name, ensure_ascii=False).encode() for name in names.values()]
     for number, line in enumerate(stream, start=1):
         if not line.strip():
             continue
         try:
-            content = _decoded(line, _DECODER)
+            content = _decode_json(line, _DECODER)
             if not isinstance(content, dict):
                 raise ValueError("not a JSON object")
             # Only then can it be there twice, and telling that takes time.
             if any(line.count(key) > 1 for key in quoted):
-                _check_keys(_keys(line), names)
+                _check_duplicate_keys(_object_keys(line), names)
         except ValueError as error:
             yield Row(number, NO_VALUES, str(error))
             continue
@@ -97,18 +97,18 @@ def _jsonl_rows(stream: IO[bytes], names: Mapping[str, str]) -> Iterator[Row]:
             yield Row(number, tuple(value if type(value) is str else as_text(value) for value in values))
 
 
-def _check_keys(keys: list[str], names: Mapping[str, str]) -> None:
+def _check_duplicate_keys(keys: list[str], names: Mapping[str, str]) -> None:
     """Raises ValueError where a key that is read is there twice."""
     for name in names.values():
         if keys.count(name) > 1:
             raise ValueError(f"the key {name} is there twice")
 
 
-def _parquet_columns(stream: IO[bytes], path: Path, wanted: Collection[str]) -> list[str]:
+def _parquet_columns(stream: IO[bytes], path: Path, expected_columns: Collection[str]) -> list[str]:
     schema = pq.read_schema(stream)
-    keys = set(map(column_key, wanted))
+    keys = set(map(normalize_column_name, expected_columns))
     for field in schema:
-        if column_key(field.name) in keys and not _can_be_text(field.type):
+        if normalize_column_name(field.name) in keys and not _can_be_text(field.type):
             raise InputError(f"{path}: column {field.name} is of type {field.type}; it must be text")
     return list(schema.names)
 
@@ -123,15 +123,15 @@ def _can_be_text(kind: pa.DataType) -> bool:
 
 def _parquet_batches(stream: IO[bytes], path: Path, names: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
     """Parquet has no lines; the number of the row stands for it."""
-    table, columns = pq.ParquetFile(stream), columns_of(names)
+    table, columns = pq.ParquetFile(stream), batch_columns(names)
     first = 1
     for batch in table.iter_batches(BATCH_ROWS, columns=list(names.values())):
-        values = [_coded(batch[names[column]]) if column in names else None for column in columns]
-        yield batch_of_columns(pa.array(range(first, first + len(batch)), pa.int64()), values, columns)
+        values = [_cast_to_binary(batch[names[column]]) if column in names else None for column in columns]
+        yield columns_to_batch(pa.array(range(first, first + len(batch)), pa.int64()), values, columns)
         first += len(batch)
 
 
-def _coded(column: pa.Array) -> pa.Array:
+def _cast_to_binary(column: pa.Array) -> pa.Array:
     """As binary: Arrow checks no UTF-8 on reading and then fails on the first text that is none."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
@@ -156,8 +156,8 @@ class Format(NamedTuple):
     rows, each with its line and in their order, of the columns that have a name in the file.
     """
 
-    columns: Callable[[IO[bytes], Path, Collection[str]], list[str]]
-    batches: Callable[[IO[bytes], Path, Mapping[str, str]], Iterator[pa.RecordBatch]]
+    read_columns: Callable[[IO[bytes], Path, Collection[str]], list[str]]
+    read_batches: Callable[[IO[bytes], Path, Mapping[str, str]], Iterator[pa.RecordBatch]]
 
 
 FORMATS = {

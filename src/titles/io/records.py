@@ -9,22 +9,22 @@ import pyarrow as pa
 
 COLUMNS = ("id", "title", "category", "language", "label_quality")
 NO_VALUES = (None,) * len(COLUMNS)
-DAMAGES = (OSError, pa.ArrowException)
-BROKEN_UTF8 = "broken UTF-8"
+READ_ERRORS = (OSError, pa.ArrowException)
+INVALID_UTF8 = "broken UTF-8"
 
 
-def columns_of(names: Mapping[str, str]) -> tuple[str, ...]:
+def batch_columns(names: Mapping[str, str]) -> tuple[str, ...]:
     """The columns of a batch: `COLUMNS`, and what else has a name in the file."""
     return *COLUMNS, *(column for column in names if column not in COLUMNS)
 
 
-def schema_of(columns: Sequence[str]) -> pa.Schema:
+def batch_schema(columns: Sequence[str]) -> pa.Schema:
     """That of a batch with these columns."""
     texts = [pa.field(column, pa.string()) for column in columns]
     return pa.schema([pa.field("line", pa.int64()), *texts, pa.field("fault", pa.string())])
 
 
-SCHEMA = schema_of(COLUMNS)
+SCHEMA = batch_schema(COLUMNS)
 
 
 class Row(NamedTuple):
@@ -52,27 +52,27 @@ def as_text(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def batch_of(rows: list[Row], columns: Sequence[str] = COLUMNS) -> pa.RecordBatch:
+def rows_to_batch(rows: list[Row], columns: Sequence[str] = COLUMNS) -> pa.RecordBatch:
     """The rows as a batch; bytes that are no UTF-8 become `?`, and the fault of their row."""
     try:
-        return _as_they_are(rows, columns)
+        return _build_batch(rows, columns)
     except UnicodeEncodeError:
-        return _as_they_are([_without_surrogates(row) for row in rows], columns)
+        return _build_batch([_replace_surrogates(row) for row in rows], columns)
 
 
-def _as_they_are(rows: list[Row], columns: Sequence[str]) -> pa.RecordBatch:
-    schema, absent = schema_of(columns), (None,) * len(columns)
+def _build_batch(rows: list[Row], columns: Sequence[str]) -> pa.RecordBatch:
+    schema, absent = batch_schema(columns), (None,) * len(columns)
     flat = ((row.line, *(absent if row.values == NO_VALUES else row.values), row.fault) for row in rows)
     values = zip(*flat, strict=True) if rows else [[]] * len(schema)
     return pa.record_batch([pa.array(column, kind) for column, kind in zip(values, schema.types, strict=True)], schema)
 
 
-def _without_surrogates(row: Row) -> Row:
+def _replace_surrogates(row: Row) -> Row:
     values = tuple(value and value.encode("utf-8", errors="replace").decode() for value in row.values)
-    return row if values == row.values else Row(row.line, values, BROKEN_UTF8)
+    return row if values == row.values else Row(row.line, values, INVALID_UTF8)
 
 
-def batch_of_columns(
+def columns_to_batch(
     lines: pa.Array, values: list[pa.Array | None], columns: Sequence[str] = COLUMNS
 ) -> pa.RecordBatch:
     """A batch of rows without a fault; `values` are binary, None for a column that is absent."""
@@ -80,17 +80,17 @@ def batch_of_columns(
     try:
         texts = [absent if column is None else column.cast(pa.string()) for column in values]
     except pa.ArrowInvalid:
-        lists = [[None] * len(lines) if column is None else map(_text, column.to_pylist()) for column in values]
+        lists = [[None] * len(lines) if column is None else map(_decode_utf8, column.to_pylist()) for column in values]
         rows = [Row(line, tuple(texts)) for line, *texts in zip(lines.to_pylist(), *lists, strict=True)]
-        return batch_of(rows, columns)
-    return pa.record_batch([lines, *texts, absent], schema_of(columns))
+        return rows_to_batch(rows, columns)
+    return pa.record_batch([lines, *texts, absent], batch_schema(columns))
 
 
-def _text(value: bytes | None) -> str | None:
+def _decode_utf8(value: bytes | None) -> str | None:
     return None if value is None else value.decode("utf-8", errors="surrogateescape")
 
 
-def by_line(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+def concat_by_line(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     """The rows of all batches in the order of their lines."""
     filled = [batch for batch in batches if len(batch)]
     if len(filled) < 2:

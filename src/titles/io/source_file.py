@@ -15,13 +15,13 @@ import pyarrow.parquet as pq
 from titles.core.errors import InputError
 from titles.core.progress import Progress
 from titles.io.columns import ColumnMapping
-from titles.io.file_types import as_utf8, check_compression, check_not_workbook, check_type, first_bytes
-from titles.io.readers import COMPRESSIONS, FORMATS, decompressed
-from titles.io.records import DAMAGES
+from titles.io.file_types import check_compression, check_not_workbook, check_type, first_bytes, transcode_to_utf8
+from titles.io.readers import COMPRESSIONS, FORMATS, decompress
+from titles.io.records import READ_ERRORS
 
 
 @dataclass(frozen=True)
-class RawFile:
+class SourceFile:
     """A file of titles, or a folder of Parquet files; a test file that has no category is of the split `unlabelled`.
 
     `names` has the name in the file of each column that is read.
@@ -35,14 +35,14 @@ class RawFile:
     names: dict[str, str]
 
     @property
-    def parts(self) -> list[Path]:
+    def paths(self) -> list[Path]:
         """The file itself, or the files of the folder in the order of their rows."""
-        return parquet_parts(self.path) if self.path.is_dir() else [self.path]
+        return parquet_files(self.path) if self.path.is_dir() else [self.path]
 
     @property
     def size(self) -> int:
         """In bytes."""
-        return sum(part.stat().st_size for part in self.parts)
+        return sum(part.stat().st_size for part in self.paths)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows in the order of the file, the lines of a folder's files counted through.
@@ -50,16 +50,16 @@ class RawFile:
         Raises InputError with the line where the file is damaged.
         """
         with Progress(self.size, "bytes", f"reading {self.path.name}") as bar:
-            for batch, position in self.positioned():
+            for batch, position in self.batches_with_positions():
                 bar.update(position - bar.done)
                 yield batch
 
-    def positioned(self) -> Iterator[tuple[pa.RecordBatch, int]]:
+    def batches_with_positions(self) -> Iterator[tuple[pa.RecordBatch, int]]:
         """The same rows, each batch with the number of bytes that end with it."""
         line = size = 0
-        for part in self.parts:
+        for part in self.paths:
             before = line
-            for batch, position in self._batches_of(part):
+            for batch, position in self._read_file(part):
                 if before:
                     batch = batch.set_column(0, batch.schema[0], pc.add(batch["line"], before))
                 line = batch["line"][-1].as_py()
@@ -68,23 +68,23 @@ class RawFile:
         if line == 0:
             raise InputError(f"{self.path} has no rows; give it some or remove it")
 
-    def _batches_of(self, part: Path) -> Iterator[tuple[pa.RecordBatch, int]]:
+    def _read_file(self, path: Path) -> Iterator[tuple[pa.RecordBatch, int]]:
         line = 0
-        with part.open("rb") as stream:
+        with path.open("rb") as stream:
             try:
                 # Of Parquet the footer is read first, so that the place in the stream tells nothing.
-                is_parquet, size = self.format == "parquet", part.stat().st_size
-                rows = pq.read_metadata(part).num_rows if is_parquet else 0
-                content = as_utf8(decompressed(stream, self.compression))
-                for batch in FORMATS[self.format].batches(content, part, self.names):
+                is_parquet, size = self.format == "parquet", path.stat().st_size
+                rows = pq.read_metadata(path).num_rows if is_parquet else 0
+                content = transcode_to_utf8(decompress(stream, self.compression))
+                for batch in FORMATS[self.format].read_batches(content, path, self.names):
                     if len(batch):
                         line = batch["line"][-1].as_py()
                         yield batch, size * line // rows if is_parquet else stream.tell()
-            except DAMAGES as error:
-                raise InputError(f"{part}: damaged or cut short after line {line} ({error}); fetch it again") from None
+            except READ_ERRORS as error:
+                raise InputError(f"{path}: damaged or cut short after line {line} ({error}); fetch it again") from None
 
 
-def parquet_parts(folder: Path) -> list[Path]:
+def parquet_files(folder: Path) -> list[Path]:
     """The Parquet files of a folder as Spark, Dask and Polars write them, in the order of their names.
 
     Raises InputError where there are none, or where a column is in the names of folders.
@@ -102,13 +102,15 @@ def parquet_parts(folder: Path) -> list[Path]:
     return parts
 
 
-def recognise(path: Path, split: str, kind: str, mapping: ColumnMapping, required: Collection[str] = ()) -> RawFile:
+def inspect_file(
+    path: Path, split: str, extension: str, mapping: ColumnMapping, required: Collection[str] = ()
+) -> SourceFile:
     """The file as one of that split; `kind` is how its name ends in lower case: `csv.gz`.
 
     Raises InputError for an unknown format or compression, for what is something else than its name says, or where a
     column is missing: one that is `required`, else one that the split needs.
     """
-    name, _, compression = kind.partition(".")
+    name, _, compression = extension.partition(".")
     if path.is_dir() and name != "parquet":
         raise InputError(f"{path} is a folder; only Parquet is read as one: join its files into one file, or move it")
     check_not_workbook(path, name)
@@ -125,31 +127,31 @@ def recognise(path: Path, split: str, kind: str, mapping: ColumnMapping, require
     if split == "test" and "id" in found and "category" not in found:
         split = "unlabelled"
     mapping.require(path, columns, required or (("title",) if split == "unlabelled" else ("title", "category")))
-    return RawFile(path, split, name, compression, tuple(columns), found)
+    return SourceFile(path, split, name, compression, tuple(columns), found)
 
 
-def _common_columns(path: Path, name: str, compression: str, mapping: ColumnMapping) -> list[str]:
+def _common_columns(path: Path, format_name: str, compression: str, mapping: ColumnMapping) -> list[str]:
     """The columns of a file, or those that all files of a folder must have."""
-    first, *others = parquet_parts(path) if path.is_dir() else [path]
-    columns = _columns(first, name, compression, mapping)
+    first, *others = parquet_files(path) if path.is_dir() else [path]
+    columns = _read_columns(first, format_name, compression, mapping)
     for other in others:
-        if mapping.find(other, _columns(other, name, compression, mapping)) != mapping.find(first, columns):
+        if mapping.find(other, _read_columns(other, format_name, compression, mapping)) != mapping.find(first, columns):
             raise InputError(f"{other} has other columns than {first.name}; write the folder anew")
     return columns
 
 
-def _columns(path: Path, name: str, compression: str, mapping: ColumnMapping) -> list[str]:
+def _read_columns(path: Path, format_name: str, compression: str, mapping: ColumnMapping) -> list[str]:
     if not path.is_file():
         raise InputError(f"{path} is neither a file nor a folder; replace it by one")
     try:
         with path.open("rb") as stream:
             check_compression(stream.peek(4), path, compression)
-            sample = first_bytes(as_utf8(decompressed(stream, compression)))
+            sample = first_bytes(transcode_to_utf8(decompress(stream, compression)))
             if not sample.strip():
                 raise InputError(f"{path} is empty; give it rows or remove it")
-            check_type(sample, path, name, compression)
+            check_type(sample, path, format_name, compression)
         with path.open("rb") as stream:
-            content = as_utf8(decompressed(stream, compression))
-            return FORMATS[name].columns(content, path, mapping.names.values())
-    except DAMAGES as error:
+            content = transcode_to_utf8(decompress(stream, compression))
+            return FORMATS[format_name].read_columns(content, path, mapping.names.values())
+    except READ_ERRORS as error:
         raise InputError(f"{path}: damaged ({error}); fetch it again") from None

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-HIGHEST_TEMPERATURE = 8.0
-BOUNDS = 1 / HIGHEST_TEMPERATURE, HIGHEST_TEMPERATURE
+MAX_TEMPERATURE = 8.0
+INVERSE_TEMPERATURE_BOUNDS = 1 / MAX_TEMPERATURE, MAX_TEMPERATURE
 # Standard deviations of the normal priors around 1 of the inverse temperature and of the multiple of the log shares,
 # which matter where there are only a few titles.
-PRIOR_DEVIATIONS = (1.0, 0.5)
-STEPS, HALVINGS = 30, 12
+PRIOR_STDS = (1.0, 0.5)
+MAX_NEWTON_STEPS, MAX_HALVINGS = 30, 12
 # Titles whose probabilities are in memory at a time.
-CHUNK = 2048
+CHUNK_SIZE = 2048
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ def fit_calibration(logits: Tensor, labels: Tensor, log_shares: Tensor) -> Calib
     # The loss is convex in the inverse temperature and the share weight, so Newton's method with step halving finds its
     # minimum.
     point = torch.ones(2, dtype=torch.float64)
-    value, gradient, curvature = _loss(point, logits, labels, log_shares)
-    for _ in range(STEPS):
+    value, gradient, curvature = _loss_and_derivatives(point, logits, labels, log_shares)
+    for _ in range(MAX_NEWTON_STEPS):
         step = _newton_step(point, gradient, curvature)
-        for halving in range(HALVINGS):
+        for halving in range(MAX_HALVINGS):
             candidate = point - step / 2**halving
-            candidate[0].clamp_(*BOUNDS)
-            found = _loss(candidate, logits, labels, log_shares)
+            candidate[0].clamp_(*INVERSE_TEMPERATURE_BOUNDS)
+            found = _loss_and_derivatives(candidate, logits, labels, log_shares)
             if found[0] < value:
                 break
         else:
@@ -62,23 +62,25 @@ def fit_calibration(logits: Tensor, labels: Tensor, log_shares: Tensor) -> Calib
     return Calibration(float(1 / point[0]), float(point[1]))
 
 
-def _newton_step(point: Tensor, gradient: Tensor, curvature: Tensor) -> Tensor:
+def _newton_step(point: Tensor, gradient: Tensor, hessian: Tensor) -> Tensor:
     """What to subtract; the share weight alone moves where the inverse temperature would leave its bounds."""
-    lowest, highest = BOUNDS
+    lowest, highest = INVERSE_TEMPERATURE_BOUNDS
     if (point[0] <= lowest and gradient[0] > 0) or (point[0] >= highest and gradient[0] < 0):
-        return torch.stack([torch.zeros_like(gradient[1]), gradient[1] / curvature[1, 1]])
-    step: Tensor = torch.linalg.solve(curvature, gradient)
+        return torch.stack([torch.zeros_like(gradient[1]), gradient[1] / hessian[1, 1]])
+    step: Tensor = torch.linalg.solve(hessian, gradient)
     return step
 
 
-def _loss(point: Tensor, logits: Tensor, labels: Tensor, log_shares: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _loss_and_derivatives(
+    point: Tensor, logits: Tensor, labels: Tensor, log_shares: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """The sum of the losses and the priors' penalty, its gradient [2] and its second derivatives [2, 2]."""
-    deviations = torch.tensor(PRIOR_DEVIATIONS, dtype=torch.float64)
+    deviations = torch.tensor(PRIOR_STDS, dtype=torch.float64)
     value = ((point - 1) / deviations).square().sum() / 2
     gradient, curvature = (point - 1) / deviations**2, torch.diag(deviations**-2)
-    for first in range(0, len(labels), CHUNK):
+    for first in range(0, len(labels), CHUNK_SIZE):
         # In float64, so that rounding does not decide where the minimum is.
-        of_logits, true = logits[first : first + CHUNK].double(), labels[first : first + CHUNK, None]
+        of_logits, true = logits[first : first + CHUNK_SIZE].double(), labels[first : first + CHUNK_SIZE, None]
         probabilities = (of_logits * float(point[0]) + log_shares * float(point[1])).log_softmax(1)
         value = value - probabilities.gather(1, true).sum()
         probabilities.exp_()

@@ -7,16 +7,18 @@ from numpy.typing import NDArray
 CALIBRATION_BINS = 15
 
 
-def recalls(labels: NDArray[np.integer], predicted: NDArray[np.integer], categories: int) -> NDArray[np.float64]:
+def recall_per_category(
+    labels: NDArray[np.integer], predicted: NDArray[np.integer], num_categories: int
+) -> NDArray[np.float64]:
     """The share of each category's titles that were predicted as such, [categories]; NaN where it has no titles."""
-    rows = np.bincount(labels, minlength=categories)
-    hits = np.bincount(labels[labels == predicted], minlength=categories)
+    rows = np.bincount(labels, minlength=num_categories)
+    hits = np.bincount(labels[labels == predicted], minlength=num_categories)
     return np.where(rows > 0, hits / np.maximum(rows, 1), np.nan)
 
 
 def balanced_accuracy(labels: NDArray[np.integer], predicted: NDArray[np.integer]) -> float:
     """The mean recall of the categories in `labels`; one that is never predicted counts 0."""
-    return float(np.nanmean(recalls(labels, predicted, int(labels.max()) + 1)))
+    return float(np.nanmean(recall_per_category(labels, predicted, int(labels.max()) + 1)))
 
 
 def smoothed_standard_error(labels: NDArray[np.integer], predicted: NDArray[np.integer]) -> float:
@@ -38,10 +40,10 @@ def confidence_bins(confidence: NDArray[np.floating]) -> NDArray[np.int64]:
     return np.minimum((confidence.astype(np.float64) * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
 
 
-def expected_calibration_error(right: NDArray[np.bool_], confidence: NDArray[np.floating]) -> float:
+def expected_calibration_error(is_correct: NDArray[np.bool_], confidence: NDArray[np.floating]) -> float:
     """How far confidence is from the share that is right, on average over titles, within equal bins of confidence.
 
     Guo et al. (2017), On calibration of modern neural networks.
     """
-    differences = np.bincount(confidence_bins(confidence), right - confidence.astype(np.float64))
-    return float(np.abs(differences).sum() / len(right))
+    differences = np.bincount(confidence_bins(confidence), is_correct - confidence.astype(np.float64))
+    return float(np.abs(differences).sum() / len(is_correct))

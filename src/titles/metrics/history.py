@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Epoch:
+class EpochMetrics:
     """What is known after an epoch; no times, so that equal runs give equal histories.
 
     `validation_standard_error` is that of the balanced accuracy, see
@@ -24,17 +24,17 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class Point:
+class StepMetrics:
     """What is known within an epoch, after so many titles of all epochs."""
 
     titles: int
     sampled_balanced_accuracy: float
 
 
-def write_history(history: list[Epoch], path: Path) -> None:
+def write_history(history: list[EpochMetrics], path: Path) -> None:
     """A CSV file with a row an epoch, for the learning curves; a loss that is NaN is empty."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Epoch)], lineterminator="\n")
+        writer = csv.DictWriter(file, [field.name for field in fields(EpochMetrics)], lineterminator="\n")
         writer.writeheader()
         for epoch in history:
             writer.writerow({name: "" if math.isnan(value) else value for name, value in asdict(epoch).items()})

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-ACCURACIES = (0.9, 0.95, 0.99)
+TARGET_ACCURACIES = (0.9, 0.95, 0.99)
 # For each of the accuracies, the probability that its threshold keeps to it.
 CONFIDENCE = 0.95
-CANDIDATES = 20
+NUM_CANDIDATES = 20
 DIGITS = 6
 
 
@@ -34,24 +34,24 @@ class Threshold:
     right: int
 
 
-def thresholds(is_right: NDArray[np.bool_], scores: NDArray[np.float32]) -> list[Threshold]:
+def select_thresholds(is_correct: NDArray[np.bool_], scores: NDArray[np.float32]) -> list[Threshold]:
     """For each of `ACCURACIES` the threshold that most titles reach, none where too few titles are right to be sure.
 
     Both [titles]: whether the best category of a title is the true one, and its score.
     """
     descending = np.sort(scores)[::-1]
-    reach = np.ceil(np.arange(CANDIDATES, 0, -1) / CANDIDATES * len(scores)).astype(int)
+    reach = np.ceil(np.arange(NUM_CANDIDATES, 0, -1) / NUM_CANDIDATES * len(scores)).astype(int)
     found: dict[float, Threshold] = {}
     for lowest in descending[reach - 1] if len(scores) else []:
         # Rounded down, so that the title that scores lowest still reaches it.
         score = math.floor(float(lowest) * 10**DIGITS) / 10**DIGITS
-        reached = is_right[scores >= score]
+        reached = is_correct[scores >= score]
         titles, right = len(reached), int(np.count_nonzero(reached))
-        for accuracy in ACCURACIES:
-            if accuracy not in found and _p_value(titles, right, accuracy) <= (1 - CONFIDENCE) / CANDIDATES:
+        for accuracy in TARGET_ACCURACIES:
+            if accuracy not in found and _p_value(titles, right, accuracy) <= (1 - CONFIDENCE) / NUM_CANDIDATES:
                 share = round(titles / len(scores), DIGITS)
                 found[accuracy] = Threshold(accuracy, CONFIDENCE, score, share, titles, right)
-    return [found[accuracy] for accuracy in ACCURACIES if accuracy in found]
+    return [found[accuracy] for accuracy in TARGET_ACCURACIES if accuracy in found]
 
 
 def _p_value(titles: int, right: int, accuracy: float) -> float:

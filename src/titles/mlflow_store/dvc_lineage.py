@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CODE = ("src/", "stages/")
+CODE_FOLDERS = ("src/", "stages/")
 
 
-def hashes_of_stage(finished: bool) -> dict[str, dict[str, str]]:
+def stage_hashes(with_outputs: bool) -> dict[str, dict[str, str]]:
     """The hashes of the stage DVC runs here, by path: its dependencies (`dep`), once finished its outputs (`out`), and
     the data that no stage writes (`raw`).
 
@@ -35,21 +35,21 @@ def hashes_of_stage(finished: bool) -> dict[str, dict[str, str]]:
         stage = repo.stage.load_one(name=os.environ["DVC_STAGE"])
         files = {
             "dep": [item for item in stage.deps if item not in stage.params],
-            "out": stage.outs if finished else [],
-            "raw": _raw(repo),
+            "out": stage.outs if with_outputs else [],
+            "raw": _raw_inputs(repo),
         }
         return {kind: {str(item): _hash(item) for item in items if item.exists} for kind, items in files.items()}
 
 
-def _raw(repo: "Repo") -> "list[Output]":
+def _raw_inputs(repo: "Repo") -> "list[Output]":
     """What the stages of the pipeline read and none of them writes, without their code."""
     stages = [stage for stage in repo.index.stages if stage.cmd]
     written = {str(output) for stage in stages for output in stage.outs}
     read = {str(item): item for stage in stages for item in stage.deps if item not in stage.params}
-    return [item for path, item in read.items() if path not in written and not path.startswith(CODE)]
+    return [item for path, item in read.items() if path not in written and not path.startswith(CODE_FOLDERS)]
 
 
-def hash_of(folder: Path) -> str:
+def output_hash(folder: Path) -> str:
     """DVC's hash of an output as it is now; empty where no stage writes it."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo

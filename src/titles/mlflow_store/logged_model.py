@@ -12,11 +12,11 @@ from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
 PACKAGE = Path(__file__).parents[1]
 REQUIREMENTS = ("numpy", "pandas", "pyarrow", "safetensors", "torch")
-EXAMPLE = {"title": ["Funda Silicona Galaxy J7 Prime", "Fogão 5 Bocas Inox"]}
+INPUT_EXAMPLE = {"title": ["Funda Silicona Galaxy J7 Prime", "Fogão 5 Bocas Inox"]}
 
-INPUTS = Schema([ColSpec("string", "title")])
+INPUT_SCHEMA = Schema([ColSpec("string", "title")])
 # A title with nothing to go on has a reason in place of a category.
-OUTPUTS = Schema(
+OUTPUT_SCHEMA = Schema(
     [
         ColSpec("string", "title", required=False),
         ColSpec("string", "category", required=False),
@@ -38,10 +38,10 @@ def _signature(folder: Path) -> ModelSignature:
     """With the objective of the network as the default."""
     objective = json.loads((folder / "network.json").read_text(encoding="utf-8"))["train"]["objective"]
     params = ParamSchema([ParamSpec("top", "integer", 1), ParamSpec("objective", "string", objective)])
-    return ModelSignature(INPUTS, OUTPUTS, params)
+    return ModelSignature(INPUT_SCHEMA, OUTPUT_SCHEMA, params)
 
 
-def log_network(name: str, folder: Path, tags: Mapping[str, str], run_id: str | None = None) -> str:
+def log_model(name: str, folder: Path, tags: Mapping[str, str], run_id: str | None = None) -> str:
     """Logs a model folder, with the metrics the run has of its best epoch; returns the id of the model."""
     logged = Model.log(
         None,
@@ -55,7 +55,7 @@ def log_network(name: str, folder: Path, tags: Mapping[str, str], run_id: str | 
         artifacts={"folder": folder.resolve().as_uri()},
         code_paths=[str(PACKAGE)],
         signature=_signature(folder),
-        input_example=EXAMPLE,
+        input_example=INPUT_EXAMPLE,
         # What is installed here; torch without its build, whose index others may not have.
         pip_requirements=[f"{package}=={version(package).partition('+')[0]}" for package in REQUIREMENTS],
     )

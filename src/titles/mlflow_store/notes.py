@@ -9,16 +9,16 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from titles.mlflow_store.credentials import redact
-from titles.mlflow_store.values import flat
+from titles.mlflow_store.values import flatten
 
-CODE = ["dvc.yaml", "stages", "src"]
+CODE_PATHS = ["dvc.yaml", "stages", "src"]
 
 
 def pipeline_note(pipeline: Mapping[str, Any], params: object) -> str:
     """The command, and which parameters and files of code differ from those of the commit."""
     baseline = pipeline["tags"].get("dvc.baseline", "")
-    files = _git("diff", "--name-only", baseline, "--", *CODE).splitlines() if baseline else []
-    code = _list("Code that differs from the commit:", files)
+    files = _git("diff", "--name-only", baseline, "--", *CODE_PATHS).splitlines() if baseline else []
+    code = _markdown_list("Code that differs from the commit:", files)
     return (
         f"`{redact(pipeline['command'])}` on commit {baseline[:7] or 'unknown'}" + params_note(baseline, params) + code
     )
@@ -26,28 +26,28 @@ def pipeline_note(pipeline: Mapping[str, Any], params: object) -> str:
 
 def params_note(commit: str, params: object) -> str:
     """The parameters that differ from those of the commit; empty where none does, or the commit has none."""
-    before, after = dict(flat(_parsed(_git("show", f"{commit}:params.yaml")))), dict(flat(params))
+    before, after = dict(flatten(_parse_yaml(_git("show", f"{commit}:params.yaml")))), dict(flatten(params))
     if not before or not after:
         return ""
     keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
     changes = [f"{key}: `{before.get(key)}` → `{after.get(key)}`" for key in keys]
-    return _list("Parameters that differ from the commit:", changes)
+    return _markdown_list("Parameters that differ from the commit:", changes)
 
 
-def _list(title: str, lines: list[str]) -> str:
+def _markdown_list(title: str, lines: list[str]) -> str:
     return "\n\n" + "\n- ".join([f"{title}\n", *lines]) if lines else ""
 
 
 def stage_note(stage: str) -> str:
     """The description of the stage in dvc.yaml, and its command."""
     try:
-        found = _parsed(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]
+        found = _parse_yaml(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]
         return f"{found['desc']}: `{found['cmd']}`"
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 
 
-def _parsed(text: str) -> Any:
+def _parse_yaml(text: str) -> Any:
     try:
         return YAML(typ="safe").load(text)
     except YAMLError:

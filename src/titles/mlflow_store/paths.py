@@ -36,6 +36,6 @@ def experiment_name() -> str:
     return os.environ.get("MLFLOW_EXPERIMENT_NAME") or "titles"
 
 
-def journals(root: Path) -> Path:
+def spool_folder(root: Path) -> Path:
     """The folder of what the store has not taken yet."""
     return root / ".dvc/tmp/mlflow"

@@ -11,9 +11,9 @@ from titles.core.errors import InputError
 
 log = logging.getLogger(__name__)
 
-ARTIFACTS = "mlartifacts"
+ARTIFACTS_FOLDER = "mlartifacts"
 # Where MLflow's tables hold a path, or a URI with one.
-PATHS = {
+PATH_COLUMNS = {
     "experiments": ["artifact_location"],
     "runs": ["artifact_uri"],
     "logged_models": ["artifact_location"],
@@ -30,10 +30,10 @@ def relocate(root: Path, database: Path) -> None:
         return
     with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
         for old in _old_roots(connection, root):
-            if not (root / ARTIFACTS).is_dir() and (old / ARTIFACTS).is_dir():
+            if not (root / ARTIFACTS_FOLDER).is_dir() and (old / ARTIFACTS_FOLDER).is_dir():
                 raise InputError(
                     f"{database} was copied from {old} without its artifacts; "
-                    f"copy {old / ARTIFACTS} to {root / ARTIFACTS} as well, or remove {database}"
+                    f"copy {old / ARTIFACTS_FOLDER} to {root / ARTIFACTS_FOLDER} as well, or remove {database}"
                 )
             log.info("MLflow: the store was in %s and is in %s now, with its artifacts", old, root)
             # Paths and URIs, up to a slash, so that /a/b is not taken for the start of /a/bc.
@@ -48,7 +48,7 @@ def _old_roots(connection: sqlite3.Connection, root: Path) -> Iterator[Path]:
     found = connection.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
     for location in (urlsplit(location) for (location,) in found if location):
         place = Path(unquote(location.path))
-        if location.scheme == "file" and place.name == ARTIFACTS and not _is_same(place.parent, root):
+        if location.scheme == "file" and place.name == ARTIFACTS_FOLDER and not _is_same(place.parent, root):
             yield place.parent
 
 
@@ -58,7 +58,7 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def _replace(connection: sqlite3.Connection, before: str, after: str) -> None:
-    for table, columns in PATHS.items():
+    for table, columns in PATH_COLUMNS.items():
         for column in set(columns) & _columns(connection, table):
             connection.execute(
                 f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",

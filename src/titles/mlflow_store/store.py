@@ -30,8 +30,8 @@ from mlflow.exceptions import MlflowException
 
 from titles.core.errors import InputError
 from titles.mlflow_store.paths import experiment_name, tracking_uri
-from titles.mlflow_store.relocation import ARTIFACTS, relocate
-from titles.mlflow_store.values import LONGEST_KEY, NOTE_TAG, as_text, flat
+from titles.mlflow_store.relocation import ARTIFACTS_FOLDER, relocate
+from titles.mlflow_store.values import MAX_KEY_LENGTH, NOTE_TAG, as_text, flatten
 
 for name, level in {
     "alembic": logging.WARNING,
@@ -43,10 +43,10 @@ for name, level in {
     logging.getLogger(name).setLevel(level)
 
 # What MLflow takes in one batch, and in one tag.
-MOST_PARAMS, MOST_METRICS, LONGEST_TAG = 100, 1000, 5000
+MAX_PARAMS_PER_BATCH, MAX_METRICS_PER_BATCH, MAX_TAG_LENGTH = 100, 1000, 5000
 # For a UI that goes by it; that of MLflow 3.17 goes by its address, see ui.py.
-KIND = {"mlflow.experimentKind": "custom_model_development"}
-NOTE = "A run is a run of the DVC pipeline; the runs below it are its stages."
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+EXPERIMENT_NOTE = "A run is a run of the DVC pipeline; the runs below it are its stages."
 
 
 class Store:
@@ -60,7 +60,7 @@ class Store:
         uri = tracking_uri(root)
         mlflow.set_tracking_uri(uri)
         # A server has a place for artifacts; otherwise they would lie where the first stage happens to run.
-        artifacts = None if uri.startswith("http") else (root / ARTIFACTS).as_uri()
+        artifacts = None if uri.startswith("http") else (root / ARTIFACTS_FOLDER).as_uri()
         if artifacts:
             from mlflow.store.db import utils
             from mlflow.tracking._tracking_service import utils as service
@@ -75,24 +75,24 @@ class Store:
             if (database := _sqlite_file(uri)) and database.is_relative_to(root):
                 relocate(root, database)
             self.client = MlflowClient(uri)
-            self.experiment_id = self._experiment(experiment or experiment_name(), artifacts)
+            self.experiment_id = self._get_or_create_experiment(experiment or experiment_name(), artifacts)
         # Networks are logged to it.
         mlflow.set_experiment(experiment_id=self.experiment_id)
 
-    def _experiment(self, name: str, artifacts: str | None) -> str:
+    def _get_or_create_experiment(self, name: str, artifacts: str | None) -> str:
         for _ in range(2):
             if experiment := self.client.get_experiment_by_name(name):
                 experiment_id = str(experiment.experiment_id)
                 if experiment.lifecycle_stage == LifecycleStage.DELETED:
-                    raise InputError(_deleted(name, experiment_id, self.client.tracking_uri))
-                if not KIND.keys() <= experiment.tags.keys():
+                    raise InputError(_deleted_message(name, experiment_id, self.client.tracking_uri))
+                if not EXPERIMENT_TAGS.keys() <= experiment.tags.keys():
                     # Who may log runs may not always do this.
                     with suppress(MlflowException):
-                        for tag, value in KIND.items():
+                        for tag, value in EXPERIMENT_TAGS.items():
                             self.client.set_experiment_tag(experiment_id, tag, value)
                 return experiment_id
             try:
-                return self.client.create_experiment(name, artifacts, KIND | {NOTE_TAG: NOTE})
+                return self.client.create_experiment(name, artifacts, EXPERIMENT_TAGS | {NOTE_TAG: EXPERIMENT_NOTE})
             except MlflowException as error:
                 # Another machine may have been first.
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
@@ -107,7 +107,7 @@ class Store:
             return False
         return True
 
-    def find(self, tags: Mapping[str, str]) -> Iterator[Run]:
+    def search_runs(self, tags: Mapping[str, str]) -> Iterator[Run]:
         """The runs with these tags, the newest first."""
         # A filter has no way to write a quote, so LIKE takes any sign in the place of an unusual one.
         patterns = {tag: re.sub(r"[^\w./-]", "_", value) for tag, value in tags.items()}
@@ -120,7 +120,7 @@ class Store:
             if not page:
                 return
 
-    def runs_of(self, begin: Mapping[str, Any]) -> tuple[str, str]:
+    def find_or_create_stage_run(self, begin: Mapping[str, Any]) -> tuple[str, str]:
         """The ids of the run of a pipeline and of that of a stage below it."""
         pipeline, stage, time = begin["pipeline"], begin["stage"], begin["time"]
         key = f"{pipeline['key']}/{stage}"
@@ -133,25 +133,25 @@ class Store:
 
     def find_or_create(self, name: str, key: Mapping[str, str], tags: Mapping[str, str], time: int) -> str:
         """The id of the run with the tags of `key`; one that is not there begins at `time` and has `tags` as well."""
-        for run in self.find(key):
+        for run in self.search_runs(key):
             return str(run.info.run_id)
         given = {tag: as_text(value) for tag, value in {**key, **tags}.items()}
-        return str(self.client.create_run(self.experiment_id, time, given, as_text(name)[:LONGEST_KEY]).info.run_id)
+        return str(self.client.create_run(self.experiment_id, time, given, as_text(name)[:MAX_KEY_LENGTH]).info.run_id)
 
     def set_tag(self, run_id: str, tag: str, value: str) -> None:
         """Sets a tag to a text that any store takes."""
-        self.client.set_tag(run_id, tag, as_text(value)[:LONGEST_TAG])
+        self.client.set_tag(run_id, tag, as_text(value)[:MAX_TAG_LENGTH])
 
     def log_params(self, run_id: str, params: object) -> None:
         """Logs the values of nested tables, those of `model` as `model.activation`."""
-        logged = [Param(key, as_text(value)) for key, value in flat(params)]
-        for batch in _batches(logged, MOST_PARAMS):
+        logged = [Param(key, as_text(value)) for key, value in flatten(params)]
+        for batch in _batches(logged, MAX_PARAMS_PER_BATCH):
             self.client.log_batch(run_id, params=batch)
 
     def log_metrics(self, run_id: str, metrics: object, time: int, step: int) -> None:
         """Logs the numbers of nested tables."""
-        logged = [Metric(key, float(value), time, step) for key, value in flat(metrics)]
-        for batch in _batches(logged, MOST_METRICS):
+        logged = [Metric(key, float(value), time, step) for key, value in flatten(metrics)]
+        for batch in _batches(logged, MAX_METRICS_PER_BATCH):
             self.client.log_batch(run_id, metrics=batch)
 
 
@@ -169,7 +169,7 @@ def _sqlite_file(uri: str) -> Path | None:
     return Path(unquote(urlsplit(database).path) if database.startswith("file:") else database)
 
 
-def _deleted(name: str, experiment_id: str, uri: str) -> str:
+def _deleted_message(name: str, experiment_id: str, uri: str) -> str:
     """What to do about it; the address of a server stands in the user's environment already."""
     store = f"MLFLOW_TRACKING_URI={shlex.quote(uri)} " if uri.startswith("sqlite:") else ""
     return (

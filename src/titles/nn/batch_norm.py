@@ -10,55 +10,55 @@ from titles.data.padding import PADDING
 from titles.nn import distributed
 
 
-class _Total(torch.autograd.Function):
+class _AllReduce(torch.autograd.Function):
     """The sum over all processes; as each uses it, its gradient is one, too."""
 
     @staticmethod
     def forward(_ctx: Any, values: Tensor) -> Tensor:
-        return distributed.add_up(values.clone())
+        return distributed.all_reduce(values.clone())
 
     @staticmethod
     def backward(_ctx: Any, gradient: Tensor) -> Tensor:
-        return distributed.add_up(gradient.clone())
+        return distributed.all_reduce(gradient.clone())
 
 
-def _total(values: Tensor) -> Tensor:
-    total: Tensor = _Total.apply(values)  # type: ignore[no-untyped-call]
+def _all_reduce(values: Tensor) -> Tensor:
+    total: Tensor = _AllReduce.apply(values)  # type: ignore[no-untyped-call]
     return total
 
 
-def _shares(words: Tensor) -> Tensor:
+def _word_weights(words: Tensor) -> Tensor:
     """Of each word the share that is this process's, in equal parts; none of padding."""
     is_word = words != PADDING
-    if distributed.count() == 1:
+    if distributed.world_size() == 1:
         return is_word.float()
-    everywhere = torch.cat(distributed.gather(words)).sort().values
+    everywhere = torch.cat(distributed.all_gather(words)).sort().values
     times = torch.searchsorted(everywhere, words, right=True) - torch.searchsorted(everywhere, words)
     return is_word / times
 
 
-class WordNorm(nn.BatchNorm1d):
+class WordBatchNorm(nn.BatchNorm1d):
     """Ioffe and Szegedy (2015), where every distinct word counts once, in however many processes it stands."""
 
     def forward(self, vectors: Tensor, words: Tensor, padded: bool = False) -> Tensor:  # type: ignore[override]
         """The vectors [words, dimension] of the distinct `words`, normalised; if `padded`, the last may be none."""
         if not self.training:
-            return self._by_running(vectors)
-        if padded or distributed.count() > 1:
-            return self._by_share(vectors, words)
+            return self._normalize_by_running_stats(vectors)
+        if padded or distributed.world_size() > 1:
+            return self._normalize_by_weighted_stats(vectors, words)
         # A single word has no variance to be normalised by.
-        return super().forward(vectors) if len(vectors) > 1 else self._by_running(vectors)
+        return super().forward(vectors) if len(vectors) > 1 else self._normalize_by_running_stats(vectors)
 
-    def _by_running(self, vectors: Tensor) -> Tensor:
+    def _normalize_by_running_stats(self, vectors: Tensor) -> Tensor:
         """As all words of the training were on average."""
         return F.batch_norm(vectors, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
 
-    def _by_share(self, vectors: Tensor, words: Tensor) -> Tensor:
-        share = _shares(words)[:, None]
-        count = distributed.add_up(share.sum()).round()
-        several, mean = count > 1, _total((vectors * share).sum(0)) / count.clamp(min=1)
+    def _normalize_by_weighted_stats(self, vectors: Tensor, words: Tensor) -> Tensor:
+        share = _word_weights(words)[:, None]
+        count = distributed.all_reduce(share.sum()).round()
+        several, mean = count > 1, _all_reduce((vectors * share).sum(0)) / count.clamp(min=1)
         mean = torch.where(several, mean, self.running_mean)  # type: ignore[arg-type]
-        variance = _total(((vectors - mean).square() * share).sum(0)) / count.clamp(min=1)
+        variance = _all_reduce(((vectors - mean).square() * share).sum(0)) / count.clamp(min=1)
         variance = torch.where(several, variance, self.running_var)  # type: ignore[arg-type]
         with torch.no_grad():
             unbiased = torch.where(several, variance * count / (count - 1), variance)

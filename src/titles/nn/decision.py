@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from titles.core.errors import InputError
-from titles.data.encoded_dataset import Lexicon
+from titles.data.encoded_dataset import Vocabulary
 from titles.nn.hparams import OBJECTIVES
 
 
-def decision_weights(lexicon: Lexicon, objective: str) -> NDArray[np.float32]:
+def decision_weights(vocabulary: Vocabulary, objective: str) -> NDArray[np.float32]:
     """What to multiply each probability by before the highest is chosen, [trained categories], 1 for the rarest."""
-    logs = -OBJECTIVES[objective] * lexicon.log_shares
+    logs = -OBJECTIVES[objective] * vocabulary.log_shares
     weights: NDArray[np.float32] = np.exp(logs - logs.max(initial=-np.inf))
     return weights
 

@@ -17,39 +17,39 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
-def count() -> int:
+def world_size() -> int:
     """How many there are."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def join(device: "torch.device") -> None:
+def init_process_group(device: "torch.device") -> None:
     """Lets the processes reach each other, from here on to their end."""
     from torch import distributed
 
-    if count() > 1 and not distributed.is_initialized():
+    if world_size() > 1 and not distributed.is_initialized():
         distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
         atexit.register(distributed.destroy_process_group)
 
 
-def add_up(values: "Tensor") -> "Tensor":
+def all_reduce(values: "Tensor") -> "Tensor":
     """Makes `values` their sum over all processes."""
-    if count() > 1:
+    if world_size() > 1:
         from torch import distributed
 
         distributed.all_reduce(values)
     return values
 
 
-def gather(rows: "Tensor") -> list["Tensor"]:
+def all_gather(rows: "Tensor") -> list["Tensor"]:
     """The `rows` [any number, …] of every process."""
-    if count() == 1:
+    if world_size() == 1:
         return [rows]
     import torch
     from torch import distributed
 
-    lengths = torch.zeros(count(), dtype=torch.int64, device=rows.device)
+    lengths = torch.zeros(world_size(), dtype=torch.int64, device=rows.device)
     lengths[rank()] = len(rows)
-    sizes = add_up(lengths).tolist()
+    sizes = all_reduce(lengths).tolist()
     # All must send equally much.
     padded = rows.new_zeros((max(sizes), *rows.shape[1:]))
     padded[: len(rows)] = rows

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 # Titles whose logits, of 1,588 categories, are about as much as two cores' caches hold.
-PART = 256
+CHUNK_SIZE = 256
 
 
 class _CrossEntropy(torch.autograd.Function):
@@ -28,7 +28,7 @@ class _CrossEntropy(torch.autograd.Function):
         smoothing_target: Tensor,
     ) -> Tensor:
         total = features.new_zeros(())
-        size = PART if features.device.type == "cpu" else max(1, len(labels))
+        size = CHUNK_SIZE if features.device.type == "cpu" else max(1, len(labels))
         gradients = torch.empty_like(features), torch.empty_like(weight), torch.empty_like(bias)
         logits = features.new_empty(len(labels), weight.shape[2])
         # The part of a logit's gradient that smoothing adds is the same for all titles. It is subtracted from the
@@ -43,7 +43,7 @@ class _CrossEntropy(torch.autograd.Function):
             for first in range(0, len(labels), size):
                 part = slice(first, first + size)
                 torch.addmm(shift, values[part], matrix, out=logits[part])
-                total += _to_gradient(logits[part], expected[part], labels[part, None], label_smoothing)
+                total += _replace_logits_by_gradient(logits[part], expected[part], labels[part, None], label_smoothing)
                 torch.addmm(-weighted, logits[part], matrix.T, out=of_values[part])
                 of_shift += logits[part].sum(0)
             torch.addmm(torch.outer(values.sum(0), -target), values.T, logits, out=of_matrix)
@@ -55,7 +55,7 @@ class _CrossEntropy(torch.autograd.Function):
         return *(gradient * factor for gradient in ctx.saved_tensors), None, None, None
 
 
-def _to_gradient(logits: Tensor, expected: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
+def _replace_logits_by_gradient(logits: Tensor, expected: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
     """The sum of the losses, whose gradient takes the place of the logits, but for what smoothing takes from each.
 
     `expected` [titles, 1] is the expected logit under the smoothing target, times `label_smoothing`.

@@ -23,7 +23,7 @@ class ModelParams:
     embeddings: Annotated[str, OneOf(EMBEDDINGS)]
     dropout: Annotated[float, Interval("[0, 1)")]
     word_dropout: Annotated[float, Interval("[0, 1)")]
-    members: Annotated[int, Interval("[1, 1024]")]
+    ensemble_size: Annotated[int, Interval("[1, 1024]")]
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-DECAY = 0.999
-EPSILON = 1e-8
+BETA2 = 0.999
+EPS = 1e-8
 
 
 def sparse_rows(rows: Tensor, values: Tensor, shape: torch.Size) -> Tensor:
@@ -17,7 +17,7 @@ def sparse_rows(rows: Tensor, values: Tensor, shape: torch.Size) -> Tensor:
     return torch.sparse_coo_tensor(rows[None], values, shape, is_coalesced=True, check_invariants=False)
 
 
-class RowAdam(torch.optim.Optimizer):
+class RowwiseAdam(torch.optim.Optimizer):
     """Adam (Kingma and Ba, 2015) for sparse gradients in which every row comes once.
 
     It keeps one second moment a row and no first. A step costs what the rows in the gradient cost, and the state of a
@@ -25,8 +25,8 @@ class RowAdam(torch.optim.Optimizer):
     of each number, as in the row-wise AdaGrad of recommenders (Mudigere et al., 2022).
     """
 
-    def __init__(self, tables: Iterable[nn.Parameter], lr: float | Tensor) -> None:
-        super().__init__(tables, {"lr": lr})
+    def __init__(self, params: Iterable[nn.Parameter], lr: float | Tensor) -> None:
+        super().__init__(params, {"lr": lr})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # noqa: ARG002 - torch's own signature
@@ -48,10 +48,10 @@ class RowAdam(torch.optim.Optimizer):
         if table.is_cuda:
             rows = rows.clamp(max=len(table))
         lengths = torch.linalg.vector_norm(values, dim=1, keepdim=True)
-        squares = state["squares"][rows].lerp_(lengths.square() / values.shape[1], 1 - DECAY)
+        squares = state["squares"][rows].lerp_(lengths.square() / values.shape[1], 1 - BETA2)
         state["squares"][rows] = squares
-        unbiased = squares / (1 - DECAY ** state["steps"])
-        moves = values / (unbiased.sqrt() + EPSILON)
+        unbiased = squares / (1 - BETA2 ** state["steps"])
+        moves = values / (unbiased.sqrt() + EPS)
         if table.is_cuda:
             # Padding moves nothing.
             table.index_add_(0, rows.clamp(max=len(table) - 1), moves.mul_(-lr))

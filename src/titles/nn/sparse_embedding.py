@@ -11,16 +11,16 @@ from titles.nn.hparams import ModelParams
 from titles.nn.rowwise_adam import sparse_rows
 
 
-class _Rows(torch.autograd.Function):
+class _Embedding(torch.autograd.Function):
     """Rows that are looked up once each; where the table may lack some, these are zeros."""
 
     @staticmethod
-    def forward(ctx: Any, table: Tensor, numbers: Tensor, some_lack: bool) -> Tensor:
-        ctx.save_for_backward(numbers)
-        ctx.shape, ctx.some_lack = table.shape, some_lack
-        if not some_lack:
-            return table[numbers]
-        return table[numbers.clamp(max=len(table) - 1)] * (numbers < len(table))[:, None]
+    def forward(ctx: Any, table: Tensor, indices: Tensor, allow_missing: bool) -> Tensor:
+        ctx.save_for_backward(indices)
+        ctx.shape, ctx.some_lack = table.shape, allow_missing
+        if not allow_missing:
+            return table[indices]
+        return table[indices.clamp(max=len(table) - 1)] * (indices < len(table))[:, None]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
@@ -30,7 +30,7 @@ class _Rows(torch.autograd.Function):
         return sparse_rows(numbers, gradient, ctx.shape), None, None
 
 
-class _Sums(torch.autograd.Function):
+class _EmbeddingBag(torch.autograd.Function):
     """The sum of the rows of each bag; the gradient of a row is the sum of those of the bags that hold it.
 
     Torch's own leaves the sum of a row's gradients to `coalesce`, at several times the cost, of a copy of the gradient
@@ -47,7 +47,7 @@ class _Sums(torch.autograd.Function):
         return sparse_rows(ctx.bags.rows, ctx.bags.sums_by_row(gradient), ctx.shape), None
 
 
-class Table(nn.Module):
+class SparseEmbedding(nn.Module):
     """Vectors by number, of which a batch looks up few: their gradient is sparse, with every row once."""
 
     def __init__(self, rows: int, dimension: int, model: ModelParams) -> None:
@@ -56,19 +56,19 @@ class Table(nn.Module):
 
     def forward(self, bags: AnyBags) -> Tensor:
         """The sums of the rows that each bag holds, [bags, dimension]."""
-        sums: Tensor = _Sums.apply(self.weight, bags)  # type: ignore[no-untyped-call]
+        sums: Tensor = _EmbeddingBag.apply(self.weight, bags)  # type: ignore[no-untyped-call]
         return sums
 
-    def rows(self, numbers: Tensor, some_lack: bool = False) -> Tensor:
+    def rows(self, indices: Tensor, allow_missing: bool = False) -> Tensor:
         """The rows, which must differ, [numbers, dimension]; where `some_lack`, zeros for numbers that have none."""
-        rows: Tensor = _Rows.apply(self.weight, numbers, some_lack)  # type: ignore[no-untyped-call]
+        rows: Tensor = _Embedding.apply(self.weight, indices, allow_missing)  # type: ignore[no-untyped-call]
         return rows
 
 
-def add_up_rows(gradient: Tensor) -> Tensor:
+def all_reduce_sparse(gradient: Tensor) -> Tensor:
     """The sum over all processes of the gradients of a table, with every row once."""
-    all_rows = torch.cat(distributed.gather(gradient._indices()[0]))
-    all_values = torch.cat(distributed.gather(gradient._values()))
+    all_rows = torch.cat(distributed.all_gather(gradient._indices()[0]))
+    all_values = torch.cat(distributed.all_gather(gradient._values()))
     rows, places = torch.unique(all_rows, return_inverse=True)
     values = all_values.new_zeros(len(rows), all_values.shape[1]).index_add_(0, places, all_values)
     return sparse_rows(rows, values, gradient.shape)

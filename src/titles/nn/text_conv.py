@@ -13,7 +13,7 @@ from torch import Tensor
 from titles.data.batch import AnyWindows
 
 
-class _Filtered(torch.autograd.Function):
+class _TextConv(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, vectors: Tensor, weight: Tensor, bias: Tensor, windows: AnyWindows) -> Tensor:
         ctx.save_for_backward(vectors, weight)
@@ -21,7 +21,7 @@ class _Filtered(torch.autograd.Function):
         (members, _, filters), (count, width) = weight.shape, (len(vectors), windows.words.shape[1])
         # Of every word what it adds at each place; as if of two words more, nothing, and at the first place the bias.
         added = vectors.new_empty(count + 2, members, width, filters)
-        matrices, values = _side_by_side(weight, width), vectors.chunk(members, 1)
+        matrices, values = _concat_positions(weight, width), vectors.chunk(members, 1)
         for of_member, matrix, own in zip(added.unbind(1), matrices, values, strict=True):
             torch.mm(own, matrix, out=of_member[:count].flatten(1))
         added[count:] = 0
@@ -39,7 +39,7 @@ class _Filtered(torch.autograd.Function):
         added = vectors.new_empty(count, members, width, filters)
         for place in range(width):
             added[:, :, place] = windows.sums_by_word(gradient, place).view(count, members, filters)
-        matrices, values = _side_by_side(weight, width), vectors.chunk(members, 1)
+        matrices, values = _concat_positions(weight, width), vectors.chunk(members, 1)
         of_matrices, of_vectors = torch.empty_like(matrices), torch.empty_like(vectors)
         of_values = of_vectors.chunk(members, 1)
         for member, of_member in enumerate(added.flatten(2).unbind(1)):
@@ -49,34 +49,34 @@ class _Filtered(torch.autograd.Function):
         return of_vectors, of_weight, gradient.sum(0).view(members, 1, filters), None
 
 
-def _side_by_side(weight: Tensor, width: int) -> Tensor:
+def _concat_positions(weight: Tensor, width: int) -> Tensor:
     """[members, width * inputs, filters] as [members, inputs, width * filters]"""
     members, inputs, filters = weight.shape
     return weight.view(members, width, inputs // width, filters).transpose(1, 2).flatten(2)
 
 
-def filtered(vectors: Tensor, weight: Tensor, bias: Tensor, windows: AnyWindows) -> Tensor:
+def text_conv(vectors: Tensor, weight: Tensor, bias: Tensor, windows: AnyWindows) -> Tensor:
     """What each filter finds in each window, [windows, members * filters].
 
     vectors   [distinct words, members * inputs]
     weight    [members, width * inputs, filters], the inputs of a window's first place first
     bias      [members, 1, filters]
     """
-    found: Tensor = _Filtered.apply(vectors, weight, bias, windows)  # type: ignore[no-untyped-call]
+    found: Tensor = _TextConv.apply(vectors, weight, bias, windows)  # type: ignore[no-untyped-call]
     return found
 
 
-class _Pooled(torch.autograd.Function):
+class _MaxMeanPool(torch.autograd.Function):
     """Remembers where each maximum stood; torch's own adds up the gradients of maxima number by number."""
 
     @staticmethod
-    def forward(ctx: Any, found: Tensor, windows: AnyWindows) -> Tensor:
-        rows, offsets = torch.arange(len(found), device=found.device), windows.offsets
-        highest, *_, places = torch.embedding_bag(found, rows, offsets, mode=2, include_last_offset=True)
-        ctx.save_for_backward(places[: windows.count])
-        ctx.windows, ctx.shape = windows, found.shape
-        mean = F.embedding_bag(rows, found, offsets, mode="mean", include_last_offset=True)
-        return highest.add_(mean)[: windows.count]
+    def forward(ctx: Any, activations: Tensor, windows: AnyWindows) -> Tensor:
+        rows, offsets = torch.arange(len(activations), device=activations.device), windows.offsets
+        highest, *_, places = torch.embedding_bag(activations, rows, offsets, mode=2, include_last_offset=True)
+        ctx.save_for_backward(places[: windows.num_titles])
+        ctx.windows, ctx.shape = windows, activations.shape
+        mean = F.embedding_bag(rows, activations, offsets, mode="mean", include_last_offset=True)
+        return highest.add_(mean)[: windows.num_titles]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
@@ -92,12 +92,12 @@ class _Pooled(torch.autograd.Function):
         return of_found.scatter_add_(0, places.clamp(min=0), gradient * (counts > 0)), None
 
 
-def pooled(found: Tensor, windows: AnyWindows) -> Tensor:
+def max_mean_pool(activations: Tensor, windows: AnyWindows) -> Tensor:
     """The maximum plus the mean of what was found, [windows, filters], in each title's windows, [titles, filters].
 
     Zero for a title without any.
     """
-    pooled: Tensor = _Pooled.apply(found, windows)  # type: ignore[no-untyped-call]
+    pooled: Tensor = _MaxMeanPool.apply(activations, windows)  # type: ignore[no-untyped-call]
     return pooled
 
 
@@ -108,7 +108,7 @@ class _WordSums(torch.autograd.Function):
         sums = F.embedding_bag(
             windows.words[:, 0], F.pad(vectors, (0, 0, 0, 1)), windows.offsets, mode="sum", include_last_offset=True
         )
-        return sums[: windows.count]
+        return sums[: windows.num_titles]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:

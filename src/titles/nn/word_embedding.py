@@ -9,16 +9,16 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from titles.data.batch import AnyBags, Words, moved
-from titles.data.bigrams import pair_keys
-from titles.data.csr_bags import Bags
+from titles.data.batch import AnyBags, WordBatch, to_device
+from titles.data.bigrams import bigram_keys
+from titles.data.csr_bags import CSRBags
 from titles.data.ragged import Ragged
-from titles.nn.batch_norm import WordNorm
+from titles.nn.batch_norm import WordBatchNorm
 from titles.nn.hparams import ModelParams
-from titles.nn.sparse_embedding import Table
+from titles.nn.sparse_embedding import SparseEmbedding
 
-VECTOR_SCALE = 0.05
-FINISHED_WORDS = 8192
+INIT_STD = 0.05
+PRECOMPUTE_BATCH_SIZE = 8192
 
 
 @dataclass(frozen=True)
@@ -46,51 +46,51 @@ class WordVectors(nn.Module):
 
     def __init__(self, sizes: Sizes, model: ModelParams) -> None:
         super().__init__()
-        self.own = Table(sizes.vocabulary, sizes.dimension, model)
-        self.subwords = Table(sizes.buckets, sizes.dimension, model)
+        self.own = SparseEmbedding(sizes.vocabulary, sizes.dimension, model)
+        self.subwords = SparseEmbedding(sizes.buckets, sizes.dimension, model)
         # Without memory, for weights to come: torch would load its compiler for these.
         if not self.own.weight.is_meta:
-            nn.init.normal_(self.own.weight, std=VECTOR_SCALE)
-            nn.init.normal_(self.subwords.weight, std=VECTOR_SCALE)
-        self.normalise = WordNorm(sizes.dimension)
-        self.word_dropout, self.members = model.word_dropout, model.members
-        self.finished = False
+            nn.init.normal_(self.own.weight, std=INIT_STD)
+            nn.init.normal_(self.subwords.weight, std=INIT_STD)
+        self.normalise = WordBatchNorm(sizes.dimension)
+        self.word_dropout, self.ensemble_size = model.word_dropout, model.ensemble_size
+        self.precomputed = False
 
-    def forward(self, words: Words) -> Tensor:
+    def forward(self, words: WordBatch) -> Tensor:
         """[distinct words, dimension]"""
         distinct = words.bags.rows
-        padded = words.known is None
-        own = self.own.rows(distinct[: words.known], some_lack=padded)
+        padded = words.num_in_vocabulary is None
+        own = self.own.rows(distinct[: words.num_in_vocabulary], allow_missing=padded)
         others = len(distinct) - len(own)
-        if self.finished:
-            return torch.cat([own, self.normalise(self._spelled(words.subwords, others), distinct[len(own) :])])
+        if self.precomputed:
+            return torch.cat([own, self.normalise(self._subword_vectors(words.subwords, others), distinct[len(own) :])])
         if self.training and self.word_dropout:
-            kept = torch.rand(len(own), self.members, device=own.device) >= self.word_dropout
-            own = own * kept.repeat_interleave(own.shape[1] // self.members, 1)
-        vectors = F.pad(own, (0, 0, 0, others)) + self._spelled(words.subwords, len(distinct))
+            kept = torch.rand(len(own), self.ensemble_size, device=own.device) >= self.word_dropout
+            own = own * kept.repeat_interleave(own.shape[1] // self.ensemble_size, 1)
+        vectors = F.pad(own, (0, 0, 0, others)) + self._subword_vectors(words.subwords, len(distinct))
         normalised: Tensor = self.normalise(vectors, distinct, padded)
         return normalised
 
-    def _spelled(self, subwords: AnyBags, words: int) -> Tensor:
+    def _subword_vectors(self, subwords: AnyBags, num_words: int) -> Tensor:
         if not len(self.subwords.weight):
-            return self.subwords.weight.new_zeros(words, self.subwords.weight.shape[1])
+            return self.subwords.weight.new_zeros(num_words, self.subwords.weight.shape[1])
         counts = subwords.lengths.clamp(min=1)
         spelled: Tensor = self.subwords(subwords) / counts.sqrt()[:, None]
         return spelled
 
     @torch.no_grad()
-    def finish(self, spelling: Ragged) -> None:
+    def precompute(self, subword_ids: Ragged) -> None:
         """Puts in place of each own row the vector of its word."""
         self.eval()
         vocabulary, device = len(self.own.weight), self.own.weight.device
-        for first in range(0, vocabulary, FINISHED_WORDS):
-            numbers = np.arange(first, min(first + FINISHED_WORDS, vocabulary))
-            words = Words.of(numbers, np.arange(len(numbers) + 1), spelling, vocabulary)
-            self.own.weight[first : first + len(numbers)] = self(moved(words, device))
-        self.finished = True
+        for first in range(0, vocabulary, PRECOMPUTE_BATCH_SIZE):
+            numbers = np.arange(first, min(first + PRECOMPUTE_BATCH_SIZE, vocabulary))
+            words = WordBatch.from_ids(numbers, np.arange(len(numbers) + 1), subword_ids, vocabulary)
+            self.own.weight[first : first + len(numbers)] = self(to_device(words, device))
+        self.precomputed = True
 
     @torch.no_grad()
-    def start_from(self, vectors: NDArray[Any]) -> None:
+    def load_pretrained(self, vectors: NDArray[Any]) -> None:
         """Takes `vectors` [vocabulary, dimension] as own rows, except rows of NaN.
 
         Subwords start from nothing, so as not to blur them.
@@ -101,24 +101,24 @@ class WordVectors(nn.Module):
         self.subwords.weight.zero_()
 
 
-class PairVectors(nn.Module):
+class BigramVectors(nn.Module):
     """The vectors of pairs of words, which start from nothing."""
 
     keys: Tensor
 
     def __init__(self, sizes: Sizes, model: ModelParams) -> None:
         super().__init__()
-        self.table = Table(sizes.pairs, sizes.dimension, model)
+        self.table = SparseEmbedding(sizes.pairs, sizes.dimension, model)
         self.register_buffer("keys", torch.zeros(sizes.pairs, dtype=torch.int64))
 
-    def bags(self, titles: Ragged) -> Bags:
+    def bags(self, titles: Ragged) -> CSRBags:
         """Of each title the pairs that have a vector, by number."""
-        keys, pairs = self.keys.numpy(), pair_keys(titles)
+        keys, pairs = self.keys.numpy(), bigram_keys(titles)
         if not len(keys):
-            return Bags.of(keys, np.zeros_like(titles.offsets))
+            return CSRBags.from_offsets(keys, np.zeros_like(titles.offsets))
         numbers = np.searchsorted(keys, pairs).clip(max=len(keys) - 1)
         known = keys[numbers] == pairs
-        return Bags.of(numbers[known], np.concatenate([[0], known.cumsum()])[titles.offsets])
+        return CSRBags.from_offsets(numbers[known], np.concatenate([[0], known.cumsum()])[titles.offsets])
 
     def forward(self, bags: AnyBags) -> Tensor:
         """The sums of the vectors of each title's pairs, [titles, dimension]."""
@@ -127,7 +127,7 @@ class PairVectors(nn.Module):
         sums: Tensor = self.table(bags)
         return sums
 
-    def _apply(self, *arguments: Any) -> "PairVectors":
+    def _apply(self, *arguments: Any) -> "BigramVectors":
         """Moves all but the keys, which are needed where batches are made."""
         keys = self.keys
         super()._apply(*arguments)  # type: ignore[no-untyped-call]

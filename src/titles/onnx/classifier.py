@@ -10,12 +10,12 @@ import pyarrow as pa
 
 from titles.core.cpus import available_cpus
 from titles.core.errors import InputError
-from titles.data.encoded_dataset import Lexicon
-from titles.inference.title_array import Titles, check_top, table_of, title_array
-from titles.inference.top_k import Best, put, room
+from titles.data.encoded_dataset import Vocabulary
+from titles.inference.title_array import Titles, check_top, predictions_dataframe, title_array
+from titles.inference.top_k import TopK, allocate_top_k, fill_top_k
 from titles.nn.decision import check_objective, decision_weights
-from titles.onnx.inputs import batches_of
-from titles.text.encoder import Numbering
+from titles.onnx.inputs import iter_batches
+from titles.text.encoder import TitleEncoder
 from titles.text.normalization import RULES
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 class OnnxClassifier:
     """`OnnxClassifier.load("mlp.onnx").predict(["Funda Galaxy J7 Prime"])`."""
 
-    def __init__(self, session: "InferenceSession", lexicon: Lexicon, objective: str) -> None:
-        self.session, self.lexicon, self.numbering = session, lexicon, Numbering(lexicon)
-        self.objective, self.weights = objective, decision_weights(lexicon, objective)
-        self.categories = np.array(lexicon.categories[: lexicon.trained_categories])
+    def __init__(self, session: "InferenceSession", vocabulary: Vocabulary, objective: str) -> None:
+        self.session, self.vocabulary, self.encoder = session, vocabulary, TitleEncoder(vocabulary)
+        self.objective, self.weights = objective, decision_weights(vocabulary, objective)
+        self.categories = np.array(vocabulary.categories[: vocabulary.num_trained_categories])
 
     @classmethod
     def load(cls, path: str | Path, threads: int = 0, objective: str | None = None) -> "OnnxClassifier":
@@ -49,7 +49,7 @@ class OnnxClassifier:
         try:
             session = InferenceSession(path, options, providers=["CPUExecutionProvider"])
             metadata = session.get_modelmeta().custom_metadata_map
-            lexicon = Lexicon(**json.loads(metadata["lexicon"]))
+            lexicon = Vocabulary(**json.loads(metadata["lexicon"]))
             objective = objective or metadata["objective"]
             rules = json.loads(metadata["cleaning"])
         # The errors of onnxruntime have no class of their own.
@@ -62,14 +62,14 @@ class OnnxClassifier:
     def predict(self, titles: Titles, top: int = 1) -> pd.DataFrame:
         """As `titles.inference.classifier.Classifier.predict`."""
         texts, most = title_array(titles), check_top(top)
-        return table_of(titles, texts, self.categories, self.best(texts, most))
+        return predictions_dataframe(titles, texts, self.categories, self.top_k(texts, most))
 
-    def best(self, titles: pa.StringArray, top: int = 1) -> Best:
+    def top_k(self, titles: pa.StringArray, top: int = 1) -> TopK:
         """As `titles.inference.classifier.Classifier.best`."""
-        numbered, spelling = self.numbering.of(titles)
-        found = room(len(titles), top, self.categories)
-        for rows, inputs in batches_of(numbered, spelling, len(self.lexicon.vocabulary)):
+        numbered, spelling = self.encoder.encode(titles)
+        found = allocate_top_k(len(titles), top, self.categories)
+        for rows, inputs in iter_batches(numbered, spelling, len(self.vocabulary.words)):
             (probabilities,) = self.session.run(None, inputs)
-            put(found, rows, probabilities, self.weights)
-        found[1][self.numbering.is_unknown(numbered, spelling)] = np.nan
+            fill_top_k(found, rows, probabilities, self.weights)
+        found[1][self.encoder.is_unknown(numbered, spelling)] = np.nan
         return found

@@ -19,8 +19,8 @@ import torch
 from onnxscript import build_graph
 from torch import Tensor, nn
 
-from titles.data.encoded_dataset import Lexicon
-from titles.nn.networks import LENGTH_POWER, MLP, Linears, Network
+from titles.data.encoded_dataset import Vocabulary
+from titles.nn.networks import LENGTH_POWER, MLP, BatchedLinear, Network
 from titles.onnx.inputs import PADDING
 from titles.text.normalization import RULES
 
@@ -44,23 +44,23 @@ ACTIVATIONS: dict[type[nn.Module], Callable[[Operators, ir.Value], ir.Value]] = 
 }
 
 
-def model_of(network: Network, lexicon: Lexicon, objective: str) -> ir.Model:
+def build_model(network: Network, vocabulary: Vocabulary, objective: str) -> ir.Model:
     """The model of a network whose word vectors are finished."""
     inputs = [ir.val("words", INT, ["titles", "longest"]), ir.val("subwords", INT, ["unknown_words", "most_ngrams"])]
-    output = ir.val("probabilities", FLOAT, ["titles", lexicon.trained_categories])
+    output = ir.val("probabilities", FLOAT, ["titles", vocabulary.num_trained_categories])
 
-    def traced(op: Operators, words: ir.Value, subwords: ir.Value) -> ir.Value:
-        return _Graph(network, network.state_dict(), op, words, subwords).probabilities()
+    def trace(op: Operators, words: ir.Value, subwords: ir.Value) -> ir.Value:
+        return _GraphBuilder(network, network.state_dict(), op, words, subwords).probabilities()
 
-    graph = build_graph(traced, inputs, [output], opset_imports=OPSETS, name="titles")
-    described = json.dumps(asdict(lexicon), ensure_ascii=False)
+    graph = build_graph(trace, inputs, [output], opset_imports=OPSETS, name="titles")
+    described = json.dumps(asdict(vocabulary), ensure_ascii=False)
     metadata = {"network": type(network).__name__, "objective": objective, "lexicon": described}
     metadata["cleaning"] = json.dumps(RULES)
     return ir.Model(graph, ir_version=IR_VERSION, producer_name="titles", metadata_props=metadata)
 
 
 @dataclass(frozen=True)
-class _Graph:
+class _GraphBuilder:
     """What `network` does, operator by operator: each method adds some to the graph and gives their result."""
 
     network: Network
@@ -71,12 +71,12 @@ class _Graph:
 
     def probabilities(self) -> ir.Value:
         op, network = self.op, self.network
-        around = max(network.widths) - 1
+        around = max(network.kernel_sizes) - 1
         vectors = self.word_vectors(op.Pad(self.words, [0, around, 0, around], PADDING))
-        filtered = self.filtered(vectors, around)
-        features = self.mlp(network, vectors, filtered) if isinstance(network, MLP) else filtered
+        filtered = self.text_conv(vectors, around)
+        features = self.mlp_features(network, vectors, filtered) if isinstance(network, MLP) else filtered
         logits = [self.linear("output", member, of_member) for member, of_member in enumerate(features)]
-        if network.members == 1:
+        if network.ensemble_size == 1:
             (together,) = logits
         else:
             # As in `Network`, a probability of zero is one too small for a float.
@@ -85,39 +85,39 @@ class _Graph:
         scaled = op.Div(together, network.temperature.item())
         return op.Softmax(op.Add(scaled, self.constant("calibration_bias", network.calibration_bias)), axis=1)
 
-    def mlp(self, network: MLP, vectors: ir.Value, filtered: Iterator[ir.Value]) -> Iterator[ir.Value]:
+    def mlp_features(self, network: MLP, vectors: ir.Value, conv_features: Iterator[ir.Value]) -> Iterator[ir.Value]:
         """The features of each member, [titles, features]."""
         op = self.op
-        sums = [op.ReduceSum(values, [1], keepdims=0) for values in (vectors, self.pairs())]
-        title = op.Div(op.Sum(*sums), op.Pow(op.Max(self.count(self.words), 1.0), LENGTH_POWER))
-        for member, found in enumerate(filtered):
-            values = self.part(title, member)
+        sums = [op.ReduceSum(values, [1], keepdims=0) for values in (vectors, self.bigram_vectors())]
+        title = op.Div(op.Sum(*sums), op.Pow(op.Max(self.row_lengths(self.words), 1.0), LENGTH_POWER))
+        for member, found in enumerate(conv_features):
+            values = self.member_slice(title, member)
             for name, layer in network.hidden.named_children():
-                if isinstance(layer, Linears):
+                if isinstance(layer, BatchedLinear):
                     values = self.linear(f"hidden.{name}", member, values)
                 elif not isinstance(layer, nn.Dropout):
-                    values = self.activated(values)
+                    values = self.activate(values)
             yield op.Concat(values, found, axis=1)
 
-    def filtered(self, vectors: ir.Value, around: int) -> Iterator[ir.Value]:
+    def text_conv(self, vectors: ir.Value, padding: int) -> Iterator[ir.Value]:
         """What each member's filters find, with room for `around` more words at either end, [titles, filters]."""
         op, network = self.op, self.network
-        windows = [self.windows(width, around) for width in network.widths]
-        has_words = op.Greater(self.count(self.words), 0.0)
-        for member in range(network.members):
-            own, found = self.part(vectors, member), []
+        windows = [self.windows(width, padding) for width in network.kernel_sizes]
+        has_words = op.Greater(self.row_lengths(self.words), 0.0)
+        for member in range(network.ensemble_size):
+            own, found = self.member_slice(vectors, member), []
             for number, (places, is_there, share) in enumerate(windows):
                 inputs = self.weights[f"filters.{number}.weight"].shape[1]
                 flat = op.Reshape(op.Gather(own, places, axis=1), [0, 0, inputs])
-                values = self.activated(self.linear(f"filters.{number}", member, flat))
+                values = self.activate(self.linear(f"filters.{number}", member, flat))
                 highest = op.ReduceMax(op.Where(is_there, values, -np.inf), [1], keepdims=0)
                 found.append(op.Add(highest, op.Squeeze(op.MatMul(share, values), [1])))
             yield op.Where(has_words, op.Concat(*found, axis=1), 0.0)
 
-    def activated(self, values: ir.Value) -> ir.Value:
+    def activate(self, values: ir.Value) -> ir.Value:
         return ACTIVATIONS[type(self.network.activation)](self.op, values)
 
-    def windows(self, width: int, around: int) -> tuple[ir.Value, ir.Value, ir.Value]:
+    def windows(self, width: int, padding: int) -> tuple[ir.Value, ir.Value, ir.Value]:
         """Of all windows of so many words, in titles with room for `around` more at either end:
 
         the places in each, [windows, width]; which of them a title has, [titles, windows, 1]; and what share of their
@@ -125,8 +125,8 @@ class _Graph:
         """
         op, longest = self.op, self.op.Squeeze(self.op.Shape(self.words, start=1, end=2))
         numbers = op.Range(0, op.Add(longest, width - 1), 1)
-        places = op.Add(op.Unsqueeze(numbers, [1]), list(range(around + 1 - width, around + 1)))
-        counts = op.Add(self.count(self.words), width - 1.0)
+        places = op.Add(op.Unsqueeze(numbers, [1]), list(range(padding + 1 - width, padding + 1)))
+        counts = op.Add(self.row_lengths(self.words), width - 1.0)
         is_there = op.Less(op.Cast(numbers, to=FLOAT), counts)
         share = op.Div(op.Cast(is_there, to=FLOAT), counts)
         return places, op.Unsqueeze(is_there, [2]), op.Unsqueeze(share, [1])
@@ -135,21 +135,21 @@ class _Graph:
         """The vector of every word, for `PADDING` one of zeros."""
         op, vocabulary = self.op, len(self.weights["word_vectors.own.weight"])
         is_known = op.Less(words, vocabulary)
-        own = op.Gather(self.table("word_vectors.own"), op.Where(is_known, words, PADDING))
-        others = op.Gather(self.spelled(), op.Where(is_known, PADDING, op.Sub(words, vocabulary)))
+        own = op.Gather(self.padded_table("word_vectors.own"), op.Where(is_known, words, PADDING))
+        others = op.Gather(self.subword_vectors(), op.Where(is_known, PADDING, op.Sub(words, vocabulary)))
         return op.Add(own, others)
 
-    def spelled(self) -> ir.Value:
+    def subword_vectors(self) -> ir.Value:
         """The vectors of the unknown words, and one of zeros."""
         op, normalise = self.op, self.network.word_vectors.normalise
-        sums = op.ReduceSum(op.Gather(self.table("word_vectors.subwords"), self.subwords), [1], keepdims=0)
-        vectors = op.Div(sums, op.Sqrt(op.Max(self.count(self.subwords), 1.0)))
+        sums = op.ReduceSum(op.Gather(self.padded_table("word_vectors.subwords"), self.subwords), [1], keepdims=0)
+        vectors = op.Div(sums, op.Sqrt(op.Max(self.row_lengths(self.subwords), 1.0)))
         names = [f"word_vectors.normalise.{name}" for name in ("weight", "bias", "running_mean", "running_var")]
         statistics = [self.constant(name, self.weights[name]) for name in names]
         normalised = op.BatchNormalization(vectors, *statistics, epsilon=normalise.eps)
         return op.Concat(normalised, self.constant("zeros", torch.zeros(1, normalise.num_features)), axis=0)
 
-    def pairs(self) -> ir.Value:
+    def bigram_vectors(self) -> ir.Value:
         """The vector of every pair of words, for one that has none zeros."""
         op, keys = self.op, self.weights["pair_vectors.keys"].numpy()
         first, second = op.Slice(self.words, [0], [-1], [1]), op.Slice(self.words, [1], [END], [1])
@@ -162,7 +162,7 @@ class _Graph:
             _domain="ai.onnx.ml",
             _version=OPSETS["ai.onnx.ml"],
         )
-        return op.Gather(self.table("pair_vectors.table"), numbers)
+        return op.Gather(self.padded_table("pair_vectors.table"), numbers)
 
     def linear(self, name: str, member: int, values: ir.Value) -> ir.Value:
         weight, bias = (
@@ -171,16 +171,16 @@ class _Graph:
         )
         return self.op.Add(self.op.MatMul(values, weight), bias)
 
-    def part(self, vectors: ir.Value, member: int) -> ir.Value:
+    def member_slice(self, vectors: ir.Value, member: int) -> ir.Value:
         """What the member has of each vector."""
-        size = self.weights["word_vectors.own.weight"].shape[1] // self.network.members
+        size = self.weights["word_vectors.own.weight"].shape[1] // self.network.ensemble_size
         return self.op.Slice(vectors, [member * size], [(member + 1) * size], [-1])
 
-    def count(self, numbers: ir.Value) -> ir.Value:
+    def row_lengths(self, ids: ir.Value) -> ir.Value:
         """How many numbers each row has, without `PADDING`, float32 [rows, 1]."""
-        return self.op.ReduceSum(self.op.Cast(self.op.GreaterOrEqual(numbers, 0), to=FLOAT), [1])
+        return self.op.ReduceSum(self.op.Cast(self.op.GreaterOrEqual(ids, 0), to=FLOAT), [1])
 
-    def table(self, name: str) -> ir.Value:
+    def padded_table(self, name: str) -> ir.Value:
         """The rows and after them one of zeros, which is that of `PADDING`: numbers below 0 count from the end."""
         rows = self.weights[f"{name}.weight"]
         return self.constant(name, torch.cat([rows, rows.new_zeros(1, rows.shape[1])]))

@@ -17,30 +17,30 @@ PADDING = -1
 BATCH_SIZE = 256
 
 
-def batches_of(
-    titles: Ragged, spelling: Ragged, vocabulary: int
+def iter_batches(
+    titles: Ragged, subword_ids: Ragged, vocabulary_size: int
 ) -> Iterator[tuple[NDArray[np.int64], dict[str, NDArray[np.int64]]]]:
     """Of `BATCH_SIZE` titles at a time which they are and their arrays; `titles` and `spelling` as of `Numbering`.
 
     Titles come together whose words, and whose unknown words' n-grams, are about as many, as padding costs time.
     """
-    ngrams = np.append(np.diff(spelling.offsets)[titles.values], 0)
+    ngrams = np.append(np.diff(subword_ids.offsets)[titles.values], 0)
     order = np.lexsort((np.diff(titles.offsets), np.maximum.reduceat(ngrams, titles.offsets[:-1])))
     for first in range(0, len(order), BATCH_SIZE):
         rows = order[first : first + BATCH_SIZE]
-        yield rows, inputs_of(titles.take(rows), spelling, vocabulary)
+        yield rows, model_inputs(titles.take(rows), subword_ids, vocabulary_size)
 
 
-def inputs_of(titles: Ragged, spelling: Ragged, vocabulary: int) -> dict[str, NDArray[np.int64]]:
+def model_inputs(titles: Ragged, subword_ids: Ragged, vocabulary_size: int) -> dict[str, NDArray[np.int64]]:
     """The arrays by name."""
     words = titles.values.copy()
-    is_unknown = words >= vocabulary
+    is_unknown = words >= vocabulary_size
     unknown, places = np.unique(words[is_unknown], return_inverse=True)
-    words[is_unknown] = vocabulary + places
-    return {"words": _padded(Ragged(words, titles.offsets)), "subwords": _padded(spelling.take(unknown))}
+    words[is_unknown] = vocabulary_size + places
+    return {"words": _pad(Ragged(words, titles.offsets)), "subwords": _pad(subword_ids.take(unknown))}
 
 
-def _padded(rows: Ragged) -> NDArray[np.int64]:
+def _pad(rows: Ragged) -> NDArray[np.int64]:
     lengths = np.diff(rows.offsets)
     padded = np.full((len(rows), lengths.max(initial=0)), PADDING)
     padded[np.arange(padded.shape[1]) < lengths[:, None]] = rows.values

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from titles.data.encoded_dataset import Labelled, Lexicon
+from titles.data.encoded_dataset import LabelledDataset, Vocabulary
 from titles.data.provenance import read_sources
-from titles.metrics.history import Epoch
+from titles.metrics.history import EpochMetrics
 from titles.nn.hparams import TrainParams
 
-HASHED = ("weights.safetensors", "lexicon.json", "network.json")
+HASHED_FILES = ("weights.safetensors", "lexicon.json", "network.json")
 LONG_NAMES = {"mlp": "multilayer perceptron over bags of words", "cnn": "convolutional network over words in order"}
 MORE_EPOCHS = " of {} (`train.epochs` is {}, but so few titles take more epochs to make `train.min_steps`, {:,}, steps)"
 
@@ -76,24 +76,26 @@ $hashes
 """)
 
 
-def write_card(folder: Path, embedded: Path, epoch: Epoch) -> None:
+def write_card(folder: Path, embedded: Path, epoch: EpochMetrics) -> None:
     """Writes the card of the model in `folder`, whose weights are of that epoch; all its other files are there."""
     description = json.loads((folder / "network.json").read_text(encoding="utf-8"))
-    sources, lexicon = read_sources(embedded / "sources.csv"), Lexicon.load(folder)
-    facts = _facts(description, embedded) | {
+    sources, lexicon = read_sources(embedded / "sources.csv"), Vocabulary.load(folder)
+    facts = _template_values(description, embedded) | {
         "front_matter": _front_matter(description["network"], epoch, [source.file for source in sources]),
-        "sources": _table("file,as,bytes,MD5", [(s.file, s.split, f"{s.bytes:,}", f"`{s.md5}`") for s in sources]),
-        "spelling": _spelling(lexicon),
-        "figures": _table("balanced accuracy,accuracy,loss", [_figures(epoch)]),
-        "hashes": _table("file,SHA-256", [(name, f"`{_sha256(folder / name)}`") for name in HASHED]),
+        "sources": _markdown_table(
+            "file,as,bytes,MD5", [(s.file, s.split, f"{s.bytes:,}", f"`{s.md5}`") for s in sources]
+        ),
+        "spelling": _describe_subwords(lexicon),
+        "figures": _markdown_table("balanced accuracy,accuracy,loss", [_metrics_row(epoch)]),
+        "hashes": _markdown_table("file,SHA-256", [(name, f"`{_sha256(folder / name)}`") for name in HASHED_FILES]),
     }
     (folder / "README.md").write_text(CARD.substitute(facts), encoding="utf-8")
 
 
-def _facts(description: dict[str, Any], embedded: Path) -> dict[str, str]:
+def _template_values(description: dict[str, Any], embedded: Path) -> dict[str, str]:
     """What network.json and the titles tell, by the names of `CARD`."""
     name, sizes = description["network"], description["sizes"]
-    labels = Labelled.load(embedded, "train").labels
+    labels = LabelledDataset.load(embedded, "train").labels
     per_category = np.bincount(labels, minlength=sizes["categories"])
     params = TrainParams(**description["train"])
     epochs = params.num_epochs(len(labels) - description["suspect_labels"])
@@ -102,7 +104,7 @@ def _facts(description: dict[str, Any], embedded: Path) -> dict[str, str]:
         "categories": sizes["categories"],
         "words": sizes["vocabulary"],
         "trained": len(labels),
-        "validated": len(Labelled.load(embedded, "validation")),
+        "validated": len(LabelledDataset.load(embedded, "validation")),
         "fewest": per_category.min(),
         "median": int(np.median(per_category)),
         "most": per_category.max(),
@@ -121,18 +123,20 @@ def _facts(description: dict[str, Any], embedded: Path) -> dict[str, str]:
         "long_name": LONG_NAMES[name],
         "objective": params.objective.replace("_", " "),
         "more_epochs": "" if epochs == params.epochs else MORE_EPOCHS.format(epochs, params.epochs, params.min_steps),
-        "thresholds": _thresholds(description["thresholds"]),
-        "parameters": _table("parameter,value", [(f"`{key}`", f"`{json.dumps(value)}`") for key, value in parameters]),
+        "thresholds": _describe_thresholds(description["thresholds"]),
+        "parameters": _markdown_table(
+            "parameter,value", [(f"`{key}`", f"`{json.dumps(value)}`") for key, value in parameters]
+        ),
         "versions": ", ".join(f"{package} {version}" for package, version in description["versions"].items()),
     }
 
 
-def _figures(epoch: Epoch) -> tuple[object, ...]:
+def _metrics_row(epoch: EpochMetrics) -> tuple[object, ...]:
     loss = "–" if math.isnan(epoch.validation_loss) else epoch.validation_loss
     return epoch.validation_balanced_accuracy, epoch.validation_accuracy, loss
 
 
-def _front_matter(name: str, epoch: Epoch, files: list[str]) -> str:
+def _front_matter(name: str, epoch: EpochMetrics, files: list[str]) -> str:
     """YAML, of which JSON is a part."""
     measured = {"balanced_accuracy": epoch.validation_balanced_accuracy, "accuracy": epoch.validation_accuracy}
     result = {
@@ -150,7 +154,7 @@ def _front_matter(name: str, epoch: Epoch, files: list[str]) -> str:
     return "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in content.items())
 
 
-def _thresholds(thresholds: list[dict[str, float]]) -> str:
+def _describe_thresholds(thresholds: list[dict[str, float]]) -> str:
     if not thresholds:
         return "There are no thresholds: too few of its decisions on the validation titles are right to be sure of any."
     columns = "accuracy of at least,score of at least,validation titles,of these right,share of all"
@@ -158,18 +162,18 @@ def _thresholds(thresholds: list[dict[str, float]]) -> str:
     confidence = f"{thresholds[0]['confidence']:.0%} confidence"
     return (
         f"With {confidence} each, these are the accuracies of titles that score so high, by an exact binomial "
-        f"test on the validation titles:\n\n{_table(columns, rows)}\n\n"
+        f"test on the validation titles:\n\n{_markdown_table(columns, rows)}\n\n"
         "An accuracy that is not there is one these titles are too few, or too often wrong, to be sure of."
     )
 
 
-def _spelling(lexicon: Lexicon) -> str:
-    if not lexicon.subword_lengths:
+def _describe_subwords(vocabulary: Vocabulary) -> str:
+    if not vocabulary.subword_lengths:
         return "nothing"
-    return f"their spelling, in parts of {' or '.join(map(str, lexicon.subword_lengths))} letters"
+    return f"their spelling, in parts of {' or '.join(map(str, vocabulary.subword_lengths))} letters"
 
 
-def _table(columns: str, rows: Iterable[Iterable[object]]) -> str:
+def _markdown_table(columns: str, rows: Iterable[Iterable[object]]) -> str:
     head = columns.split(",")
     cells = [[str(cell).replace("|", "&#124;") for cell in row] for row in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *cells))

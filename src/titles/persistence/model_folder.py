@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from titles.core.errors import InputError
-from titles.data.encoded_dataset import Lexicon
+from titles.data.encoded_dataset import Vocabulary
 from titles.nn.hparams import CnnParams, MlpParams, ModelParams
 from titles.nn.networks import CNN, MLP, Network
 from titles.nn.word_embedding import Sizes
@@ -28,7 +28,7 @@ NETWORKS: dict[str, tuple[Callable[..., Network], Callable[..., MlpParams | CnnP
 }
 
 
-def load(folder: Path, mmap: bool = True) -> tuple[Network, Lexicon]:
+def load(folder: Path, mmap: bool = True) -> tuple[Network, Vocabulary]:
     """Load the network of a model folder, and its lexicon.
 
     With `mmap`, weights are read from the file as they are used, so the file must not be overwritten meanwhile. Without
@@ -45,23 +45,23 @@ def load(folder: Path, mmap: bool = True) -> tuple[Network, Lexicon]:
     return network, lexicon
 
 
-def objective_of(folders: Iterable[Path]) -> str:
+def training_objective(folders: Iterable[Path]) -> str:
     """What the decisions of these model folders are to be best at: of all together what the first was trained for."""
     description = json.loads((next(iter(folders)) / "network.json").read_text(encoding="utf-8"))
     return str(description["train"]["objective"])
 
 
-def _read(folder: Path, mmap: bool) -> tuple[Network, Lexicon]:
+def _read(folder: Path, mmap: bool) -> tuple[Network, Vocabulary]:
     description = json.loads((folder / "network.json").read_text(encoding="utf-8"))
     if description.get("cleaning") != RULES:
         raise InputError(f"{folder} is of a version that cleans titles in another way; train it again")
-    lexicon, sizes = Lexicon.load(folder), Sizes(**description["sizes"])
-    if (len(lexicon.vocabulary), lexicon.trained_categories) != (sizes.vocabulary, sizes.categories):
+    lexicon, sizes = Vocabulary.load(folder), Sizes(**description["sizes"])
+    if (len(lexicon.words), lexicon.num_trained_categories) != (sizes.vocabulary, sizes.categories):
         raise ValueError("lexicon.json is of another network")
     network, own = NETWORKS[description["network"]]
     with torch.device("meta"):
         built = network(sizes, ModelParams(**description["model"]), own(**description["own"]))
     weights = load_file(folder / "weights.safetensors", backend="mmap" if mmap else "pread")
     built.load_state_dict(weights, assign=True)
-    built.word_vectors.finished = True
+    built.word_vectors.precomputed = True
     return built, lexicon

@@ -9,7 +9,7 @@ from ibis import _
 
 from titles.core.constraints import Interval
 from titles.io.columns import ColumnNames
-from titles.text.normalization import cleaned
+from titles.text.normalization import clean_expression
 
 NOT_LATIN = "no Latin letter or digit in the title"
 
@@ -21,10 +21,10 @@ class PrepareParams:
     columns: ColumnNames = field(default_factory=ColumnNames)
 
 
-def examined(raw_table: ir.Table) -> ir.Table:
+def validate_rows(raw_table: ir.Table) -> ir.Table:
     """Adds `cleaned`, fills what may be absent, and says in `reason` why a row cannot be used by itself."""
     named = raw_table.mutate(
-        cleaned=cleaned(_.unescaped.fill_null(_.title).fill_null("")),
+        cleaned=clean_expression(_.unescaped.fill_null(_.title).fill_null("")),
         id=_.id.strip().nullif(""),
         language=_.language.fill_null("unknown"),
         label_quality=_.label_quality.fill_null("unknown"),
@@ -39,7 +39,7 @@ def examined(raw_table: ir.Table) -> ir.Table:
     )
 
 
-def part_of(parts: int) -> ir.StringColumn:
+def hash_partition(num_partitions: int) -> ir.StringColumn:
     """Where a row is judged: all rows of a cleaned title in one of that many parts, in the order of its hash.
 
     Nothing is to be judged of rows that cannot be used, nor of unlabelled titles, which stand apart: nothing is
@@ -48,12 +48,12 @@ def part_of(parts: int) -> ir.StringColumn:
     return ibis.cases(
         (_.split == "unlabelled", "unlabelled"),
         (_.reason.notnull() & (_.split != "test"), "unusable"),
-        *((_.hash < _hash_below((part + 1) / parts), str(part)) for part in range(parts - 1)),
-        else_=str(parts - 1),
+        *((_.hash < _hash_threshold((part + 1) / num_partitions), str(part)) for part in range(num_partitions - 1)),
+        else_=str(num_partitions - 1),
     )
 
 
-def judged(rows: ir.Table, given: set[str], params: PrepareParams) -> ir.Table:
+def deduplicate_and_split(rows: ir.Table, provided_splits: set[str], params: PrepareParams) -> ir.Table:
     """Every row with its final `split`, or with the `reason` why it is in none, in the order of their hash.
 
     Of the rows that share a cleaned title those of a test file win, then those of a validation file; among the
@@ -67,9 +67,9 @@ def judged(rows: ir.Table, given: set[str], params: PrepareParams) -> ir.Table:
     alone = eligible.filter(_.rows == 1).mutate(
         place=ibis.literal(0, "int64"), first_precedence=_.precedence, first_category=_.category
     )
-    ranked = ibis.union(alone, _ranked(eligible.filter(_.rows > 1)).select(alone.columns))
+    ranked = ibis.union(alone, _rank_duplicates(eligible.filter(_.rows > 1)).select(alone.columns))
     settled = ranked.mutate(
-        split=_derived_split(given, params),
+        split=_hash_split(provided_splits, params),
         reason=ibis.cases(
             (_.precedence == 0, ibis.null("string")),
             (_.first_precedence == 0, "its title is in a test file"),
@@ -81,7 +81,7 @@ def judged(rows: ir.Table, given: set[str], params: PrepareParams) -> ir.Table:
     return settled.order_by("hash", "place")
 
 
-def _ranked(rows: ir.Table) -> ir.Table:
+def _rank_duplicates(rows: ir.Table) -> ir.Table:
     """Adds the `place` of a row among those that share its cleaned title, and what comes first of them."""
     same_label = ibis.window(group_by=["hash", "split", "category"])
     counted = rows.mutate(
@@ -97,21 +97,21 @@ def _ranked(rows: ir.Table) -> ir.Table:
     )
 
 
-def _derived_split(given: set[str], params: PrepareParams) -> ir.StringColumn:
+def _hash_split(provided_splits: set[str], params: PrepareParams) -> ir.StringColumn:
     """Splits that no file gives are cut from train by the hash of the cleaned title.
 
     So they are the same on every machine and in every order of rows, and stay so when rows are added.
     """
-    test_below = _hash_below(params.test_fraction)
-    validation_below = _hash_below(params.test_fraction + params.validation_fraction)
+    test_below = _hash_threshold(params.test_fraction)
+    validation_below = _hash_threshold(params.test_fraction + params.validation_fraction)
     cuts = []
-    if "test" not in given:
+    if "test" not in provided_splits:
         cuts.append(((_.split == "train") & (_.hash < test_below), "test"))
-    if "validation" not in given:
+    if "validation" not in provided_splits:
         cuts.append(((_.split == "train") & (_.hash >= test_below) & (_.hash < validation_below), "validation"))
     return ibis.cases(*cuts, else_=_.split) if cuts else _.split
 
 
-def _hash_below(fraction: float) -> str:
+def _hash_threshold(fraction: float) -> str:
     """The hexadecimal prefix below which that fraction of all hashes lies."""
     return f"{round(fraction * 16**8):08x}"

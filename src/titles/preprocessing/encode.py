@@ -16,17 +16,17 @@ import pyarrow.parquet as pq
 from ibis import BaseBackend, _
 from numpy.typing import NDArray
 
-from titles.core.atomic_directory import finished, whole
+from titles.core.atomic_directory import atomic_directory, require_output
 from titles.core.constraints import Interval, check_range
-from titles.core.prefetch import ahead
+from titles.core.prefetch import prefetch
 from titles.core.progress import Progress
-from titles.data.bigrams import find_pairs
-from titles.data.encoded_dataset import Lexicon
-from titles.data.npy_writer import ArrayFile
-from titles.data.ragged import Ragged, RaggedFiles
-from titles.preprocessing.engine import connected, read_parquet, write_parquet
+from titles.data.bigrams import most_frequent_bigrams
+from titles.data.encoded_dataset import Vocabulary
+from titles.data.npy_writer import NpyWriter
+from titles.data.ragged import Ragged, RaggedWriter
+from titles.preprocessing.engine import connect, read_parquet, write_parquet
 from titles.text.pretrained_vectors import check_word_vectors, read_word_vectors
-from titles.text.vocabulary import number_words, spell, split_words
+from titles.text.vocabulary import hash_ngrams, lookup_word_ids, split_words
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +40,11 @@ BATCH_WORDS = 100_000
 @dataclass(frozen=True)
 class EmbedParams:
     dimension: Annotated[int, Interval("[1, 4096]")]
-    words: Annotated[int, Interval("[1, 2147483647]")]
+    vocabulary_size: Annotated[int, Interval("[1, 2147483647]")]
     subword_min_n: Annotated[int, Interval("[2, 8]")]
     subword_max_n: Annotated[int, Interval("[0, 8]")]
     subword_buckets: Annotated[int, Interval("[1, 2147483647]")]
-    pairs: Annotated[int, Interval("[0, 2147483647]")]
+    bigrams: Annotated[int, Interval("[0, 2147483647]")]
     word_vectors: str
 
     def __post_init__(self) -> None:
@@ -66,53 +66,53 @@ def embed(
     `vectors` is float32 [vocabulary, dimension], NaN for a word that the file `params.word_vectors` lacks, and
     [0, dimension] without such a file.
     """
-    files = {"train": finished(reduced / "train.parquet", "reduce")}
-    files |= {split: finished(prepared / f"{split}.parquet", "prepare") for split in ("validation", "test")}
+    files = {"train": require_output(reduced / "train.parquet", "reduce")}
+    files |= {split: require_output(prepared / f"{split}.parquet", "prepare") for split in ("validation", "test")}
     if (unlabelled := prepared / "unlabelled.parquet").exists():
         files["unlabelled"] = unlabelled
     if params.word_vectors != NO_WORD_VECTORS:
         check_word_vectors(word_vectors / params.word_vectors, params.dimension)
-    with whole(embedded) as unfinished:
-        with connected(unfinished) as (engine, scratch):
+    with atomic_directory(embedded) as unfinished:
+        with connect(unfinished) as (engine, scratch):
             tables = {split: read_parquet(engine, path) for split, path in files.items()}
-            lexicon, other_words = _lexicon(engine, tables, params, scratch)
+            lexicon, other_words = _build_vocabulary(engine, tables, params, scratch)
         lexicon.save(unfinished)
-        shutil.copyfile(finished(prepared / "sources.csv", "prepare"), unfinished / "sources.csv")
-        words = pa.concat_arrays([pa.array(lexicon.vocabulary, pa.string()), other_words])
-        _spell(words, unfinished, params)
+        shutil.copyfile(require_output(prepared / "sources.csv", "prepare"), unfinished / "sources.csv")
+        words = pa.concat_arrays([pa.array(lexicon.words, pa.string()), other_words])
+        _write_subwords(words, unfinished, params)
         for split, path in files.items():
-            _encode(path, unfinished, split, words, pa.array(lexicon.categories, pa.string()))
-        pairs = find_pairs(Ragged.load(unfinished, "train"), len(lexicon.vocabulary), params.pairs, unfinished)
+            _encode_split(path, unfinished, split, words, pa.array(lexicon.categories, pa.string()))
+        pairs = most_frequent_bigrams(Ragged.load(unfinished, "train"), len(lexicon.words), params.bigrams, unfinished)
         np.save(unfinished / "pairs.npy", pairs)
-        np.save(unfinished / vectors.name, _starting_vectors(word_vectors, lexicon.vocabulary, params))
+        np.save(unfinished / vectors.name, _initial_vectors(word_vectors, lexicon.words, params))
         # Vectors that stay from before would not be those of the new words.
         vectors.unlink(missing_ok=True)
     (embedded / vectors.name).rename(vectors)
     counts = {split: pq.read_metadata(path).num_rows for split, path in files.items()}
     counts |= {
-        "vocabulary": len(lexicon.vocabulary),
+        "vocabulary": len(lexicon.words),
         "other_words": len(other_words),
         "pairs": len(pairs),
-        "categories": lexicon.trained_categories,
+        "categories": lexicon.num_trained_categories,
     }
     log.info(", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items()))
     return counts
 
 
-def _words(table: ir.Table) -> ir.Table:
+def _unnest_words(table: ir.Table) -> ir.Table:
     """A row for every word of every title."""
     return table.select(word=_.cleaned.split(" ").unnest()).filter(_.word != "")
 
 
-def _lexicon(
+def _build_vocabulary(
     engine: BaseBackend, tables: dict[str, ir.Table], params: EmbedParams, scratch: Path
-) -> tuple[Lexicon, pa.Array]:
+) -> tuple[Vocabulary, pa.Array]:
     """The lexicon, and the words that have no vector of their own, in the order of the alphabet."""
-    seen = ibis.union(*(_words(table).mutate(rows=int(split == "train")) for split, table in tables.items()))
+    seen = ibis.union(*(_unnest_words(table).mutate(rows=int(split == "train")) for split, table in tables.items()))
     counts = seen.group_by("word").agg(rows=_.rows.sum())
     write_parquet(engine, counts, scratch / "words.parquet", "counting words")
     counted = read_parquet(engine, scratch / "words.parquet")
-    frequent = counted.filter(_.rows > 0).order_by([_.rows.desc(), "word"]).limit(params.words)
+    frequent = counted.filter(_.rows > 0).order_by([_.rows.desc(), "word"]).limit(params.vocabulary_size)
     vocabulary = frequent.word.to_pyarrow().to_pylist()
     others = counted.anti_join(frequent, "word").order_by("word").word.to_pyarrow().combine_chunks()
     trained = tables["train"].group_by("category").agg(titles=_.count()).order_by("category").to_pyarrow()
@@ -122,11 +122,11 @@ def _lexicon(
     known = trained["category"].to_pylist()
     unknown = sorted(set(labelled.category.to_pyarrow().to_pylist()).difference(known))
     counts = trained["titles"].to_pylist()
-    lexicon = Lexicon(known + unknown, counts, list(params.subword_lengths), params.subword_buckets, vocabulary)
+    lexicon = Vocabulary(known + unknown, counts, list(params.subword_lengths), params.subword_buckets, vocabulary)
     return lexicon, others
 
 
-def _starting_vectors(folder: Path, vocabulary: list[str], params: EmbedParams) -> NDArray[np.float32]:
+def _initial_vectors(folder: Path, vocabulary: list[str], params: EmbedParams) -> NDArray[np.float32]:
     if params.word_vectors == NO_WORD_VECTORS:
         return np.empty((0, params.dimension), np.float32)
     vectors = read_word_vectors(folder / params.word_vectors, vocabulary, params.dimension)
@@ -135,26 +135,26 @@ def _starting_vectors(folder: Path, vocabulary: list[str], params: EmbedParams) 
     return vectors
 
 
-def _spell(words: pa.Array, embedded: Path, params: EmbedParams) -> None:
-    with RaggedFiles(embedded, "spelling") as spelling, Progress(len(words), "words", "spelling words") as bar:
+def _write_subwords(words: pa.Array, embedded: Path, params: EmbedParams) -> None:
+    with RaggedWriter(embedded, "spelling") as spelling, Progress(len(words), "words", "spelling words") as bar:
         for first in range(0, len(words), BATCH_WORDS):
             batch = words.slice(first, BATCH_WORDS).to_pylist()
-            spelling.append(spell(batch, params.subword_lengths, params.subword_buckets))
+            spelling.append(hash_ngrams(batch, params.subword_lengths, params.subword_buckets))
             bar.update(len(batch))
 
 
-def _encode(path: Path, embedded: Path, split: str, words: pa.Array, categories: pa.Array) -> None:
+def _encode_split(path: Path, embedded: Path, split: str, words: pa.Array, categories: pa.Array) -> None:
     """Writes the titles of a Parquet file as numbers, a batch at a time straight to the disk."""
     parquet = pq.ParquetFile(path)
     columns = ["cleaned"] if split == "unlabelled" else ["cleaned", "category", "label_quality"]
     with ExitStack() as stack:
-        titles = stack.enter_context(RaggedFiles(embedded, split))
+        titles = stack.enter_context(RaggedWriter(embedded, split))
         bar = stack.enter_context(Progress(parquet.metadata.num_rows, "titles", f"encoding {split}"))
         if split != "unlabelled":
-            labels = stack.enter_context(ArrayFile(embedded / f"{split}.labels.npy", np.int32))
-            reliable = stack.enter_context(ArrayFile(embedded / f"{split}.reliable.npy", np.bool_))
-        for batch in ahead(parquet.iter_batches(BATCH_ROWS, columns=columns)):
-            titles.append(number_words(split_words(batch["cleaned"]), words))
+            labels = stack.enter_context(NpyWriter(embedded / f"{split}.labels.npy", np.int32))
+            reliable = stack.enter_context(NpyWriter(embedded / f"{split}.reliable.npy", np.bool_))
+        for batch in prefetch(parquet.iter_batches(BATCH_ROWS, columns=columns)):
+            titles.append(lookup_word_ids(split_words(batch["cleaned"]), words))
             if split != "unlabelled":
                 labels.append(pc.index_in(batch["category"], categories).to_numpy())
                 reliable.append(pc.equal(batch["label_quality"], "reliable").to_numpy(zero_copy_only=False))

@@ -20,17 +20,17 @@ from ibis import BaseBackend
 from titles.core.cpus import available_cpus
 from titles.core.errors import InputError
 from titles.core.progress import Progress
-from titles.io.parquet_writer import GROUP_ROWS, RowGroups
+from titles.io.parquet_writer import ROW_GROUP_SIZE, DeterministicParquetWriter
 
 MEMORY_LIMIT = "1500MB"
 PROGRESS_SECONDS = 0.2
 # How many rows to judge at a time: in DuckDB each takes about a kilobyte of memory; Spark cuts its work up itself.
-PART_ROWS = {"duckdb": 500_000, "pyspark": sys.maxsize}
+PARTITION_ROWS = {"duckdb": 500_000, "pyspark": sys.maxsize}
 PARTITION_BY = {"duckdb": "partition_by", "pyspark": "partitionBy"}
 
 
 @contextmanager
-def connected(workspace: Path) -> Iterator[tuple[BaseBackend, Path]]:
+def connect(workspace: Path) -> Iterator[tuple[BaseBackend, Path]]:
     """The engine that TITLES_ENGINE names, and a scratch folder on the disk of `workspace`.
 
     Raises InputError for an engine that is unknown or cannot be had.
@@ -46,7 +46,7 @@ def connected(workspace: Path) -> Iterator[tuple[BaseBackend, Path]]:
             engine.disconnect()
 
 
-def _duckdb(scratch: Path) -> BaseBackend:
+def _connect_duckdb(scratch: Path) -> BaseBackend:
     """Spills to `scratch` what exceeds `MEMORY_LIMIT`."""
     engine = ibis.duckdb.connect(
         memory_limit=MEMORY_LIMIT, threads=available_cpus(), temp_directory=str(scratch / "spilled")
@@ -59,7 +59,7 @@ def _duckdb(scratch: Path) -> BaseBackend:
     return engine
 
 
-def _spark(scratch: Path) -> BaseBackend:
+def _connect_spark(scratch: Path) -> BaseBackend:
     """The Spark that SPARK_REMOTE or its own configuration names, else one on this machine."""
     try:
         from pyspark.errors import PySparkException
@@ -76,10 +76,10 @@ def _spark(scratch: Path) -> BaseBackend:
     return ibis.pyspark.connect(session, **{"fs.defaultFS": "file:///"})
 
 
-ENGINES = {"duckdb": _duckdb, "spark": _spark}
+ENGINES = {"duckdb": _connect_duckdb, "spark": _connect_spark}
 
 
-def write_parquet(engine: BaseBackend, rows: ir.Table, path: Path, what: str, **options: str) -> None:
+def write_parquet(engine: BaseBackend, rows: ir.Table, path: Path, description: str, **options: str) -> None:
     """Writes `rows` to a Parquet file, in an order and with bytes of the engine's choice, and says how far it is.
 
     Spark, which says that itself, writes a folder of files, whose names are in the order of the rows.
@@ -87,8 +87,8 @@ def write_parquet(engine: BaseBackend, rows: ir.Table, path: Path, what: str, **
     if engine.name != "duckdb":
         engine.to_parquet(rows, path, **options)
         return
-    with ThreadPoolExecutor(1) as thread, Progress(100, "%", what) as bar:
-        writing = thread.submit(_copy, engine, rows, path, options)
+    with ThreadPoolExecutor(1) as thread, Progress(100, "%", description) as bar:
+        writing = thread.submit(_copy_to_parquet, engine, rows, path, options)
         try:
             while wait([writing], PROGRESS_SECONDS).not_done:
                 bar.update(max(0, int(engine.con.query_progress()) - bar.done))
@@ -109,30 +109,30 @@ def read_parquet(engine: BaseBackend, path: Path) -> ir.Table:
     return engine.read_parquet(re.sub(r"([*?[\]{}])", r"\\\1", absolute))
 
 
-def _copy(engine: BaseBackend, rows: ir.Table, path: Path, options: dict[str, str]) -> None:
+def _copy_to_parquet(engine: BaseBackend, rows: ir.Table, path: Path, options: dict[str, str]) -> None:
     """Run DuckDB's COPY. Ibis would quote the path as Python does, which SQL cannot read if it holds `'` and `"`."""
     quoted = str(path).replace("'", "''")
     wanted = ", ".join(["FORMAT parquet", *(f"{name} {value}" for name, value in options.items())])
     engine.raw_sql(f"COPY ({engine.compile(rows)}) TO '{quoted}' ({wanted})")
 
 
-def write_parts(engine: BaseBackend, rows: ir.Table, folder: Path, what: str) -> None:
+def write_partitions(engine: BaseBackend, rows: ir.Table, folder: Path, description: str) -> None:
     """Writes `rows` as Parquet files in the folder `part=X` of `folder`, X being what stands in their column `part`."""
-    write_parquet(engine, rows, folder, what, **{PARTITION_BY[engine.name]: "part"})
+    write_parquet(engine, rows, folder, description, **{PARTITION_BY[engine.name]: "part"})
 
 
-def read_part(engine: BaseBackend, folder: Path, part: str) -> ir.Table | None:
+def read_partition(engine: BaseBackend, folder: Path, partition: str) -> ir.Table | None:
     """The rows of a part, where there are any."""
-    found = folder / f"part={part}"
+    found = folder / f"part={partition}"
     return read_parquet(engine, found) if found.exists() else None
 
 
-def in_order(engine: BaseBackend, rows: ir.Table, scratch: Path) -> Iterator[pa.Table]:
+def fetch_ordered(engine: BaseBackend, rows: ir.Table, scratch: Path) -> Iterator[pa.Table]:
     """The rows in their order: those of DuckDB at once, those of Spark, which may be many more, some at a time."""
     if engine.name == "duckdb":
         yield rows.to_pyarrow()
     else:
-        yield from _by_way_of(scratch, engine, rows, "sorting")
+        yield from _read_via_parquet(scratch, engine, rows, "sorting")
 
 
 def write_ordered(engine: BaseBackend, rows: ir.Table, columns: Sequence[str], path: Path, by: Sequence[str]) -> int:
@@ -141,17 +141,17 @@ def write_ordered(engine: BaseBackend, rows: ir.Table, columns: Sequence[str], p
     `by` must order the rows totally, up to equal rows: only then do equal rows give equal bytes.
     """
     ordered = rows.order_by(list(by)).select(list(columns))
-    with RowGroups(path, ordered.schema().to_pyarrow()) as groups:
-        for some in _by_way_of(path.parent, engine, ordered, f"sorting {path.stem}"):
+    with DeterministicParquetWriter(path, ordered.schema().to_pyarrow()) as groups:
+        for some in _read_via_parquet(path.parent, engine, ordered, f"sorting {path.stem}"):
             groups.write(some)
     return groups.num_rows
 
 
-def _by_way_of(scratch: Path, engine: BaseBackend, rows: ir.Table, what: str) -> Iterator[pa.Table]:
+def _read_via_parquet(scratch: Path, engine: BaseBackend, rows: ir.Table, description: str) -> Iterator[pa.Table]:
     """The rows in their order, some at a time, from files in `scratch`."""
     with TemporaryDirectory(prefix=".ordered-", dir=scratch.resolve()) as folder:
         written = Path(folder) / "rows.parquet"
-        write_parquet(engine, rows, written, what)
+        write_parquet(engine, rows, written, description)
         for file in sorted(written.glob("*.parquet")) or [written]:
-            for batch in pq.ParquetFile(file).iter_batches(GROUP_ROWS):
+            for batch in pq.ParquetFile(file).iter_batches(ROW_GROUP_SIZE):
                 yield pa.Table.from_batches([batch])

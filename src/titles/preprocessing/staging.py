@@ -15,75 +15,75 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from titles.core.errors import InputError, printable
-from titles.core.prefetch import ahead
+from titles.core.errors import InputError, escape_unprintable
+from titles.core.prefetch import prefetch
 from titles.io import records
-from titles.io.source_file import RawFile
+from titles.io.source_file import SourceFile
 from titles.text.category_names import changed_names, normalize_names
-from titles.text.html_entities import unescaped
+from titles.text.html_entities import unescape_titles
 
 log = logging.getLogger(__name__)
 
-NORMALIZED = ("category", "language", "label_quality")
-PLACE = [pa.field("file", pa.string()), pa.field("split", pa.string())]
-SCHEMA = pa.schema([*PLACE, *records.SCHEMA, pa.field("unescaped", pa.string())])
-REPEATED = ["file", "split", *NORMALIZED, "fault"]
+NORMALIZED_COLUMNS = ("category", "language", "label_quality")
+SOURCE_FIELDS = [pa.field("file", pa.string()), pa.field("split", pa.string())]
+SCHEMA = pa.schema([*SOURCE_FIELDS, *records.SCHEMA, pa.field("unescaped", pa.string())])
+DICTIONARY_COLUMNS = ["file", "split", *NORMALIZED_COLUMNS, "fault"]
 # More rows at fault than these, and than half of those read, are no matter of single records.
-FEW_FAULTS = 10
+MAX_FAULTS = 10
 
 
-def write_raw_table(files: list[RawFile], path: Path) -> int:
+def write_raw_table(files: list[SourceFile], path: Path) -> int:
     """Writes the rows of `files` to `path` and returns how many there are.
 
     Raises InputError where most rows of a file cannot be read.
     """
     num_rows = 0
-    with pq.ParquetWriter(path, SCHEMA, compression="snappy", use_dictionary=REPEATED) as writer:
+    with pq.ParquetWriter(path, SCHEMA, compression="snappy", use_dictionary=DICTIONARY_COLUMNS) as writer:
         for file in files:
-            faults = _Faults(file)
-            renamed = _RenamedCategories()
-            for batch in ahead(file.batches()):
+            faults = _FaultCounter(file)
+            renamed = _RenamedCategoryCounter()
+            for batch in prefetch(file.batches()):
                 faults.add(batch)
                 place = [pa.repeat(pa.scalar(text), len(batch)) for text in (file.path.name, file.split)]
                 columns = dict(zip(records.SCHEMA.names, batch.columns, strict=True))
-                normalized = {column: normalize_names(columns[column]) for column in NORMALIZED}
+                normalized = {column: normalize_names(columns[column]) for column in NORMALIZED_COLUMNS}
                 renamed.add(columns["category"], normalized["category"])
-                content = [*(columns | normalized).values(), _resolved(columns["title"])]
+                content = [*(columns | normalized).values(), _titles_without_references(columns["title"])]
                 writer.write_batch(pa.record_batch([*place, *content], SCHEMA))
                 num_rows += len(batch)
             renamed.report(file)
     return num_rows
 
 
-def _resolved(titles: pa.StringArray) -> pa.StringArray:
+def _titles_without_references(titles: pa.StringArray) -> pa.StringArray:
     """The titles that have references of HTML, without these; null for all others."""
-    plain = unescaped(titles)
+    plain = unescape_titles(titles)
     if plain is titles:
         return pa.nulls(len(titles), pa.string())
     return pc.if_else(pc.equal(plain, titles), pa.scalar(None, pa.string()), plain)
 
 
-class _Faults:
+class _FaultCounter:
     """Counts the rows of a file that cannot be read."""
 
-    def __init__(self, file: RawFile) -> None:
-        self.file, self.num_rows, self.num_faults, self.first = file, 0, 0, ""
+    def __init__(self, file: SourceFile) -> None:
+        self.file, self.num_rows, self.num_faults, self.first_fault = file, 0, 0, ""
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Raises InputError where most rows so far cannot be read."""
         is_faulty = pc.is_valid(batch["fault"])
         if not self.num_faults and (place := pc.index(is_faulty, True).as_py()) >= 0:
-            self.first = f"line {batch['line'][place]}: {batch['fault'][place]}"
+            self.first_fault = f"line {batch['line'][place]}: {batch['fault'][place]}"
         self.num_rows += len(batch)
         self.num_faults += is_faulty.true_count
-        if self.num_faults > max(FEW_FAULTS, self.num_rows / 2):
+        if self.num_faults > max(MAX_FAULTS, self.num_rows / 2):
             raise InputError(
                 f"{self.file.path}: {self.num_faults:,} of the first {self.num_rows:,} rows cannot be read, "
-                f"beginning with {self.first}; mend the file"
+                f"beginning with {self.first_fault}; mend the file"
             )
 
 
-class _RenamedCategories:
+class _RenamedCategoryCounter:
     """Counts the rows of a file whose category normalization changed, and keeps an example."""
 
     def __init__(self) -> None:
@@ -95,11 +95,11 @@ class _RenamedCategories:
         self.num_rows += num_rows
         self.example = self.example or next(iter(sorted(pairs.items())), None)
 
-    def report(self, file: RawFile) -> None:
+    def report(self, file: SourceFile) -> None:
         if self.example:
             before, after = self.example
             log.warning(
                 "%s: %s rows have a category with spaces around it, invisible characters or decomposed letters; "
                 "%s is read as %s",
-                file.path, f"{self.num_rows:,}", ascii(before), printable(after),
+                file.path, f"{self.num_rows:,}", ascii(before), escape_unprintable(after),
             )  # fmt: skip

@@ -11,9 +11,9 @@ import ibis.expr.types as ir
 import pyarrow.parquet as pq
 from ibis import _
 
-from titles.core.atomic_directory import finished, whole
+from titles.core.atomic_directory import atomic_directory, require_output
 from titles.core.constraints import Interval
-from titles.preprocessing.engine import connected, read_parquet, write_ordered
+from titles.preprocessing.engine import connect, read_parquet, write_ordered
 
 log = logging.getLogger(__name__)
 
@@ -31,15 +31,15 @@ def reduce(prepared: Path, reduced: Path, params: ReduceParams) -> dict[str, int
 
     Rows are taken in the order of their hash, so that a smaller part lies within a larger one.
     """
-    train = finished(prepared / "train.parquet", "prepare")
-    with whole(reduced) as unfinished:
+    train = require_output(prepared / "train.parquet", "prepare")
+    with atomic_directory(reduced) as unfinished:
         if params.fraction == 1:
             # In the order of the hash already.
             shutil.copyfile(train, unfinished / "train.parquet")
         else:
-            with connected(unfinished) as (engine, _scratch):
+            with connect(unfinished) as (engine, _scratch):
                 rows = read_parquet(engine, train)
-                part = _part(rows, params)
+                part = _stratified_sample(rows, params)
                 write_ordered(engine, part, rows.columns, unfinished / "train.parquet", by=["hash", *rows.columns])
     files = {"read": train, "train": reduced / "train.parquet"}
     counts = {name: pq.read_metadata(file).num_rows for name, file in files.items()}
@@ -53,7 +53,7 @@ def reduce(prepared: Path, reduced: Path, params: ReduceParams) -> dict[str, int
     return counts
 
 
-def _part(train: ir.Table, params: ReduceParams) -> ir.Table:
+def _stratified_sample(train: ir.Table, params: ReduceParams) -> ir.Table:
     """The rows to keep: those up to the hash with which their category has enough."""
     # Whole numbers, because engines differ in how they round 0.1 times a count.
     parts = round(params.fraction * MILLION)

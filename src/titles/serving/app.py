@@ -25,29 +25,38 @@ from starlette.types import ASGIApp
 
 from titles import __version__
 from titles.core.errors import InputError
-from titles.serving.dynamic_batcher import BusyError
-from titles.serving.metrics import Measured
-from titles.serving.middleware.access_log import AccessLog
-from titles.serving.middleware.body_limit import BodyLimit
-from titles.serving.middleware.head import HeadAsGet
-from titles.serving.middleware.headers import API_PAGE, Headers
-from titles.serving.middleware.hosts import AllowedHosts
-from titles.serving.middleware.shutdown import AnswerAtShutdown, Shutdown
-from titles.serving.reload import reload_on_hangup
-from titles.serving.schemas import ModelFacts, ModelIdentity, OneTitle, Predictions, Refusal, Status, Titles, Weights
+from titles.serving.dynamic_batcher import OverloadedError
+from titles.serving.metrics import MetricsMiddleware
+from titles.serving.middleware.access_log import AccessLogMiddleware
+from titles.serving.middleware.body_limit import BodyLimitMiddleware
+from titles.serving.middleware.head import HeadAsGetMiddleware
+from titles.serving.middleware.headers import DOCS_URL, ResponseHeadersMiddleware
+from titles.serving.middleware.hosts import AllowedHostsMiddleware
+from titles.serving.middleware.shutdown import ShutdownMiddleware, ShutdownState
+from titles.serving.reload import reload_on_sighup
+from titles.serving.schemas import (
+    ErrorResponse,
+    ExplainRequest,
+    ExplainResponse,
+    ModelIdentity,
+    ModelInfo,
+    PredictRequest,
+    PredictResponse,
+    StatusResponse,
+)
 from titles.serving.service import Service
 
 PAGE = Path(__file__).with_name("page")
-MOST_BYTES, BODY_SECONDS = 1 << 20, 10.0
+MAX_BODY_BYTES, BODY_TIMEOUT_SECONDS = 1 << 20, 10.0
 
-REFUSED: dict[int | str, dict[str, Any]] = {
-    status: {"model": Refusal} for status in (400, 408, 413, 415, 421, 500, 503)
+ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorResponse} for status in (400, 408, 413, 415, 421, 500, 503)
 }
 
 
 def create_app(
     service: Service,
-    shutdown: Shutdown,
+    shutdown: ShutdownState,
     allowed_hosts: Sequence[str] = (),
     allow_reload: bool = False,
     access_log: bool = False,
@@ -55,32 +64,32 @@ def create_app(
     """The application that answers by the service."""
 
     @asynccontextmanager
-    async def answering(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         # The server leaves it once all are answered.
-        async with service.batches.answering():
+        async with service.batcher.running():
             if allow_reload:
-                reload_on_hangup(service)
+                reload_on_sighup(service)
             yield
 
-    about = {"title": "Product titles to categories", "version": __version__, "lifespan": answering}
-    app: FastAPI = FastAPIOffline(docs_url=API_PAGE, redoc_url=None, **about)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(BusyError, _busy)
-    app.add_exception_handler(Exception, _failed)
+    about = {"title": "Product titles to categories", "version": __version__, "lifespan": lifespan}
+    app: FastAPI = FastAPIOffline(docs_url=DOCS_URL, redoc_url=None, **about)
+    app.add_exception_handler(RequestValidationError, _handle_validation_error)
+    app.add_exception_handler(OverloadedError, _handle_overload)
+    app.add_exception_handler(Exception, _handle_server_error)
     app.mount("/page", StaticFiles(directory=PAGE))
-    _add_predictions(app, service)
-    _add_state(app, service, shutdown)
+    _add_prediction_routes(app, service)
+    _add_state_routes(app, service, shutdown)
     if allow_reload:
-        _add_reload(app, service)
+        _add_reload_route(app, service)
     # Around the application and its errors, from within.
-    within: ASGIApp = BodyLimit(app, MOST_BYTES, BODY_SECONDS, shutdown)
-    within = AllowedHosts(HeadAsGet(within), allowed_hosts)
-    within = Headers(AnswerAtShutdown(within, shutdown), lambda: service.model.identity, shutdown)
-    within = Measured(within, service.measures)
-    return AccessLog(within) if access_log else within
+    within: ASGIApp = BodyLimitMiddleware(app, MAX_BODY_BYTES, BODY_TIMEOUT_SECONDS, shutdown)
+    within = AllowedHostsMiddleware(HeadAsGetMiddleware(within), allowed_hosts)
+    within = ResponseHeadersMiddleware(ShutdownMiddleware(within, shutdown), lambda: service.model.identity, shutdown)
+    within = MetricsMiddleware(within, service.metrics)
+    return AccessLogMiddleware(within) if access_log else within
 
 
-async def _json_only(request: Request) -> None:
+async def _require_json(request: Request) -> None:
     """Refuses other bodies, which also keeps pages of other sites from sending any: browsers ask before they do."""
     sent = request.headers.get("content-type")
     if (sent or "").partition(";")[0].strip().lower() != "application/json":
@@ -88,66 +97,70 @@ async def _json_only(request: Request) -> None:
         raise HTTPException(415, f"the header Content-Type {found}; send JSON with Content-Type: application/json")
 
 
-def _add_predictions(app: FastAPI, service: Service) -> None:
-    @app.post("/predict", response_model=Predictions, responses=REFUSED, dependencies=[Depends(_json_only)])
-    async def predict(asked: Titles, request: Request) -> Response:
+def _add_prediction_routes(app: FastAPI, service: Service) -> None:
+    @app.post(
+        "/predict", response_model=PredictResponse, responses=ERROR_RESPONSES, dependencies=[Depends(_require_json)]
+    )
+    async def predict(body: PredictRequest, request: Request) -> Response:
         """The categories of titles, by every network and by the mean of all."""
-        request.state.titles = len(asked.titles)
-        model, content = await service.predict(asked.titles, asked.top)
+        request.state.titles = len(body.titles)
+        model, content = await service.predict(body.titles, body.top)
         request.state.model = model.identity
         # Of this form by what makes it, so that it needs no validation, which takes longer than the prediction.
         return Response(content, media_type="application/json")
 
-    @app.post("/explain", responses=REFUSED, dependencies=[Depends(_json_only)])
-    async def explain(asked: OneTitle, request: Request) -> Weights:
+    @app.post("/explain", responses=ERROR_RESPONSES, dependencies=[Depends(_require_json)])
+    async def explain(body: ExplainRequest, request: Request) -> ExplainResponse:
         """What each word of a title weighs."""
         request.state.titles = 1
-        model, words, networks = await service.explain(asked.title)
+        model, words, networks = await service.explain(body.title)
         request.state.model = model.identity
-        return Weights(model=ModelIdentity(**model.identity), words=words, networks=networks)
+        return ExplainResponse(model=ModelIdentity(**model.identity), words=words, networks=networks)
 
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(PAGE / "index.html")
 
 
-def _add_state(app: FastAPI, service: Service, shutdown: Shutdown) -> None:
+def _add_state_routes(app: FastAPI, service: Service, shutdown: ShutdownState) -> None:
     @app.get("/model")
-    async def model() -> ModelFacts:
+    async def model() -> ModelInfo:
         """What answers."""
         model = service.model
         classifier = model.classifier
-        return ModelFacts(
+        return ModelInfo(
             **model.identity,
             commit=model.commit,
             networks=list(classifier.networks),
             categories=classifier.categories.tolist(),
-            words=len(classifier.lexicon.vocabulary),
+            words=len(classifier.vocabulary.words),
             thresholds=model.thresholds,
         )
 
     @app.get("/health")
-    async def health() -> Status:
+    async def health() -> StatusResponse:
         """Answers while the process lives."""
-        return Status(status="alive")
+        return StatusResponse(status="alive")
 
-    @app.get("/ready", responses={503: {"model": Refusal}})
-    async def ready() -> Status:
+    @app.get("/ready", responses={503: {"model": ErrorResponse}})
+    async def ready() -> StatusResponse:
         """Answers 503 while too much waits, and once the server is to end."""
         if shutdown.has_begun:
             raise HTTPException(503, "the server is ending; ask another one")
         if not service.is_ready:
-            raise BusyError
-        return Status(status="ready")
+            raise OverloadedError
+        return StatusResponse(status="ready")
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:
-        return service.measures.page()
+        return service.metrics.to_response()
 
 
-def _add_reload(app: FastAPI, service: Service) -> None:
+def _add_reload_route(app: FastAPI, service: Service) -> None:
     @app.post(
-        "/reload", responses={409: {"model": Refusal}, 415: {"model": Refusal}}, dependencies=[Depends(_json_only)]
+        "/reload",
+        responses={409: {"model": ErrorResponse}, 415: {"model": ErrorResponse}},
+        dependencies=[Depends(_require_json)],
     )
     async def reload() -> ModelIdentity:
         """Loads the model folder anew; 409 where it cannot be loaded, and the model stays."""
@@ -158,15 +171,15 @@ def _add_reload(app: FastAPI, service: Service) -> None:
         return ModelIdentity(**model.identity)
 
 
-async def _busy(_request: Request, _error: Exception) -> JSONResponse:
+async def _handle_overload(_request: Request, _error: Exception) -> JSONResponse:
     return JSONResponse({"detail": "too many titles are waiting; try again in a second"}, 503, {"Retry-After": "1"})
 
 
-async def _failed(_request: Request, _error: Exception) -> JSONResponse:
+async def _handle_server_error(_request: Request, _error: Exception) -> JSONResponse:
     return JSONResponse({"detail": "the server failed; its log says why"}, 500)
 
 
-async def _invalid(_request: Request, error: Exception) -> JSONResponse:
+async def _handle_validation_error(_request: Request, error: Exception) -> JSONResponse:
     """What is wrong and where, without what was sent, which need not be text that JSON can hold."""
     assert isinstance(error, RequestValidationError)
     told = [{"loc": one["loc"], "msg": one["msg"], "type": one["type"]} for one in error.errors()]

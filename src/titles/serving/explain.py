@@ -7,15 +7,15 @@ import numpy as np
 import pyarrow as pa
 
 from titles.inference.classifier import Classifier
-from titles.text.tokenizer import words_of
+from titles.text.tokenizer import tokenize
 
 
-def deciding_words(classifier: Classifier, title: str) -> tuple[list[str], dict[str, list[float]]]:
+def occlusion_attribution(classifier: Classifier, title: str) -> tuple[list[str], dict[str, list[float]]]:
     """The words of the title, and what each of them weighs to each network.
 
     A word that speaks for another category weighs less than nothing.
     """
-    words = words_of(pa.array([title], pa.string()))[0].as_py()
+    words = tokenize(pa.array([title], pa.string()))[0].as_py()
     without = [" ".join(words[:place] + words[place + 1 :]) for place in range(len(words))]
     said = classifier.probabilities(pa.array([title, *without], pa.string()))
     of_best = {network: scores[:, (scores[0] * classifier.weights).argmax()] for network, scores in said.items()}

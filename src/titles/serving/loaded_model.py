@@ -11,7 +11,7 @@ import torch
 
 from titles.core.errors import InputError
 from titles.inference.classifier import Classifier, model_folders
-from titles.persistence.model_card import HASHED
+from titles.persistence.model_card import HASHED_FILES
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,15 @@ def load_model(folder: Path, objective: str | None, device: torch.device | None 
 
     Raises InputError where `Classifier.load` does, where weights are not finite, and where a file changed meanwhile.
     """
-    states = _states(folder)
+    states = _file_states(folder)
     classifier = Classifier.load(folder, objective, device or "cpu")
     for name, network in classifier.networks.items():
         if not all(weights.sum().isfinite() for weights in network.state_dict().values()):
             raise InputError(f"{folder}: the weights of {name} are not finite; train it again or fetch it anew")
     try:
         content = {file: file.read_bytes() for file in states if file.suffix == ".json"}
-        digest = _hash(folder, list(states))
-        is_unchanged = _states(folder) == states
+        digest = _hash_files(folder, list(states))
+        is_unchanged = _file_states(folder) == states
     except OSError:
         is_unchanged = False
     if not is_unchanged:
@@ -60,17 +60,17 @@ def load_model(folder: Path, objective: str | None, device: torch.device | None 
     }
     versions = dict.fromkeys(description.get("versions", {}).get("titles", "") for description in networks.values())
     thresholds = {name: description.get("thresholds", []) for name, description in networks.items()}
-    return LoadedModel(classifier, folder.resolve().name, " ".join(versions), digest, _commit(folder), thresholds)
+    return LoadedModel(classifier, folder.resolve().name, " ".join(versions), digest, _git_commit(folder), thresholds)
 
 
-def _states(folder: Path) -> dict[Path, tuple[int, int, int]]:
+def _file_states(folder: Path) -> dict[Path, tuple[int, int, int]]:
     """What changes with the content of each model file: its inode, size and time of modification."""
-    files = sorted((one / name for one in model_folders(folder) for name in HASHED), key=str)
+    files = sorted((one / name for one in model_folders(folder) for name in HASHED_FILES), key=str)
     # What is missing, `Classifier.load` tells.
     return {file: (s.st_ino, s.st_size, s.st_mtime_ns) for file in files if file.exists() and (s := file.stat())}
 
 
-def _hash(folder: Path, files: list[Path]) -> str:
+def _hash_files(folder: Path, files: list[Path]) -> str:
     lines = []
     for file in files:
         with file.open("rb") as content:
@@ -78,7 +78,7 @@ def _hash(folder: Path, files: list[Path]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _commit(folder: Path) -> str | None:
+def _git_commit(folder: Path) -> str | None:
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)

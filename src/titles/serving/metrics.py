@@ -7,15 +7,15 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from titles.inference.top_k import Best
+from titles.inference.top_k import TopK
 from titles.serving.middleware.status import StatusRecorder
 
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-TITLES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
-CONFIDENCES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
+LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+BATCH_SIZE_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
+CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
 
 
-class Measures:
+class ServerMetrics:
     """Requests by path and status, how long they took, what is answered together, the model, and how sure it is."""
 
     def __init__(self) -> None:
@@ -23,10 +23,14 @@ class Measures:
         labels = ("path", "status")
         self.requests = Counter("titles_requests", "Requests answered", labels, registry=self.registry)
         self.seconds = Histogram(
-            "titles_request_seconds", "From a request to its answer", ("path",), buckets=SECONDS, registry=self.registry
+            "titles_request_seconds",
+            "From a request to its answer",
+            ("path",),
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
         )
         self.batches = Histogram(
-            "titles_batch_titles", "Titles answered together", buckets=TITLES, registry=self.registry
+            "titles_batch_titles", "Titles answered together", buckets=BATCH_SIZE_BUCKETS, registry=self.registry
         )
         self.waiting = Gauge(
             "titles_waiting_characters", "Characters of the titles that wait for their answer", registry=self.registry
@@ -35,30 +39,30 @@ class Measures:
             "titles_confidence",
             "Score of the first category of a title",
             ("network",),
-            buckets=CONFIDENCES,
+            buckets=CONFIDENCE_BUCKETS,
             registry=self.registry,
         )
         self.model = Info("titles_model", "The model that answers", registry=self.registry)
 
-    def observe_batch(self, found: dict[str, Best]) -> None:
+    def observe_batch(self, top_k_per_network: dict[str, TopK]) -> None:
         """Count the titles of a batch, and by each network how sure it is of them."""
-        for network, (_, scores) in found.items():
+        for network, (_, scores) in top_k_per_network.items():
             observe = self.confidences.labels(network).observe
             # A title without a category has no score.
             for score in filter(math.isfinite, scores[:, 0].tolist()):
                 observe(score)
         self.batches.observe(len(scores))
 
-    def page(self) -> Response:
+    def to_response(self) -> Response:
         """In the text format of Prometheus."""
         return Response(generate_latest(self.registry), media_type="text/plain; version=0.0.4")
 
 
-class Measured:
+class MetricsMiddleware:
     """Counts and times what `app` answers, by the path of the route: what no route has is one path."""
 
-    def __init__(self, app: ASGIApp, measures: Measures) -> None:
-        self.app, self.measures = app, measures
+    def __init__(self, app: ASGIApp, metrics: ServerMetrics) -> None:
+        self.app, self.metrics = app, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -70,5 +74,5 @@ class Measured:
             await self.app(scope, receive, recorder)
         finally:
             path = getattr(scope.get("route"), "path", "other")
-            self.measures.requests.labels(path, recorder.status).inc()
-            self.measures.seconds.labels(path).observe(time.perf_counter() - started)
+            self.metrics.requests.labels(path, recorder.status).inc()
+            self.metrics.seconds.labels(path).observe(time.perf_counter() - started)

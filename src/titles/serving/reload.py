@@ -10,7 +10,7 @@ from titles.serving.service import Service
 log = logging.getLogger(__name__)
 
 
-def reload_on_hangup(service: Service) -> None:
+def reload_on_sighup(service: Service) -> None:
     """Reload the service's model at each SIGHUP. A model that cannot be loaded is logged, and the old one stays."""
     tasks: set[asyncio.Task[None]] = set()
 

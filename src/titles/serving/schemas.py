@@ -4,24 +4,24 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-MOST_TITLES, MOST_CHARACTERS, MOST_CATEGORIES = 1000, 1000, 20
+MAX_TITLES, MAX_TITLE_CHARACTERS, MAX_TOP = 1000, 1000, 20
 
-Title = Annotated[str, Field(max_length=MOST_CHARACTERS)]
+Title = Annotated[str, Field(max_length=MAX_TITLE_CHARACTERS)]
 
 
-class _Asked(BaseModel):
+class _StrictModel(BaseModel):
     # A misspelt key is told, not passed over; neither true nor "3" is a number.
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class Titles(_Asked):
+class PredictRequest(_StrictModel):
     """Titles as they were written."""
 
-    titles: Annotated[list[Title], Field(min_length=1, max_length=MOST_TITLES)]
-    top: Annotated[int, Field(ge=1, le=MOST_CATEGORIES)] = 5
+    titles: Annotated[list[Title], Field(min_length=1, max_length=MAX_TITLES)]
+    top: Annotated[int, Field(ge=1, le=MAX_TOP)] = 5
 
 
-class Scored(BaseModel):
+class ScoredCategory(BaseModel):
     """A category, and how sure a network is of it, from 0 to 1."""
 
     category: str
@@ -35,7 +35,7 @@ class Prediction(BaseModel):
     """
 
     title: str
-    networks: dict[str, list[Scored]]
+    networks: dict[str, list[ScoredCategory]]
     reason: str | None
 
 
@@ -47,20 +47,20 @@ class ModelIdentity(BaseModel):
     hash: str
 
 
-class Predictions(BaseModel):
+class PredictResponse(BaseModel):
     """In the order of the titles."""
 
     model: ModelIdentity
     predictions: list[Prediction]
 
 
-class OneTitle(_Asked):
+class ExplainRequest(_StrictModel):
     """A title whose words are to be weighed."""
 
     title: Title
 
 
-class Weights(BaseModel):
+class ExplainResponse(BaseModel):
     """The words as the networks see them, and how much less sure each network is of its best category without each."""
 
     model: ModelIdentity
@@ -68,7 +68,7 @@ class Weights(BaseModel):
     networks: dict[str, list[float]]
 
 
-class ModelFacts(ModelIdentity):
+class ModelInfo(ModelIdentity):
     """What answers.
 
     `words` is their number; `commit` that of the checkout the model folder lies in; `thresholds` are of each network,
@@ -82,13 +82,13 @@ class ModelFacts(ModelIdentity):
     thresholds: dict[str, list[dict[str, Any]]]
 
 
-class Status(BaseModel):
+class StatusResponse(BaseModel):
     """`alive`, or `ready`."""
 
     status: str
 
 
-class Refusal(BaseModel):
+class ErrorResponse(BaseModel):
     """What is wrong, and what to do."""
 
     detail: str

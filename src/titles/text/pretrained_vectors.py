@@ -26,7 +26,7 @@ OPENERS: dict[str, Callable[..., IO[Any]]] = {".gz": gzip.open, ".bz2": bz2.open
 
 def check_word_vectors(path: Path, dimension: int) -> None:
     """Raises InputError where the file is missing, or its first line is not as it should be."""
-    with _opened(path) as lines:
+    with _open_text(path) as lines:
         _check_header(path, next(lines, ""), dimension)
 
 
@@ -38,7 +38,7 @@ def read_word_vectors(path: Path, words: list[str], dimension: int) -> NDArray[n
     """
     numbers = {word: number for number, word in enumerate(words)}
     vectors = np.full((len(words), dimension), np.nan, np.float32)
-    with _opened(path) as lines:
+    with _open_text(path) as lines:
         count = _check_header(path, next(lines, ""), dimension)
         line_number = 1
         with Progress(count, "words", f"reading {path.name}") as bar:
@@ -47,14 +47,14 @@ def read_word_vectors(path: Path, words: list[str], dimension: int) -> NDArray[n
                 word, _, values = line.rstrip().partition(" ")
                 number = None if word == END_OF_SENTENCE else numbers.pop(clean(word), None)
                 if number is not None:
-                    vectors[number] = _parse(path, line_number, values, dimension)
+                    vectors[number] = _parse_vector(path, line_number, values, dimension)
     if line_number != count + 1:
         log.warning("%s: its first line promises %d words, it has %d", path, count, line_number - 1)
     return vectors
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[IO[str]]:
+def _open_text(path: Path) -> Iterator[IO[str]]:
     if not path.is_file():
         raise InputError(f"embed.word_vectors: {path} is not there; put the file in {path.parent}, or set none")
     try:
@@ -78,7 +78,7 @@ def _check_header(path: Path, header: str, dimension: int) -> int:
     return count
 
 
-def _parse(path: Path, line_number: int, values: str, dimension: int) -> NDArray[np.float32]:
+def _parse_vector(path: Path, line_number: int, values: str, dimension: int) -> NDArray[np.float32]:
     try:
         vector = np.array(values.split(" "), np.float32)
     except ValueError:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from titles.data.ragged import Ragged
-from titles.text.normalization import MOST_WORDS
+from titles.text.normalization import MAX_WORDS
 
 FNV_BASIS = np.uint32(2166136261)
 FNV_PRIME = np.uint32(16777619)
@@ -19,19 +19,19 @@ FNV_PRIME = np.uint32(16777619)
 
 def split_words(cleaned: pa.Array) -> pa.ListArray:
     """The first `MOST_WORDS` words of each cleaned title; none for an empty title."""
-    words = pc.list_slice(pc.split_pattern(cleaned, " "), 0, MOST_WORDS)
+    words = pc.list_slice(pc.split_pattern(cleaned, " "), 0, MAX_WORDS)
     empty = pc.equal(cleaned, "")
     return pc.if_else(empty, pa.scalar([], words.type), words)
 
 
-def number_words(titles: pa.ListArray, words: pa.Array) -> Ragged:
+def lookup_word_ids(titles: pa.ListArray, words: pa.Array) -> Ragged:
     """The place in `words` of every word of every title. Each word must be there."""
     numbers = pc.index_in(titles.flatten(), value_set=words)
     lengths = pc.list_value_length(titles).to_numpy(zero_copy_only=False)
     return Ragged(numbers.to_numpy().astype(np.int32), np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
 
 
-def spell(words: Sequence[str], lengths: Sequence[int], buckets: int) -> Ragged:
+def hash_ngrams(words: Sequence[str], lengths: Sequence[int], buckets: int) -> Ragged:
     """A row a word: the bucket of every character n-gram of `<word>`, in the order of `lengths`.
 
     With n = 4, `casa` is spelled `<cas`, `casa`, `asa>`; `a` has no n-gram of that length.

@@ -9,8 +9,8 @@ from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-
 from mlflow.entities import DatasetInput, InputTag, RunTag
 
 from titles.mlflow_store.credentials import redact
-from titles.mlflow_store.dvc_lineage import CODE
-from titles.mlflow_store.logged_model import log_network
+from titles.mlflow_store.dvc_lineage import CODE_FOLDERS
+from titles.mlflow_store.logged_model import log_model
 from titles.mlflow_store.store import Store
 from titles.mlflow_store.values import NOTE_TAG, as_key, as_text
 from titles.tracking.spool import Event
@@ -27,64 +27,64 @@ class Runs:
     child: str
 
     @classmethod
-    def of(cls, store: Store, begin: Event, folder: Path) -> "Runs":
+    def find_or_create(cls, store: Store, begin: Event, folder: Path) -> "Runs":
         """Those the journal begins for; makes what is not there yet."""
-        return cls(store, begin, folder, *store.runs_of(begin))
+        return cls(store, begin, folder, *store.find_or_create_stage_run(begin))
 
 
-def upload(runs: Runs, event: Event) -> None:
+def log_event(runs: Runs, event: Event) -> None:
     """Raises what the store raises, and KeyError for an event of an unknown kind."""
-    UPLOADS[next(iter(event))](runs, event)
+    EVENT_LOGGERS[next(iter(event))](runs, event)
 
 
-def _params(runs: Runs, event: Event) -> None:
+def _log_params(runs: Runs, event: Event) -> None:
     """All to the pipeline's run, to the stage's those of the sections it reads."""
     params = event["params"] if isinstance(event["params"], dict) else {}
     runs.store.log_params(runs.parent, params)
     runs.store.log_params(runs.child, {name: params[name] for name in event["sections"] if name in params})
 
 
-def _notes(runs: Runs, event: Event) -> None:
+def _log_notes(runs: Runs, event: Event) -> None:
     """One that is there stays, as a user may have written it."""
     for run_id, note in ((runs.parent, event["notes"]["pipeline"]), (runs.child, event["notes"]["stage"])):
         if note and NOTE_TAG not in runs.store.client.get_run(run_id).data.tags:
             runs.store.set_tag(run_id, NOTE_TAG, note)
 
 
-def _metrics(runs: Runs, event: Event) -> None:
+def _log_metrics(runs: Runs, event: Event) -> None:
     runs.store.log_metrics(runs.child, event["metrics"], event["time"], event["step"])
 
 
-def _results(runs: Runs, event: Event) -> None:
+def _log_results(runs: Runs, event: Event) -> None:
     """To the pipeline's run as well: it is there that one looks for what came out."""
     for run_id in (runs.child, runs.parent):
         runs.store.log_metrics(run_id, event["results"], event["time"], 0)
 
 
-def _files(runs: Runs, event: Event) -> None:
+def _log_files(runs: Runs, event: Event) -> None:
     for name in event["files"]:
         folder = runs.folder / name
         runs.store.client.log_artifacts(runs.parent, str(folder), folder.name)
 
 
-def _network(runs: Runs, event: Event) -> None:
+def _log_model(runs: Runs, event: Event) -> None:
     tags = runs.begin["pipeline"]["tags"] | {"dvc.hash": event["hash"]}
-    log_network(event["network"], runs.folder / event["folder"], tags, runs.child)
+    log_model(event["network"], runs.folder / event["folder"], tags, runs.child)
 
 
-def _hashes(runs: Runs, event: Event) -> None:
+def _log_hashes(runs: Runs, event: Event) -> None:
     """As tags; those of the data also as data sets: a pipeline's are those that no stage writes."""
     dep, out, raw = (event["hashes"].get(kind, {}) for kind in ("dep", "out", "raw"))
     tags = [RunTag(as_key(f"dvc.dep.{path}"), value) for path, value in dep.items()]
     tags += [RunTag(as_key(f"dvc.out.{path}"), value) for path, value in out.items()]
     if tags:
         runs.store.client.log_batch(runs.child, tags=tags)
-    data = {path: value for path, value in dep.items() if not path.startswith(CODE)}
-    log_data(runs.store, runs.child, data, runs.begin["stage"])
-    log_data(runs.store, runs.parent, raw, "raw")
+    data = {path: value for path, value in dep.items() if not path.startswith(CODE_FOLDERS)}
+    log_datasets(runs.store, runs.child, data, runs.begin["stage"])
+    log_datasets(runs.store, runs.parent, raw, "raw")
 
 
-def log_data(store: Store, run_id: str, hashes: Mapping[str, str], context: str) -> None:
+def log_datasets(store: Store, run_id: str, hashes: Mapping[str, str], context: str) -> None:
     """Logs paths with DVC's hashes as data sets, without reading them."""
     datasets = [
         MetaDataset(LocalArtifactDatasetSource(path), name=path, digest=value)  # type: ignore[abstract]
@@ -95,19 +95,19 @@ def log_data(store: Store, run_id: str, hashes: Mapping[str, str], context: str)
         store.client.log_inputs(run_id, [DatasetInput(dataset._to_mlflow_entity(), tags) for dataset in datasets])
 
 
-def _error(runs: Runs, event: Event) -> None:
+def _log_error(runs: Runs, event: Event) -> None:
     error = redact(as_text(event["error"]))
     runs.store.set_tag(runs.child, "error", error)
     runs.store.set_tag(runs.parent, "error", f"{runs.begin['stage']}: {error}")
 
 
-UPLOADS: dict[str, Callable[[Runs, Event], None]] = {
-    "params": _params,
-    "notes": _notes,
-    "metrics": _metrics,
-    "results": _results,
-    "files": _files,
-    "network": _network,
-    "hashes": _hashes,
-    "error": _error,
+EVENT_LOGGERS: dict[str, Callable[[Runs, Event], None]] = {
+    "params": _log_params,
+    "notes": _log_notes,
+    "metrics": _log_metrics,
+    "results": _log_results,
+    "files": _log_files,
+    "network": _log_model,
+    "hashes": _log_hashes,
+    "error": _log_error,
 }

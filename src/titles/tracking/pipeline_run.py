@@ -11,13 +11,13 @@ from pathlib import Path
 
 import psutil
 
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
 # The 22nd field of /proc/PID/stat; the second is the name of the program in parentheses, which may hold spaces.
-START_TICKS = 22 - 3
+START_TIME_FIELD = 22 - 3
 
 
 @dataclass(frozen=True)
-class Pipeline:
+class PipelineRun:
     """One run of the pipeline.
 
     key      the same for all stages that one DVC process starts, and for no others
@@ -32,25 +32,25 @@ class Pipeline:
     tags: dict[str, str]
 
     @classmethod
-    def of_this_process(cls) -> "Pipeline":
+    def from_current_process(cls) -> "PipelineRun":
         """A stage started by hand is a pipeline of its own."""
         dvc = next(filter(_is_dvc, psutil.Process().parents()), None)
         process = dvc or psutil.Process()
-        command = _typed(process.cmdline())
+        command = _display_command(process.cmdline())
         experiment = os.environ.get("DVC_EXP_NAME")
         # The first stage of a pipeline names it.
         name = experiment or f"{'repro' if dvc else 'manual'} {datetime.now():%Y-%m-%d %H:%M:%S}"
-        commit = _commit()
+        commit = _git_commit()
         tags = {
             "dvc.experiment": experiment or "workspace",
             "dvc.baseline": os.environ.get("DVC_EXP_BASELINE_REV") or commit,
             "mlflow.source.git.commit": commit,
-            "mlflow.user": user(),
+            "mlflow.user": user_name(),
         }
-        return cls(_key(process), name, command, {tag: value for tag, value in tags.items() if value})
+        return cls(_process_key(process), name, command, {tag: value for tag, value in tags.items() if value})
 
 
-def user() -> str:
+def user_name() -> str:
     """The name to log in to MLflow's server with, else that of the operating system."""
     try:
         return os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
@@ -68,7 +68,7 @@ def _is_dvc(process: psutil.Process) -> bool:
     return "dvc" in [Path(word).name for word in command[:2]] or command[1:] == ["-m", "dvc"]
 
 
-def _typed(command: list[str]) -> str:
+def _display_command(command: list[str]) -> str:
     """The command without the paths of Python and DVC."""
     if "exec-run" in command:
         return "dvc queue start"
@@ -78,14 +78,14 @@ def _typed(command: list[str]) -> str:
     return shlex.join(["dvc", *command[3:]] if command[1:3] == ["-m", "dvc"] else ["python", *command[1:]])
 
 
-def _key(process: psutil.Process) -> str:
+def _process_key(process: psutil.Process) -> str:
     """Names a process for ever. Its number comes again, but not with the same start.
 
     From the ticks since the machine was started, as `create_time` moves when the clock is set.
     """
     try:
-        boot = BOOT_ID.read_text().strip()
-        start = Path(f"/proc/{process.pid}/stat").read_bytes().rpartition(b")")[2].split()[START_TICKS].decode()
+        boot = BOOT_ID_FILE.read_text().strip()
+        start = Path(f"/proc/{process.pid}/stat").read_bytes().rpartition(b")")[2].split()[START_TIME_FIELD].decode()
     except OSError:
         # Only Linux has these.
         boot, start = socket.gethostname(), f"{process.create_time():.2f}"
@@ -96,12 +96,12 @@ def is_alive(key: str) -> bool:
     """Whether the process a pipeline's key names still runs."""
     try:
         _, pid, _ = key.rsplit("-", 2)
-        return _key(psutil.Process(int(pid))) == key
+        return _process_key(psutil.Process(int(pid))) == key
     except (psutil.Error, ValueError, OverflowError):
         return False
 
 
-def _commit() -> str:
+def _git_commit() -> str:
     """Empty without Git, or outside a repository."""
     try:
         done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)

@@ -15,54 +15,56 @@ from mlflow.entities.model_registry import ModelVersion
 
 from titles.core.errors import InputError
 from titles.mlflow_store.credentials import redact_logs
-from titles.mlflow_store.dvc_lineage import hash_of
-from titles.mlflow_store.logged_model import best_epoch, log_network
+from titles.mlflow_store.dvc_lineage import output_hash
+from titles.mlflow_store.logged_model import best_epoch, log_model
 from titles.mlflow_store.paths import main_root
 from titles.mlflow_store.store import Store
-from titles.tracking.pipeline_run import Pipeline
-from titles.tracking.uploader import reach
+from titles.tracking.pipeline_run import PipelineRun
+from titles.tracking.uploader import connect
 
-MODEL, ALIAS = "titles", "champion"
-MODELS = Path("models")
+MODEL_NAME, ALIAS = "titles", "champion"
+MODELS_FOLDER = Path("models")
 
 
 def promote(store: Store, folder: Path) -> ModelVersion:
     """Registers the network of a model folder and gives it the alias."""
-    version = _registered(store, _logged(store, folder), folder)
-    store.client.set_registered_model_alias(MODEL, ALIAS, version.version)
+    version = _find_or_register_version(store, _find_or_log_model(store, folder), folder)
+    store.client.set_registered_model_alias(MODEL_NAME, ALIAS, version.version)
     return version
 
 
-def _logged(store: Store, folder: Path) -> str:
+def _find_or_log_model(store: Store, folder: Path) -> str:
     """The id of the model with this content; one that no run logged, as DVC had it in its cache, is logged now."""
-    digest = hash_of(folder)
+    digest = output_hash(folder)
     models = store.client.search_logged_models([store.experiment_id], f"tags.`dvc.hash` = '{digest}'") if digest else []
     for model in models:
         # One whose upload broke off is not.
         if model.status == LoggedModelStatus.READY:
             return str(model.model_id)
-    return log_network(folder.name, folder, Pipeline.of_this_process().tags | {"dvc.hash": digest})
+    return log_model(folder.name, folder, PipelineRun.from_current_process().tags | {"dvc.hash": digest})
 
 
-def _registered(store: Store, model_id: str, folder: Path) -> ModelVersion:
+def _find_or_register_version(store: Store, model_id: str, folder: Path) -> ModelVersion:
     source = f"models:/{model_id}"
-    for version in store.client.search_model_versions(f"name = '{MODEL}'"):
+    for version in store.client.search_model_versions(f"name = '{MODEL_NAME}'"):
         if version.source == source:
             return version
     tags = {"titles.network": folder.name, "validation_balanced_accuracy": str(best_epoch(folder)[1])}
-    return mlflow.register_model(source, MODEL, tags=tags)
+    return mlflow.register_model(source, MODEL_NAME, tags=tags)
 
 
-def _chosen(name: str | None) -> Path:
+def _choose_folder(name: str | None) -> Path:
     """The model folder of that name, or the one best on validation."""
-    folders = sorted(path.parent for path in MODELS.glob("*/history.csv"))
+    folders = sorted(path.parent for path in MODELS_FOLDER.glob("*/history.csv"))
     if not folders:
-        raise InputError(f"{MODELS} has no network; train them with dvc repro, or get them with dvc pull")
+        raise InputError(f"{MODELS_FOLDER} has no network; train them with dvc repro, or get them with dvc pull")
     if name is None:
         return max(folders, key=lambda folder: best_epoch(folder)[1])
-    if MODELS / name not in folders:
-        raise InputError(f"{MODELS} has no network {name!r}; there are {', '.join(path.name for path in folders)}")
-    return MODELS / name
+    if MODELS_FOLDER / name not in folders:
+        raise InputError(
+            f"{MODELS_FOLDER} has no network {name!r}; there are {', '.join(path.name for path in folders)}"
+        )
+    return MODELS_FOLDER / name
 
 
 def main() -> None:
@@ -73,12 +75,12 @@ def main() -> None:
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     redact_logs()
     try:
-        folder = _chosen(options.network)
-        version = promote(reach(main_root()), folder)
+        folder = _choose_folder(options.network)
+        version = promote(connect(main_root()), folder)
     except InputError as error:
         sys.exit(f"promote: {error}")
     accuracy = best_epoch(folder)[1]
-    print(f"{folder.name}, balanced accuracy {accuracy} on validation, is models:/{MODEL}@{ALIAS},", end=" ")
+    print(f"{folder.name}, balanced accuracy {accuracy} on validation, is models:/{MODEL_NAME}@{ALIAS},", end=" ")
     print(f"version {version.version}")
 
 

@@ -24,70 +24,70 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SOURCE = str(Path(__file__).parents[2])
+SOURCE_FOLDER = str(Path(__file__).parents[2])
 
 
 class Run:
     """The run of the stage at work; without a recorder it logs nothing. What cannot be logged costs a warning."""
 
-    def __init__(self, recorder: "subprocess.Popen[str] | None" = None) -> None:
-        self.recorder = recorder
+    def __init__(self, worker: "subprocess.Popen[str] | None" = None) -> None:
+        self.worker = worker
 
     def log_metrics(self, metrics: Mapping[str, object], step: int = 0) -> None:
         """Logs the numbers of nested tables, those of `mlp` as `mlp.log_loss`."""
-        self._say(metrics=metrics, step=step, time=_now())
+        self._send(metrics=metrics, step=step, time=_now_ms())
 
-    def log_progress(self, known: "DataclassInstance") -> None:
+    def log_progress(self, progress: "DataclassInstance") -> None:
         """Logs a dataclass whose first field says how far the stage is."""
-        metrics = asdict(known)
+        metrics = asdict(progress)
         self.log_metrics(metrics, metrics.pop(next(iter(metrics))))
 
     def log_results(self, metrics: Mapping[str, object], folder: Path) -> None:
         """Logs what the pipeline as a whole came to: metrics, report and tables, and the plots of dvc.yaml."""
-        self._say(results=metrics, folder=str(folder), step=0, time=_now())
+        self._send(results=metrics, folder=str(folder), step=0, time=_now_ms())
 
-    def log_network(self, name: str, folder: Path) -> None:
+    def log_model(self, name: str, folder: Path) -> None:
         """Logs a model folder as a model that takes titles."""
-        self._say(network=name, folder=str(folder))
+        self._send(network=name, folder=str(folder))
 
     def end(self, error: BaseException | None = None) -> None:
         """Ends the run FINISHED, or FAILED with the error."""
-        self._say(end="FAILED" if error else "FINISHED", error=error and describe(error), time=_now())
+        self._send(end="FAILED" if error else "FINISHED", error=error and error_message(error), time=_now_ms())
 
     def wait(self) -> None:
         """Until everything is in the store, or kept for later."""
-        if self.recorder:
-            self.recorder.stdin.close()  # type: ignore[union-attr]
-            self.recorder.wait()
+        if self.worker:
+            self.worker.stdin.close()  # type: ignore[union-attr]
+            self.worker.wait()
 
-    def _say(self, **event: object) -> None:
-        if self.recorder:
+    def _send(self, **event: object) -> None:
+        if self.worker:
             try:
-                print(json.dumps(event, default=str), file=self.recorder.stdin, flush=True)
+                print(json.dumps(event, default=str), file=self.worker.stdin, flush=True)
             except BrokenPipeError:
                 log.warning("MLflow's recorder has ended, the stage goes on; from here on nothing of it is logged")
-                self.recorder = None
+                self.worker = None
 
 
-def describe(error: BaseException) -> str:
+def error_message(error: BaseException) -> str:
     """The kind of error and its message, as text that any store takes; it may quote a user's file."""
     return f"{type(error).__name__}: {error}"[:5000].encode("utf-8", errors="backslashreplace").decode()
 
 
-def _now() -> int:
+def _now_ms() -> int:
     return int(time.time() * 1000)
 
 
 @contextmanager
-def tracked(stage: str, sections: list[str]) -> Iterator[Run]:
+def start_run(stage: str, sections: list[str]) -> Iterator[Run]:
     """The run of a stage, with its sections of params.yaml; it ends FAILED, with the error, if the stage does.
 
     Raises InputError if the store cannot be reached when the pipeline begins: before any work is the time to say so.
     """
-    if is_off():
+    if is_disabled():
         yield Run()
         return
-    recorder = _start_recorder(stage, sections)
+    recorder = _start_worker(stage, sections)
     _wait_until_ready(recorder)
     run = Run(recorder)
     try:
@@ -101,44 +101,44 @@ def tracked(stage: str, sections: list[str]) -> Iterator[Run]:
         run.wait()
 
 
-def leave_failed_run(stage: str, sections: list[str], error: InputError) -> None:
+def log_failed_run(stage: str, sections: list[str], error: InputError) -> None:
     """Leaves the run of a stage that was refused; in the user's checkout without waiting, to say so at once."""
-    if is_off():
+    if is_disabled():
         return
-    run = Run(_start_recorder(stage, sections))
+    run = Run(_start_worker(stage, sections))
     run.end(error)
     if Path.cwd() != main_root():
         # DVC removes the checkout of a temporary experiment, and with it the code of the recorder.
         run.wait()
 
 
-def is_off() -> bool:
+def is_disabled() -> bool:
     """Also in every process of a training but the first."""
     return os.environ.get("TITLES_TRACKING") == "off" or distributed.rank() > 0
 
 
-def _start_recorder(stage: str, sections: list[str]) -> "subprocess.Popen[str]":
+def _start_worker(stage: str, sections: list[str]) -> "subprocess.Popen[str]":
     # Needs psutil, as _params needs ruamel.yaml; a machine that trains without tracking need not have them.
-    from titles.tracking.pipeline_run import Pipeline
+    from titles.tracking.pipeline_run import PipelineRun
 
     recorder = subprocess.Popen(
         [sys.executable, "-m", "titles.tracking.worker"],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([SOURCE, os.environ.get("PYTHONPATH", "")])},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([SOURCE_FOLDER, os.environ.get("PYTHONPATH", "")])},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         # Ctrl-C and the end of a terminal are for the stage; its recorder outlives it to say how it ended.
         start_new_session=True,
     )
-    pipeline = Pipeline.of_this_process()
+    pipeline = PipelineRun.from_current_process()
     run = Run(recorder)
     root = main_root()
-    run._say(root=str(root), stage=stage, pipeline=asdict(pipeline), time=_now())
-    run._say(params=_params(), sections=sections)
+    run._send(root=str(root), stage=stage, pipeline=asdict(pipeline), time=_now_ms())
+    run._send(params=_read_params(), sections=sections)
     return recorder
 
 
-def _params() -> object:
+def _read_params() -> object:
     """All of params.yaml as DVC reads it; nothing where it cannot be read, which the stage says by itself."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
@@ -149,8 +149,8 @@ def _params() -> object:
         return {}
 
 
-def _wait_until_ready(recorder: "subprocess.Popen[str]") -> None:
-    answer = recorder.stdout.readline()  # type: ignore[union-attr]
+def _wait_until_ready(worker: "subprocess.Popen[str]") -> None:
+    answer = worker.stdout.readline()  # type: ignore[union-attr]
     if not answer:
         raise InputError("MLflow could not be started, see above; TITLES_TRACKING=off runs without it")
     if error := json.loads(answer).get("error"):

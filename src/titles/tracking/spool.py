@@ -23,16 +23,16 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from titles.mlflow_store.credentials import redact, store_name
-from titles.mlflow_store.paths import journals, tracking_uri
+from titles.mlflow_store.paths import spool_folder, tracking_uri
 from titles.tracking.pipeline_run import is_alive
 
 log = logging.getLogger(__name__)
 
 Event = dict[str, Any]
-PRIVATE = 0o700
+PRIVATE_MODE = 0o700
 
 
-class Journal:
+class Spool:
     """The events of one stage in their order. Whoever delivers them holds the lock, which ends with its process."""
 
     def __init__(self, folder: Path, begin: Event | None = None) -> None:
@@ -42,9 +42,9 @@ class Journal:
         """
         self.folder, self.path = folder, folder / "journal.jsonl"
         if begin:
-            folder.parent.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+            folder.parent.mkdir(mode=PRIVATE_MODE, parents=True, exist_ok=True)
             # It may be there from an earlier version.
-            folder.parent.chmod(PRIVATE)
+            folder.parent.chmod(PRIVATE_MODE)
             folder.mkdir(exist_ok=True)
         elif not self.path.exists():
             raise FileNotFoundError(self.path)
@@ -57,10 +57,10 @@ class Journal:
     def _read(self) -> list[Event]:
         """The events of the lines that are whole; a machine that lost power may have written half a line."""
         first, *lines = self.path.read_bytes().splitlines() or [b""]
-        begin = parsed(first)
+        begin = parse_event(first)
         if begin is None:
             raise ValueError("the first line does not say which stage it is")
-        events = [parsed(line) for line in lines]
+        events = [parse_event(line) for line in lines]
         if None in events:
             log.warning("%s: %d lines cannot be read and are left out", self.path, events.count(None))
         return [begin, *(event for event in events if event is not None)]
@@ -68,18 +68,18 @@ class Journal:
     def add(self, event: Event) -> None:
         self.pending.append(event)
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(_line(event))
+            file.write(_to_json_line(event))
 
     def save(self) -> None:
         """Leaves out what has been taken from `pending`."""
         written = self.folder / "journal.new"
-        with open(written, "w", encoding="utf-8", opener=_private) as file:
-            file.writelines(_line(event) for event in [self.begin, *self.pending])
+        with open(written, "w", encoding="utf-8", opener=_open_private) as file:
+            file.writelines(_to_json_line(event) for event in [self.begin, *self.pending])
             file.flush()
             os.fsync(file.fileno())
         written.replace(self.path)
 
-    def keep(self, name: str, files: Iterable[Path], link: bool = False) -> str:
+    def copy_files(self, name: str, files: Iterable[Path], link: bool = False) -> str:
         """Copies files into a folder of that name beside the journal, and returns the name.
 
         `link` takes no room, and is for files that are replaced and never written to again.
@@ -100,15 +100,15 @@ class Journal:
         self.lock.release()
 
 
-def _private(path: str, flags: int) -> int:
+def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _line(event: Event) -> str:
+def _to_json_line(event: Event) -> str:
     return json.dumps(event, default=str) + "\n"
 
 
-def parsed(line: str | bytes) -> Event | None:
+def parse_event(line: str | bytes) -> Event | None:
     """None where the line is no JSON object."""
     try:
         event = json.loads(line)
@@ -117,18 +117,18 @@ def parsed(line: str | bytes) -> Event | None:
     return event if isinstance(event, dict) else None
 
 
-def left_behind(root: Path) -> Iterator[Journal]:
+def unsent_spools(root: Path) -> Iterator[Spool]:
     """The journals for this store that nobody delivers, the oldest first; says which are for another.
 
     Removes the folders of pipelines that are over.
     """
     found = {}
-    for path in journals(root).glob("*/*/journal.jsonl"):
+    for path in spool_folder(root).glob("*/*/journal.jsonl"):
         with suppress(FileNotFoundError):
             found[path] = path.stat().st_mtime
     for path in sorted(found, key=lambda path: found[path]):
         try:
-            journal = Journal(path.parent)
+            journal = Spool(path.parent)
         except (Timeout, FileNotFoundError):
             continue
         except ValueError as error:
@@ -142,7 +142,7 @@ def left_behind(root: Path) -> Iterator[Journal]:
         else:
             log.warning("%s is for %s; name that by MLFLOW_TRACKING_URI to send it", path, store)
             journal.lock.release()
-    for folder in journals(root).glob("*"):
+    for folder in spool_folder(root).glob("*"):
         if not is_alive(folder.name):
             # Not empty where something is still to be sent.
             with suppress(OSError):

@@ -18,15 +18,15 @@ from dvc.exceptions import DvcException
 
 from titles.core.errors import InputError
 from titles.mlflow_store.credentials import redact_logs
-from titles.mlflow_store.dvc_lineage import CODE
+from titles.mlflow_store.dvc_lineage import CODE_FOLDERS
 from titles.mlflow_store.notes import params_note
 from titles.mlflow_store.paths import main_root
 from titles.mlflow_store.store import Store
-from titles.mlflow_store.values import NOTE_TAG, as_text, flat
-from titles.tracking.event_log import log_data
-from titles.tracking.pipeline_run import user
-from titles.tracking.uploader import reach
-from titles.tracking.worker import deliver_left_behind
+from titles.mlflow_store.values import NOTE_TAG, as_text, flatten
+from titles.tracking.event_log import log_datasets
+from titles.tracking.pipeline_run import user_name
+from titles.tracking.uploader import connect
+from titles.tracking.worker import upload_unsent
 
 log = logging.getLogger(__name__)
 
@@ -61,29 +61,29 @@ def experiments() -> Iterator[Experiment]:
             # The last commit of the experiment; one that failed has no data, one under way that of its baseline.
             (revision, *_), name = experiment["revs"], experiment["name"]
             data = revision.get("data") or {}
-            metrics = _merged(data.get("metrics"))
+            metrics = _merge_files(data.get("metrics"))
             if metrics and (experiment.get("executor") or {}).get("state") in (None, "success"):
                 time = int(datetime.fromisoformat(data["timestamp"]).timestamp() * 1000)
-                params, raw = _merged(data.get("params")), _raw(data)
+                params, raw = _merge_files(data.get("params")), _raw_hashes(data)
                 yield Experiment(name, baseline["rev"], revision["rev"], time, params, metrics, raw)
 
 
-def _raw(data: dict[str, Any]) -> dict[str, str]:
+def _raw_hashes(data: dict[str, Any]) -> dict[str, str]:
     """The hashes of what stages read and none writes, without their code."""
     read, written = data.get("deps") or {}, data.get("outs") or {}
     return {
         path: str(dep["hash"])
         for path, dep in read.items()
-        if path not in written and not path.startswith(CODE) and dep.get("hash")
+        if path not in written and not path.startswith(CODE_FOLDERS) and dep.get("hash")
     }
 
 
-def _merged(files: dict[str, Any] | None) -> dict[str, Any]:
+def _merge_files(files: dict[str, Any] | None) -> dict[str, Any]:
     """The content of all files of parameters, or of metrics, that could be read."""
     return {key: value for file in (files or {}).values() for key, value in (file.get("data") or {}).items()}
 
 
-def add(store: Store, experiment: Experiment) -> None:
+def add_run(store: Store, experiment: Experiment) -> None:
     """Makes its run, or completes it where an earlier try broke off."""
     key = {"titles.pipeline": f"{experiment.baseline}/{experiment.name}/{experiment.commit}"}
     tags = {
@@ -92,20 +92,20 @@ def add(store: Store, experiment: Experiment) -> None:
         "mlflow.source.git.commit": experiment.commit,
         "mlflow.source.name": "dvc.yaml",
         "mlflow.source.type": "LOCAL",
-        "mlflow.user": user(),
+        "mlflow.user": user_name(),
         "titles.source": "dvc cache",
         NOTE_TAG: NOTE + params_note(experiment.baseline, experiment.params),
     }
     run_id = store.find_or_create(experiment.name, key, tags, experiment.time)
     store.log_params(run_id, experiment.params)
-    log_data(store, run_id, experiment.raw, "raw")
-    if report := report_of(experiment):
+    log_datasets(store, run_id, experiment.raw, "raw")
+    if report := read_report(experiment):
         store.client.log_text(run_id, report, f"report/{REPORT}")
     store.log_metrics(run_id, experiment.metrics, experiment.time, 0)
     store.client.set_terminated(run_id, "FINISHED", experiment.time)
 
 
-def report_of(experiment: Experiment) -> str | None:
+def read_report(experiment: Experiment) -> str | None:
     """None where DVC's cache has it no more, or the experiment is older than the report."""
     try:
         return str(dvc.api.read(f"results/{REPORT}", rev=experiment.commit, encoding="utf-8"))
@@ -113,13 +113,13 @@ def report_of(experiment: Experiment) -> str | None:
         return None
 
 
-def is_there(store: Store, experiment: Experiment) -> bool:
+def has_run(store: Store, experiment: Experiment) -> bool:
     """Whether a run of that name and baseline has all its parameters and metrics."""
-    params = {key: as_text(value) for key, value in flat(experiment.params)}
-    metrics = dict(flat(experiment.metrics))
+    params = {key: as_text(value) for key, value in flatten(experiment.params)}
+    metrics = dict(flatten(experiment.metrics))
     return any(
         "titles.pipeline" in run.data.tags and run.data.params == params and metrics.items() <= run.data.metrics.items()
-        for run in store.find({"dvc.experiment": experiment.name, "dvc.baseline": experiment.baseline})
+        for run in store.search_runs({"dvc.experiment": experiment.name, "dvc.baseline": experiment.baseline})
     )
 
 
@@ -129,15 +129,15 @@ def main() -> None:
     redact_logs()
     try:
         root = main_root()
-        store = reach(root)
-        complete = deliver_left_behind(root)
-        missing = [experiment for experiment in experiments() if not is_there(store, experiment)]
+        store = connect(root)
+        complete = upload_unsent(root)
+        missing = [experiment for experiment in experiments() if not has_run(store, experiment)]
     except InputError as error:
         sys.exit(str(error))
     added = []
     for experiment in missing:
         try:
-            add(store, experiment)
+            add_run(store, experiment)
             added.append(experiment.name)
         except Exception as error:  # One that the store refuses must not keep the others out.
             log.warning("%s could not be added: %s", experiment.name, error)

@@ -6,7 +6,7 @@ import sys
 from titles.core.errors import InputError
 from titles.mlflow_store.credentials import redact, redact_logs
 from titles.mlflow_store.paths import main_root, tracking_uri
-from titles.tracking.uploader import reach
+from titles.tracking.uploader import connect
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     root = main_root()
     uri = tracking_uri(root)
     try:
-        experiment_id = reach(root).experiment_id
+        experiment_id = connect(root).experiment_id
     except InputError as error:
         sys.exit(f"ui: {error}")
     is_server = uri.startswith("http")

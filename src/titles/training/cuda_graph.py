@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from titles.data.batch import mapped
+from titles.data.batch import tree_map
 
 
-class Captured:
+class CUDAGraphRunner:
     """A function of batches on a GPU, captured as a CUDA graph when the same shapes come for the second time.
 
     The first time everything is made that lasts. What the function reads but is not given must stay where it is.
@@ -21,43 +21,43 @@ class Captured:
 
     def __init__(self, function: Callable[..., Tensor]) -> None:
         self.function = function
-        self.seen: set[tuple[Any, ...]] = set()
+        self.seen_shapes: set[tuple[Any, ...]] = set()
         self.graphs: dict[tuple[Any, ...], tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]] = {}
-        self.memory: Any = None
+        self.pool: Any = None
 
-    def __call__(self, *given: Any) -> Tensor:
+    def __call__(self, *args: Any) -> Tensor:
         """What the function gives, which the next call overwrites."""
         arrays: list[Tensor] = []
-        shapes = _shapes(given, arrays)
-        if shapes not in self.seen:
-            self.seen.add(shapes)
-            return self.function(*given)
+        shapes = _shapes(args, arrays)
+        if shapes not in self.seen_shapes:
+            self.seen_shapes.add(shapes)
+            return self.function(*args)
         if shapes not in self.graphs:
-            self.graphs[shapes] = self._capture(given)
+            self.graphs[shapes] = self._capture(args)
         graph, inputs, result = self.graphs[shapes]
         torch._foreach_copy_(inputs, arrays)
         graph.replay()
         return result
 
-    def _capture(self, given: tuple[Any, ...]) -> tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]:
+    def _capture(self, args: tuple[Any, ...]) -> tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]:
         inputs: list[Tensor] = []
-        copied = mapped(torch.clone, given)
+        copied = tree_map(torch.clone, args)
         _shapes(copied, inputs)
         graph = torch.cuda.CUDAGraph()
         # Another thread may stream titles meanwhile.
-        with torch.cuda.graph(graph, pool=self.memory, capture_error_mode="thread_local"):
+        with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
             result = self.function(*copied)
-        self.memory = graph.pool()
+        self.pool = graph.pool()
         return graph, inputs, result
 
 
-def _shapes(given: Any, arrays: list[Tensor]) -> Any:
+def _shapes(tree: Any, arrays: list[Tensor]) -> Any:
     """The shapes of all arrays, which are added to `arrays`, and all else as it is."""
-    if isinstance(given, Tensor):
-        arrays.append(given)
-        return given.shape
-    if isinstance(given, tuple):
-        return tuple(_shapes(one, arrays) for one in given)
-    if is_dataclass(given):
-        return tuple(_shapes(getattr(given, field.name), arrays) for field in fields(given))
-    return given
+    if isinstance(tree, Tensor):
+        arrays.append(tree)
+        return tree.shape
+    if isinstance(tree, tuple):
+        return tuple(_shapes(one, arrays) for one in tree)
+    if is_dataclass(tree):
+        return tuple(_shapes(getattr(tree, field.name), arrays) for field in fields(tree))
+    return tree

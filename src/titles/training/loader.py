@@ -8,83 +8,89 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from titles.core.prefetch import ahead
-from titles.data.batch import Batch, moved
-from titles.data.device_batches import GpuRagged, Stretch
-from titles.data.encoded_dataset import Labelled
+from titles.core.prefetch import prefetch
+from titles.data.batch import Batch, to_device
+from titles.data.device_batches import DeviceBatches, GpuRagged
+from titles.data.encoded_dataset import LabelledDataset
 from titles.data.ragged import Ragged
-from titles.data.sliced_arrays import Capacities, Parts
+from titles.data.sliced_arrays import Capacities, SlicedArray
 from titles.nn.networks import Network
 
 # Made at a time on a GPU, whose memory they take some kilobytes each.
-STRETCH_TITLES = 131_072
+CHUNK_TITLES = 131_072
 # The share of a GPU's free memory that titles may have; the rest is for training.
-TITLES_SHARE = 0.5
+RESIDENT_MEMORY_FRACTION = 0.5
 
-Group = NDArray[np.int64]
+BatchRows = NDArray[np.int64]
 
 
-class Batches:
+class BatchLoader:
     """Titles of which batches can be had, any number of times."""
 
-    def __init__(self, titles: Labelled, spelling: Ragged, device: torch.device) -> None:
-        self.titles, self.spelling, self.device = titles, spelling, device
-        self.on_gpu = OnGpu(titles, spelling, device) if device.type == "cuda" else None
+    def __init__(self, titles: LabelledDataset, subword_ids: Ragged, device: torch.device) -> None:
+        self.titles, self.subword_ids, self.device = titles, subword_ids, device
+        self.gpu_loader = GpuBatchLoader(titles, subword_ids, device) if device.type == "cuda" else None
 
     def __len__(self) -> int:
         return len(self.titles)
 
-    def of(self, network: Network, groups: Iterable[Group]) -> Iterator[tuple[Batch, Tensor]]:
+    def iterate(self, network: Network, batch_sampler: Iterable[BatchRows]) -> Iterator[tuple[Batch, Tensor]]:
         """Of each group of titles, by number, its batch and its labels int64 [titles], on the device."""
-        if self.on_gpu:
-            yield from self.on_gpu.of(network, groups)
+        if self.gpu_loader:
+            yield from self.gpu_loader.iterate(network, batch_sampler)
             return
-        for rows in groups:
+        for rows in batch_sampler:
             labels = torch.from_numpy(self.titles.labels[rows]).long()
-            batch = network.batch(self.titles.titles.take(rows), self.spelling)
-            yield moved(batch, self.device), moved(labels, self.device)
+            batch = network.batch(self.titles.titles.take(rows), self.subword_ids)
+            yield to_device(batch, self.device), to_device(labels, self.device)
 
 
-class OnGpu:
+class GpuBatchLoader:
     """The same for a GPU. Titles are resident there if they fit, else streamed, a stretch ahead."""
 
-    def __init__(self, titles: Labelled, spelling: Ragged, device: torch.device) -> None:
+    def __init__(self, titles: LabelledDataset, subword_ids: Ragged, device: torch.device) -> None:
         self.titles, self.device = titles, device
-        self.spelling, self.capacities = GpuRagged.of(spelling, device), Capacities()
+        self.subword_ids, self.capacities = GpuRagged.from_ragged(subword_ids, device), Capacities()
         self.resident: tuple[GpuRagged, Tensor] | None = None
-        if _bytes(titles) < TITLES_SHARE * torch.cuda.mem_get_info(device)[0]:
-            self.resident = GpuRagged.of(titles.titles, device), torch.tensor(titles.labels, device=device)
+        if _nbytes(titles) < RESIDENT_MEMORY_FRACTION * torch.cuda.mem_get_info(device)[0]:
+            self.resident = GpuRagged.from_ragged(titles.titles, device), torch.tensor(titles.labels, device=device)
 
-    def of(self, network: Network, groups: Iterable[Group]) -> Iterator[tuple[Batch, Tensor]]:
+    def iterate(self, network: Network, batch_sampler: Iterable[BatchRows]) -> Iterator[tuple[Batch, Tensor]]:
         """See `Batches.of`."""
         made = (
-            map(self._resident, stretches(groups)) if self.resident else ahead(map(self._streamed, stretches(groups)))
+            map(self._gather_resident, chunk_batches(batch_sampler))
+            if self.resident
+            else prefetch(map(self._gather_streamed, chunk_batches(batch_sampler)))
         )
         for numbers, lengths, labels in made:
-            stretch = Stretch(numbers, lengths, self.spelling, self.capacities)
-            yield from zip(network.batches(stretch), labels.each(), strict=True)
+            stretch = DeviceBatches(numbers, lengths, self.subword_ids, self.capacities)
+            yield from zip(network.batches(stretch), labels.split(), strict=True)
 
-    def _resident(self, groups: list[Group]) -> tuple[Parts, Parts, Parts]:
+    def _gather_resident(self, batches: list[BatchRows]) -> tuple[SlicedArray, SlicedArray, SlicedArray]:
         titles, labels = self.resident  # type: ignore[misc]
-        sizes = [len(rows) for rows in groups]
-        rows = Parts(moved(torch.from_numpy(np.concatenate(groups)), self.device), sizes)
-        return *titles.take(rows), Parts(labels[rows.values].long(), sizes)
+        sizes = [len(rows) for rows in batches]
+        rows = SlicedArray(to_device(torch.from_numpy(np.concatenate(batches)), self.device), sizes)
+        return *titles.take(rows), SlicedArray(labels[rows.values].long(), sizes)
 
-    def _streamed(self, groups: list[Group]) -> tuple[Parts, Parts, Parts]:
-        rows, sizes = np.concatenate(groups), [len(rows) for rows in groups]
+    def _gather_streamed(self, batches: list[BatchRows]) -> tuple[SlicedArray, SlicedArray, SlicedArray]:
+        rows, sizes = np.concatenate(batches), [len(rows) for rows in batches]
         taken = self.titles.titles.take(rows)
         ends = taken.offsets[np.cumsum(sizes)]
         arrays = taken.values, np.diff(taken.offsets), self.titles.labels[rows]
-        values, lengths, labels = (moved(torch.from_numpy(array), self.device).long() for array in arrays)
-        return Parts(values, np.diff(ends, prepend=0).tolist()), Parts(lengths, sizes), Parts(labels, sizes)
+        values, lengths, labels = (to_device(torch.from_numpy(array), self.device).long() for array in arrays)
+        return (
+            SlicedArray(values, np.diff(ends, prepend=0).tolist()),
+            SlicedArray(lengths, sizes),
+            SlicedArray(labels, sizes),
+        )
 
 
-def stretches(groups: Iterable[Group]) -> Iterator[list[Group]]:
+def chunk_batches(batch_sampler: Iterable[BatchRows]) -> Iterator[list[BatchRows]]:
     """Groups of one size, with `STRETCH_TITLES` at a time."""
-    for size, alike in groupby(groups, len):
-        while some := list(islice(alike, max(1, STRETCH_TITLES // max(1, size)))):
+    for size, alike in groupby(batch_sampler, len):
+        while some := list(islice(alike, max(1, CHUNK_TITLES // max(1, size)))):
             yield some
 
 
-def _bytes(titles: Labelled) -> int:
+def _nbytes(titles: LabelledDataset) -> int:
     return int(titles.titles.values.nbytes + titles.titles.offsets.nbytes + titles.labels.nbytes)

@@ -13,7 +13,7 @@ from titles.serving.middleware.status import StatusRecorder
 log = logging.getLogger("titles.access")
 
 
-def write_access_log() -> None:
+def configure_access_log() -> None:
     """Write what `AccessLog` logs to standard output."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter("%(message)s"))
@@ -22,7 +22,7 @@ def write_access_log() -> None:
     log.propagate = False
 
 
-class AccessLog:
+class AccessLogMiddleware:
     """Logs what `app` answers."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -3,7 +3,7 @@
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 
-class HeadAsGet:
+class HeadAsGetMiddleware:
     """Shows `app` a GET where HEAD was asked."""
 
     def __init__(self, app: ASGIApp) -> None:

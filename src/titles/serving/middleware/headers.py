@@ -7,24 +7,28 @@ from uuid import uuid4
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from titles.serving.middleware.shutdown import Shutdown
+from titles.serving.middleware.shutdown import ShutdownState
 
-POLICY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+)
 # The page of the API starts itself with a script within it.
-API_POLICY = f"{POLICY}; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"
-API_PAGE = "/docs"
+DOCS_CONTENT_SECURITY_POLICY = (
+    f"{CONTENT_SECURITY_POLICY}; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"
+)
+DOCS_URL = "/docs"
 # An id a proxy may have given; any other could be made to forge lines of a log.
 REQUEST_ID = re.compile(rb"[\w.:/+=-]{1,128}")
 
 
-class Headers:
+class ResponseHeadersMiddleware:
     """Adds them to every answer of `app`.
 
     The model is the one that `scope["state"]["model"]` names, as a request may be answered by one that was replaced
     since; else the one that `identity` gives.
     """
 
-    def __init__(self, app: ASGIApp, identity: Callable[[], dict[str, str]], shutdown: Shutdown) -> None:
+    def __init__(self, app: ASGIApp, identity: Callable[[], dict[str, str]], shutdown: ShutdownState) -> None:
         self.app, self.identity, self.shutdown = app, identity, shutdown
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -35,17 +39,19 @@ class Headers:
         sent = dict(scope["headers"]).get(b"x-request-id", b"")
         state["request_id"] = sent.decode() if REQUEST_ID.fullmatch(sent) else uuid4().hex
 
-        async def with_headers(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], *self._headers(scope)]
             await send(message)
 
-        await self.app(scope, receive, with_headers)
+        await self.app(scope, receive, send_with_headers)
 
     def _headers(self, scope: Scope) -> list[tuple[bytes, bytes]]:
         state = scope["state"]
         headers = {
-            "content-security-policy": API_POLICY if scope["path"] == API_PAGE else POLICY,
+            "content-security-policy": DOCS_CONTENT_SECURITY_POLICY
+            if scope["path"] == DOCS_URL
+            else CONTENT_SECURITY_POLICY,
             "x-content-type-options": "nosniff",
             "referrer-policy": "no-referrer",
             "x-request-id": state["request_id"],

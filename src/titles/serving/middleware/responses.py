@@ -5,7 +5,7 @@ import json
 from starlette.types import Send
 
 
-async def answer(send: Send, status: int, detail: str) -> None:
+async def send_error(send: Send, status: int, detail: str) -> None:
     """Send an `ErrorResponse` and close the connection, as what is left of the request is not read."""
     body = json.dumps({"detail": detail}).encode()
     length = str(len(body)).encode()
