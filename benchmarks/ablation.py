@@ -18,7 +18,7 @@ from benchmarks.trials import machine, prepare, trial
 # What takes the part out of the networks.
 PARTS: dict[str, Changes] = {
     "members of their own": {"model": {"members": 1}},
-    "pairs of words": {"embed": {"pairs": 0}},
+    "pairs of words": {"embed": {"bigrams": 0}},
     "subwords": {"embed": {"subword_max_n": 0}},
     "dropout on words": {"model": {"word_dropout": 0.0}},
     "dropout": {"model": {"dropout": 0.0}},

@@ -72,7 +72,7 @@ def repeated(titles: LabelledDataset, count: int) -> LabelledDataset:
 def built(name: str, embedded: Path, vectors: Path) -> Network:
     """The network as training finds it."""
     lexicon, dimension = Vocabulary.load(embedded), np.load(vectors).shape[1]
-    pairs = torch.from_numpy(np.load(embedded / "pairs.npy"))
+    pairs = torch.from_numpy(np.load(embedded / "bigrams.npy"))
     buckets = lexicon.subword_buckets if lexicon.subword_lengths else 0
     sizes = Sizes(len(lexicon.words), buckets, len(pairs), dimension, lexicon.num_trained_categories)
     kind, own = NETWORKS[name]
@@ -182,7 +182,7 @@ def main() -> None:
     if arguments.stream:
         loader.RESIDENT_MEMORY_FRACTION = 0.0
     own, validation = (LabelledDataset.load(arguments.embedded, split) for split in ("train", "validation"))
-    training, spelling = repeated(own, arguments.titles), Ragged.load(arguments.embedded, "spelling")
+    training, spelling = repeated(own, arguments.titles), Ragged.load(arguments.embedded, "subword_ids")
     machine = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__, **limits()}
     for name in arguments.network or NETWORKS:
         # What the network before it left on the GPU is not its own.

@@ -80,7 +80,7 @@ class Recurrent(Network):
 
     def __init__(self, sizes: Sizes, model: ModelParams, _: CnnParams) -> None:
         super().__init__(sizes, model, 0, (), 2 * STATES)
-        self.widths = (1,)
+        self.kernel_sizes = (1,)
         self.recurrent = nn.GRU(sizes.dimension, STATES, bidirectional=True)
 
     def features(self, batch: Batch) -> Tensor:

@@ -22,7 +22,7 @@ from titles.nn.networks import Network
 SHARES = {"all titles": 1, "a tenth of them": 0.1}
 # As far as our parameters say it: words alone, frozen, in one network that is trained for accuracy.
 NOTEBOOK: Changes = {
-    "embed": {"subword_max_n": 0, "pairs": 0},
+    "embed": {"subword_max_n": 0, "bigrams": 0},
     "model": {"members": 1, "embeddings": "frozen", "dropout": 0.5, "word_dropout": 0.0},
     "train": {
         "objective": "accuracy",

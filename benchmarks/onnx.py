@@ -33,7 +33,7 @@ def compare(model: Path, exported: Path, titles: pa.StringArray, threads: int, r
     for _ in range(rounds):
         for name, classifier in both.items():
             started = time.monotonic()
-            found[name] = classifier.best(titles)
+            found[name] = classifier.top_k(titles)
             seconds[name].append(time.monotonic() - started)
             say(f"{name}, {threads} threads: {len(titles) / seconds[name][-1]:,.0f} titles a second")
     (labels, scores), (others, other_scores) = found.values()

@@ -119,7 +119,10 @@ def write_catalogue(folder: Path, rows: int, num_categories: int) -> None:
     """The demo's shop, all of whose sellers choose the right category."""
     from titles.demo import __main__ as demo
 
-    with mock.patch.object(demo, "WRONG", 0), (folder / "train.csv").open("w", encoding="utf-8", newline="") as file:
+    with (
+        mock.patch.object(demo, "LABEL_NOISE", 0),
+        (folder / "train.csv").open("w", encoding="utf-8", newline="") as file,
+    ):
         demo.write_csv(file, rows, num_categories, SEED)
 
 

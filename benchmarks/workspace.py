@@ -27,7 +27,7 @@ CATEGORIES, SEED = 1588, 1
 WHOLE: Changes = {"reduce": {"fraction": 1}, "train": {"epochs": 1, "min_steps": 1}}
 # Like for like with what fastText does: words alone, in one network of 100 numbers a word.
 PLAIN: Changes = {
-    "embed": {"dimension": 100, "subword_max_n": 0, "pairs": 0},
+    "embed": {"dimension": 100, "subword_max_n": 0, "bigrams": 0},
     "model": {"members": 1, "dropout": 0.0, "word_dropout": 0.0},
     "mlp": {"hidden_layers": 1, "hidden_units": 96, "filters": 32},
     "cnn": {"filters": 128, "min_kernel_size": 1, "max_kernel_size": 3},

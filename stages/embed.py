@@ -13,7 +13,7 @@ def embed(
 ) -> None:
     """Logs how many titles came in, all of which go out, and how many words, pairs and categories they have."""
     counts = encode.embed(prepared, reduced, word_vectors, embedded, vectors, embed)
-    found = {name: counts.pop(name) for name in ("vocabulary", "other_words", "pairs", "categories")}
+    found = {name: counts.pop(name) for name in ("vocabulary", "other_words", "bigrams", "categories")}
     titles = sum(counts.values())
     run.log_metrics({"rows_in": titles, "rows_out": titles, **found})
 

@@ -17,13 +17,13 @@ def write_numbered(root: Path, **titles: int) -> None:
     embedded = root / "embedded"
     embedded.mkdir()
     LEXICON.save(embedded)
-    hash_ngrams(WORDS, [3], 50).save(embedded, "spelling")
+    hash_ngrams(WORDS, [3], 50).save(embedded, "subword_ids")
     rng = np.random.default_rng(0)
     for split, count in titles.items():
         values = rng.integers(0, len(WORDS), count * 3).astype(np.int32)
         Ragged(values, np.arange(count + 1) * 3).save(embedded, split)
         np.save(embedded / f"{split}.labels.npy", (values[::3] % 3).astype(np.int32))
         np.save(embedded / f"{split}.reliable.npy", np.zeros(count, bool))
-    np.save(embedded / "pairs.npy", np.array([1, 2 << 32 | 5]))
+    np.save(embedded / "bigrams.npy", np.array([1, 2 << 32 | 5]))
     (embedded / "sources.csv").write_text("file,split,bytes,md5\n")
     np.save(root / "vectors.npy", np.empty((0, 8), np.float32))

@@ -184,8 +184,8 @@ def test_the_columns_of_a_file_may_have_other_names(model, monkeypatch, tmp_path
 
 def test_titles_get_categories_for_the_objective_asked_for(model, monkeypatch, tmp_path):
     uneven = Path(shutil.copytree(Path(model) / "mlp", tmp_path / "mlp"))
-    lexicon = json.loads((uneven / "lexicon.json").read_text())
-    (uneven / "lexicon.json").write_text(json.dumps(lexicon | {"category_counts": [10**12, 10**12, 1]}))
+    lexicon = json.loads((uneven / "vocabulary.json").read_text())
+    (uneven / "vocabulary.json").write_text(json.dumps(lexicon | {"category_counts": [10**12, 10**12, 1]}))
     (tmp_path / "a.csv").write_text("title\npalabra0\npalabra1\n")
     found = {}
     for objective in OBJECTIVES:

@@ -23,9 +23,9 @@ class Switches:
     file: str
 
 
-MODEL = {"activation": "relu", "embeddings": "trained", "dropout": "0.5", "word_dropout": "0", "members": 4}
+MODEL = {"activation": "relu", "embeddings": "trained", "dropout": "0.5", "word_dropout": "0", "ensemble_size": 4}
 MLP = {"hidden_layers": "1", "hidden_units": "64", "filters": "4"}
-EMBED = {"dimension": "8", "words": "9", "subword_buckets": "97", "pairs": "5", "word_vectors": "none"}
+EMBED = {"dimension": "8", "vocabulary_size": "9", "subword_buckets": "97", "bigrams": "5", "word_vectors": "none"}
 SWITCHES = {"rate": "0.5", "rounds": "3", "loud": "true", "file": "words.vec"}
 
 
@@ -198,8 +198,8 @@ def test_the_defaults_are_the_networks_they_always_were():
     [
         (MODEL | {"activaton": "relu"}, "model.activaton is not a parameter; model has activation, embeddings, "),
         ({"activation": "relu"}, "model.dropout is missing"),
-        ("", "model is None; it must hold activation, embeddings, dropout, word_dropout, members"),
-        ("relu", "model is 'relu'; it must hold activation, embeddings, dropout, word_dropout, members"),
+        ("", "model is None; it must hold activation, embeddings, dropout, word_dropout, ensemble_size"),
+        ("relu", "model is 'relu'; it must hold activation, embeddings, dropout, word_dropout, ensemble_size"),
     ],
 )
 def test_keys_must_be_those_of_the_section(tmp_path: Path, values: dict[str, str] | str, message: str):

@@ -21,7 +21,7 @@ def test_a_batch_is_moved_with_all_that_it_holds():
     windows = Windows.from_bags(2, words.bags, np.array([0, 2]))
     batch = Batch(words, torch.tensor([2]), windows=(windows,))
     there = to_device(batch, torch.device("meta"))
-    assert (there.words.known, there.pairs) == (1, None)
+    assert (there.words.num_in_vocabulary, there.bigrams) == (1, None)
     tensors = [there.lengths, *vars(there.words.bags).values(), *vars(there.words.subwords).values()]
     tensors += vars(there.windows[0]).values()
     assert {tensor.device.type for tensor in tensors} == {"meta"}

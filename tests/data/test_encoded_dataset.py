@@ -28,7 +28,7 @@ def test_what_embed_writes_is_accepted(embedded):
 
 
 def test_a_missing_folder_or_split_is_refused(embedded, tmp_path):
-    assert "lexicon.json" in refused(tmp_path / "nowhere")
+    assert "vocabulary.json" in refused(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"test\.values\.npy"):
         check_encoded_dataset(embedded, "train", "test")
 
@@ -48,7 +48,7 @@ def test_an_array_cut_short_is_refused(embedded):
 
 @pytest.mark.parametrize("changed", [{"subword_lengths": None}, {"ngrams": [2, 5]}, None])
 def test_a_lexicon_of_another_version_is_refused(embedded, changed):
-    lexicon = json.loads((embedded / "lexicon.json").read_text())
+    lexicon = json.loads((embedded / "vocabulary.json").read_text())
     content = [] if changed is None else {key: value for key, value in (lexicon | changed).items() if value is not None}
-    (embedded / "lexicon.json").write_text(json.dumps(content))
-    assert "lexicon.json" in refused(embedded)
+    (embedded / "vocabulary.json").write_text(json.dumps(content))
+    assert "vocabulary.json" in refused(embedded)

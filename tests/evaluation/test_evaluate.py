@@ -112,15 +112,15 @@ each_network = pytest.mark.parametrize("name", NAMES)
 
 def test_the_folders_hold_what_the_module_says_and_nothing_else(work):
     assert sorted(path.name for path in (work.root / "results").iterdir()) == [
-        "calibration.csv",
+        "accuracy_by_coverage.csv",
         "cnn_history.csv",
-        "confidence.csv",
         "confused_pairs.csv",
         "metrics.json",
         "mlp_history.csv",
         "recall_by_category.csv",
-        "recall_curve.csv",
+        "reliability.csv",
         "report.html",
+        "sorted_recall.csv",
         "thresholds.csv",
     ]
     assert [path.name for path in (work.root / "predicted").iterdir()] == ["test.parquet"]
@@ -236,7 +236,7 @@ def test_the_recall_of_every_test_category_stands_worst_first(work):
 
 
 def test_the_recall_curve_rises_to_all_categories(work):
-    table = work.table("recall_curve")
+    table = work.table("sorted_recall")
     expected = [[0.25, 0, 0, 0], [0.5, 0.5, 0.5, 0.5], [0.75, 0.6, 0.6, 0.6], [1, 1, 1, 1]]
     assert (list(table.columns), table.values.tolist()) == (["share", *NAMES], expected)
 
@@ -252,7 +252,7 @@ def test_confused_pairs_count_titles_and_their_share_of_the_true_category(work):
 
 
 def test_calibration_has_a_row_for_every_bin_of_the_expected_calibration_error(work):
-    table = work.table("calibration")
+    table = work.table("reliability")
     assert list(table.columns) == ["confidence", *NAMES]
     assert len(table) == CALIBRATION_BINS
     assert np.diff(table.confidence, prepend=-1 / 30, append=1 + 1 / 30) == pytest.approx(1 / 15, abs=1e-5)
@@ -266,7 +266,7 @@ def test_calibration_is_the_share_of_titles_that_are_right_when_a_network_is_tha
     ]
     unsure = Work(tmp_path, test=mixed)
     metrics = unsure.evaluate()
-    predicted, calibration = unsure.predicted, unsure.table("calibration")
+    predicted, calibration = unsure.predicted, unsure.table("reliability")
     for name in NAMES:
         confidence = probabilities_of(unsure, predicted.title, name).max(1)
         is_right = predicted[name] == predicted.category
@@ -302,7 +302,7 @@ def test_without_a_mistake_no_pair_is_confused(tmp_path):
     metrics = flawless.evaluate()
     assert [metrics[name]["balanced_accuracy"] for name in NAMES] == [1, 1, 1]
     assert flawless.table("confused_pairs").empty
-    assert len(flawless.table("calibration")) == CALIBRATION_BINS
+    assert len(flawless.table("reliability")) == CALIBRATION_BINS
 
 
 def test_a_language_that_is_not_known_is_a_language_of_its_own(tmp_path):
@@ -339,12 +339,12 @@ def test_inputs_that_are_not_made_from_each_other_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"prepared has 9 test titles and .*embedded has 10; run the stages embed and"):
         work.evaluate()
     titles.to_parquet(work.prepared / "test.parquet")
-    lexicon = tmp_path / "cnn" / "lexicon.json"
+    lexicon = tmp_path / "cnn" / "vocabulary.json"
     lexicon.write_text(lexicon.read_text().replace("HOME", "HOUSE"))
     with pytest.raises(InputError, match=r"cnn has other words or categories than .*; run the stage train_cnn again"):
         work.evaluate()
     lexicon.unlink()
-    with pytest.raises(InputError, match=r"lexicon\.json is not there; run the stage train_cnn to its end first"):
+    with pytest.raises(InputError, match=r"vocabulary\.json is not there; run the stage train_cnn to its end first"):
         work.evaluate()
     assert not (tmp_path / "results").exists()
 
@@ -363,7 +363,7 @@ def test_unlabelled_titles_become_a_submission_in_the_order_of_their_file(tmp_pa
 def test_the_surest_titles_stand_with_their_accuracy_and_the_least_confidence_among_them(tmp_path):
     unsure = Work(tmp_path, test=TEST * 2)
     unsure.evaluate()
-    table = unsure.table("confidence")
+    table = unsure.table("accuracy_by_coverage")
     assert table.share.tolist() == [0.5, 0.8, 0.9, 0.95, 1]
     for name in NAMES:
         probabilities = probabilities_of(unsure, unsure.predicted.title, name).max(1)

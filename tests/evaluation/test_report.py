@@ -39,7 +39,7 @@ def report(**changed: Any) -> Report:
         },
         "metrics": {name: dict.fromkeys([*METRICS, "expected_calibration_error_uncalibrated"], 0.25) for name in NAMES},
         "histories": pd.DataFrame([["mlp", 1, True, 2.0, 1.0, 0.5], ["cnn", 1, True, 2.0, 1.0, 0.5]], columns=EPOCH),
-        "recall_curve": pd.DataFrame({"share": [0.5, 1.0], "mlp": [0, 1], "cnn": [0.5, 1], "mean": [0.25, 1]}),
+        "sorted_recall": pd.DataFrame({"share": [0.5, 1.0], "mlp": [0, 1], "cnn": [0.5, 1], "mean": [0.25, 1]}),
         "recall_by_category": pd.DataFrame(
             [["HOME", 1234, 200, 0.5, 0.25, 0.0], ["SHOES", 7, 100, 1.0, 1.0, 1.0]],
             columns=["category", "train_titles", "test_titles", *NAMES],
@@ -56,8 +56,8 @@ def report(**changed: Any) -> Report:
             "category_size": group(("0", 10), ("1–9", 290)),
             "title_length": group(("1–2", 300)),
         },
-        "calibration": pd.DataFrame({"confidence": [0.05, 0.95], **{name: [np.nan, 0.9] for name in NAMES}}),
-        "confidence": pd.DataFrame(
+        "reliability": pd.DataFrame({"confidence": [0.05, 0.95], **{name: [np.nan, 0.9] for name in NAMES}}),
+        "accuracy_by_coverage": pd.DataFrame(
             {"share": [0.5, 1.0]}
             | {f"{name}_{kind}": [1.0, 0.25] for name in NAMES for kind in ("accuracy", "confidence")}
         ),

@@ -52,7 +52,7 @@ def written(path, titles=TITLES, **columns):
 
 def answered(answers, given):
     """The answers to a file, or to the rows of a stream."""
-    tables = answers.of_file(given) if isinstance(given, SourceFile) else answers.of_stream(given)
+    tables = answers.predict_file(given) if isinstance(given, SourceFile) else answers.predict_stream(given)
     return pa.concat_tables([answers.schema.empty_table(), *tables]).to_pandas()
 
 
@@ -135,8 +135,8 @@ def test_progress_is_of_answers_and_complete_with_the_last(classifier, tmp_path,
     bars = []
 
     class Bar(Progress):
-        def __init__(self, total, unit, what):
-            super().__init__(total, unit, what)
+        def __init__(self, total, unit, description):
+            super().__init__(total, unit, description)
             bars.append(self)
 
     monkeypatch.setattr("titles.inference.batch_predict.Progress", Bar)
@@ -145,7 +145,7 @@ def test_progress_is_of_answers_and_complete_with_the_last(classifier, tmp_path,
     for _ in BatchPredictor(classifier).predict_file(file):
         (bar,) = bars
         seen.append(bar.done)
-    assert [bar.what for bar in bars] == ["answering"]
+    assert [bar.description for bar in bars] == ["answering"]
     # Whatever else is read by then, nothing counts before its answers are taken.
     assert (seen[0], bar.done) == (0, bar.total)
     assert seen == sorted(seen)

@@ -97,7 +97,7 @@ def test_predictions_are_those_of_the_network_on_the_embedded_titles(trained, cl
     embedded, model = trained
     network, lexicon = load(model)
     titles = LabelledDataset.load(embedded, "test").titles
-    logits = torch.cat(list(predict(network, titles, Ragged.load(embedded, "spelling"))))
+    logits = torch.cat(list(predict(network, titles, Ragged.load(embedded, "subword_ids"))))
     best = logits.softmax(1).topk(3)
     found = classifier.predict(TEST, top=3)
     assert found.category.tolist() == [lexicon.categories[label] for label in best.indices.flatten()]
@@ -269,7 +269,7 @@ def test_networks_of_other_words_are_no_one_classifier(trained, tmp_path):
     for name in ("one", "other"):
         shutil.copytree(trained[1], tmp_path / name)
     lexicon = Vocabulary.load(tmp_path / "one")
-    replace(lexicon, vocabulary=lexicon.words[::-1]).save(tmp_path / "other")
+    replace(lexicon, words=lexicon.words[::-1]).save(tmp_path / "other")
     with pytest.raises(InputError, match=r"one and .*other know different words or categories; train them on the same"):
         Classifier.load(tmp_path)
 

@@ -102,7 +102,7 @@ def test_any_bytes_give_the_rows_that_the_strict_reader_gives_whatever_is_read_a
     delimiter = delimiter if columns > 1 else ","
     header = delimiter.join(COLUMNS[:columns]).encode() + b"\n"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csv_lines, "PIECE_BYTES", min(len(header) + more, 1 << 18))
+        patch.setattr(csv_lines, "CHUNK_BYTES", min(len(header) + more, 1 << 18))
         patch.setattr(csv_lines, "BLOCK_BYTES", len(header) + more if len(content) < 1000 else 1 << 18)
         rows, error = read(header + content)
     expected = list(strictly_read(header + content, columns, delimiter))

@@ -302,7 +302,7 @@ def test_a_column_that_is_not_needed_may_be_there_twice(tmp_path: Path, name: st
 
 
 def test_a_key_that_one_line_has_twice_is_a_fault_of_that_row_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(readers, "PEEKED_LINES", 1)
+    monkeypatch.setattr(readers, "SAMPLE_LINES", 1)
     lines = '{"title": "mesa", "category": "TABLES"}\n{"title": "sofa", "category": "SOFAS", "title": "silla"}\n'
     assert [row.fault for row in rows_of(tmp_path, "train.jsonl", lines)] == [None, "the key title is there twice"]
 

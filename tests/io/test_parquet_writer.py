@@ -18,7 +18,7 @@ def test_the_bytes_do_not_depend_on_the_pieces_rows_come_in(tmp_path_factory: py
     folder = tmp_path_factory.mktemp("groups")
     pieces = [TITLES.slice(first, last - first) for first, last in zip([0, *cuts], [*cuts, 20], strict=True)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parquet_writer, "GROUP_ROWS", 7)
+        patch.setattr(parquet_writer, "ROW_GROUP_SIZE", 7)
         for name, tables in {"whole": [TITLES], "pieces": pieces}.items():
             with DeterministicParquetWriter(folder / name, TITLES.schema) as groups:
                 for table in tables:

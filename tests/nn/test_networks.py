@@ -13,7 +13,7 @@ from titles.nn.hparams import ACTIVATIONS, CnnParams, MlpParams, ModelParams
 from titles.nn.networks import CNN, LENGTH_POWER, MLP, predict
 from titles.nn.word_embedding import BigramVectors, Sizes, WordVectors
 
-SIZES = Sizes(vocabulary=5, buckets=10, pairs=2, dimension=6, categories=4)
+SIZES = Sizes(vocabulary=5, buckets=10, bigrams=2, dimension=6, categories=4)
 MEMBERS = 2
 # Of words 1 and 2, and of 3 and 0.
 PAIRS = [1 << 32 | 2, 3 << 32]
@@ -84,7 +84,7 @@ def test_a_network_takes_titles_as_words_and_the_mlp_as_pairs_that_have_a_vector
     titles = ragged([[3, 0, 3], [], [6]])
     mlp, cnn = (build(name).batch(titles, SPELLING) for name in ("mlp", "cnn"))
     assert mlp.words.bags.rows.tolist() == cnn.words.bags.rows.tolist() == [0, 3, 6]
-    assert (mlp.pairs.numbers.tolist(), mlp.pairs.offsets.tolist()) == ([1], [0, 1, 1, 1])
+    assert (mlp.bigrams.indices.tolist(), mlp.bigrams.offsets.tolist()) == ([1], [0, 1, 1, 1])
     assert mlp.words.bags.offsets.tolist() == cnn.words.bags.offsets.tolist() == [0, 1, 2, 3, 4]
     assert [windows.offsets.diff().tolist() for windows in mlp.windows] == [[3, 0, 1]]
     assert [windows.offsets.diff().tolist() for windows in cnn.windows] == [[3, 0, 1], [4, 0, 2], [5, 0, 3]]
@@ -122,7 +122,7 @@ def test_training_normalises_by_the_distinct_words_of_the_batch_and_evaluation_b
 @both_networks
 def test_finished_word_vectors_give_the_same_logits_and_need_the_spelling_of_unknown_words_alone(name):
     network, finished = build(name).eval(), build(name)
-    finished.word_vectors.finish(SPELLING)
+    finished.word_vectors.precompute(SPELLING)
     assert torch.equal(logits(finished, TITLES), logits(network, TITLES))
     rows = [[]] * SIZES.vocabulary + [[6, 0], [9], []]
     alone = torch.cat(list(predict(finished, ragged(TITLES), ragged(rows))))
@@ -235,7 +235,7 @@ def test_given_vectors_become_own_rows_and_the_others_stay_as_the_seed_made_them
     seeded = vectors.own.weight.detach().clone()
     given_vectors = np.full((5, 6), np.nan, np.float32)
     given_vectors[[1, 4]] = [[1] * 6, [2] * 6]
-    vectors.start_from(given_vectors)
+    vectors.load_pretrained(given_vectors)
     assert vectors.own.weight[[1, 4]].tolist() == [[1] * 6, [2] * 6]
     assert torch.equal(vectors.own.weight[[0, 2, 3]], seeded[[0, 2, 3]])
     assert not vectors.subwords.weight.any()

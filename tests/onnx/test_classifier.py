@@ -57,7 +57,7 @@ def classifiers(model):
 def check(classifiers, titles):
     """That both find the same best category, or one of two whose scores differ by rounding."""
     classifier, exported = classifiers
-    (labels, scores), (found, score) = classifier.best(title_array(titles), 2), exported.best(title_array(titles))
+    (labels, scores), (found, score) = classifier.top_k(title_array(titles), 2), exported.top_k(title_array(titles))
     np.testing.assert_allclose(score, scores[:, :1], atol=1e-5)
     nothing = np.isnan(score[:, 0])
     (labels, scores), found = (labels[~nothing], scores[~nothing]), found[~nothing]
@@ -91,8 +91,8 @@ def test_the_number_of_threads_does_not_matter(model, classifiers):
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_both_decide_for_the_objective_asked_for_and_give_probabilities_as_scores(model, tmp_path, objective):
     uneven = shutil.copytree(model, tmp_path / "uneven")
-    lexicon = json.loads((uneven / "lexicon.json").read_text())
-    (uneven / "lexicon.json").write_text(json.dumps(lexicon | {"category_counts": [1000, 10, 1]}))
+    lexicon = json.loads((uneven / "vocabulary.json").read_text())
+    (uneven / "vocabulary.json").write_text(json.dumps(lexicon | {"category_counts": [1000, 10, 1]}))
     export(uneven, tmp_path / "uneven.onnx")
     classifier = Classifier.load(uneven, objective)
     check((classifier, OnnxClassifier.load(tmp_path / "uneven.onnx", objective=objective)), TITLES)

@@ -64,7 +64,7 @@ def test_a_folder_of_one_model_folder_is_that_network(model, tmp_path):
 
 
 def test_weights_too_large_for_the_file_stand_beside_it(model, monkeypatch, tmp_path):
-    monkeypatch.setattr(onnx_export, "MOST_BYTES", 1000)
+    monkeypatch.setattr(onnx_export, "MAX_INLINE_BYTES", 1000)
     export(model, tmp_path / "mlp.onnx")
     assert names(tmp_path) == ["mlp.onnx", "mlp.onnx.data"]
     check(model, tmp_path / "mlp.onnx")

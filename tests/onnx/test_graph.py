@@ -19,7 +19,7 @@ from titles.nn.word_embedding import Sizes
 from titles.onnx.graph import build_model
 from titles.onnx.inputs import model_inputs
 
-SIZES = {"vocabulary": 5, "buckets": 10, "pairs": 2, "dimension": 12, "categories": 4}
+SIZES = {"vocabulary": 5, "buckets": 10, "bigrams": 2, "dimension": 12, "categories": 4}
 NETWORKS = {"mlp": (MLP, MlpParams(2, 7, 4)), "cnn": (CNN, CnnParams(5, 1, 3))}
 TITLES = [[0, 1, 2, 3, 4, 0], [], [7], [4, 6], [1, 5, 7, 1], [3, 0] * 32]
 
@@ -43,12 +43,12 @@ def build(name, own=None, activation="relu", embeddings="trained", members=2, **
         weight.data.normal_(std=0.5)
     network.word_vectors.normalise.running_mean.normal_()
     network.word_vectors.normalise.running_var.uniform_(0.5, 2)
-    network.word_vectors.finished = True
+    network.word_vectors.precomputed = True
     network.temperature.fill_(1.7)
     network.calibration_bias.normal_()
     if name == "mlp":
         # Of words 1 and 2, and of 3 and 0.
-        network.pair_vectors.keys.copy_(torch.tensor([1 << 32 | 2, 3 << 32])[: sizes.get("pairs")])
+        network.pair_vectors.keys.copy_(torch.tensor([1 << 32 | 2, 3 << 32])[: sizes.get("bigrams")])
     return network.eval()
 
 
@@ -105,7 +105,7 @@ def test_it_can_do_without_subwords(name):
 
 @both_networks
 def test_it_can_do_without_a_vocabulary(name):
-    network = build(name, vocabulary=0, pairs=0)
+    network = build(name, vocabulary=0, bigrams=0)
     check(network, exported(network), [[0, 1], [], [2]], ragged([[6, 0], [9, 1, 1], []]))
 
 
@@ -116,7 +116,7 @@ def test_it_has_frozen_embeddings(name):
 
 
 def test_it_can_do_without_pairs():
-    network = build("mlp", pairs=0)
+    network = build("mlp", bigrams=0)
     check(network, exported(network), TITLES)
 
 
@@ -149,7 +149,7 @@ def test_the_graph_names_what_it_is_takes_and_gives(both):
     network, session = both
     metadata = session.get_modelmeta().custom_metadata_map
     assert metadata["network"] == type(network).__name__
-    assert json.loads(metadata["lexicon"])["categories"] == ["a", "b", "c", "d"]
+    assert json.loads(metadata["vocabulary"])["categories"] == ["a", "b", "c", "d"]
     assert [(one.name, one.type, one.shape) for one in session.get_inputs()] == [
         ("words", "tensor(int64)", ["titles", "longest"]),
         ("subwords", "tensor(int64)", ["unknown_words", "most_ngrams"]),

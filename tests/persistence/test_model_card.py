@@ -88,5 +88,5 @@ def test_its_hashes_are_those_of_the_files(model, card):
     hashes = dict(re.findall(r"^\| (\S+) \| `([0-9a-f]{64})` \|$", card, re.MULTILINE))
     assert hashes == {
         name: hashlib.sha256((model / name).read_bytes()).hexdigest()
-        for name in ("weights.safetensors", "lexicon.json", "network.json")
+        for name in ("weights.safetensors", "vocabulary.json", "network.json")
     }

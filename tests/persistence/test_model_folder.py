@@ -47,7 +47,7 @@ def embedded(tmp_path):
     folder = tmp_path / "embedded"
     folder.mkdir()
     LEXICON.save(folder)
-    hash_ngrams(LEXICON.words + OTHERS, LEXICON.subword_lengths, LEXICON.subword_buckets).save(folder, "spelling")
+    hash_ngrams(LEXICON.words + OTHERS, LEXICON.subword_lengths, LEXICON.subword_buckets).save(folder, "subword_ids")
     for split, titles, labels in [
         ("train", [[0, 1], [1], [2], [3, 2], [0], [3]], [0, 0, 1, 1, 0, 1]),
         ("validation", [[1, 4], [3], []], [0, 1, 2]),
@@ -55,7 +55,7 @@ def embedded(tmp_path):
         ragged(titles).save(folder, split)
         np.save(folder / f"{split}.labels.npy", np.array(labels, np.int32))
         np.save(folder / f"{split}.reliable.npy", np.zeros(len(labels), bool))
-    np.save(folder / "pairs.npy", np.array([1 << 32 | 0]))
+    np.save(folder / "bigrams.npy", np.array([1 << 32 | 0]))
     (folder / "sources.csv").write_text("file,split,bytes,md5\ntrain.csv.gz,train,1234,0f\n")
     np.save(tmp_path / "vectors.npy", np.empty((0, 6), np.float32))
     return folder
@@ -78,7 +78,7 @@ def test_a_loaded_network_gives_the_logits_of_the_trained_one(embedded, tmp_path
     set_determinism(PARAMS, torch.device("cpu"))
     trained = NETWORKS[name][0](Sizes(4, 50, 1, 6, 2), MODEL, OWN[name])
     training, validation = LabelledDataset.load(embedded, "train"), LabelledDataset.load(embedded, "validation")
-    spelling = Ragged.load(embedded, "spelling")
+    spelling = Ragged.load(embedded, "subword_ids")
     checkpoint = Checkpoint(tmp_path / "checkpoints" / "this")
     train(trained, training, validation, spelling, PARAMS, checkpoint, lambda _: None)
     calibrate(trained, validation, spelling, lexicon)
@@ -92,7 +92,7 @@ def test_a_model_folder_needs_no_other_file(embedded, tmp_path_factory, name):
     folder = fitted(embedded, name)
     before, _ = load(folder)
     titles = LabelledDataset.load(embedded, "validation").titles
-    expected = logits(before, titles, Ragged.load(embedded, "spelling"))
+    expected = logits(before, titles, Ragged.load(embedded, "subword_ids"))
     shutil.move(folder, alone)
     shutil.rmtree(embedded.parent)
     network, lexicon = load(alone)
@@ -103,8 +103,8 @@ def test_a_model_folder_needs_no_other_file(embedded, tmp_path_factory, name):
     assert sorted(path.name for path in alone.iterdir()) == [
         "README.md",
         "history.csv",
-        "lexicon.json",
         "network.json",
+        "vocabulary.json",
         "weights.safetensors",
     ]
 
@@ -140,7 +140,7 @@ def test_training_starts_from_the_given_vectors(embedded, tmp_path):
 
 def test_a_network_without_subwords_keeps_no_table_of_them(embedded):
     Vocabulary(LEXICON.categories, [6, 2], [], 50, LEXICON.words).save(embedded)
-    ragged([[]] * 5).save(embedded, "spelling")
+    ragged([[]] * 5).save(embedded, "subword_ids")
     folder = fitted(embedded, "mlp")
     assert json.loads((folder / "network.json").read_text())["sizes"]["buckets"] == 0
     assert load(folder)[0].word_vectors.subwords.weight.shape == (0, 6)
@@ -148,7 +148,7 @@ def test_a_network_without_subwords_keeps_no_table_of_them(embedded):
 
 def test_a_dimension_that_the_members_cannot_share_is_refused(embedded, tmp_path):
     np.save(tmp_path / "vectors.npy", np.empty((0, 7), np.float32))
-    with pytest.raises(InputError, match=r"embed\.dimension is 7, which model\.members, 2, does not divide"):
+    with pytest.raises(InputError, match=r"embed\.dimension is 7, which model\.ensemble_size, 2, does not divide"):
         fitted(embedded, "mlp")
 
 
@@ -175,8 +175,8 @@ def test_vectors_that_a_killed_embed_did_not_come_to_write_are_named(embedded):
 
 
 def shortened(folder):
-    lexicon = json.loads((folder / "lexicon.json").read_text())
-    (folder / "lexicon.json").write_text(json.dumps(lexicon | {"vocabulary": lexicon["vocabulary"][:2]}))
+    lexicon = json.loads((folder / "vocabulary.json").read_text())
+    (folder / "vocabulary.json").write_text(json.dumps(lexicon | {"words": lexicon["words"][:2]}))
 
 
 def renamed(folder):
@@ -187,8 +187,8 @@ def renamed(folder):
 DAMAGES = {
     "weights cut short": lambda folder: os.truncate(folder / "weights.safetensors", 100),
     "no weights": lambda folder: (folder / "weights.safetensors").unlink(),
-    "no lexicon": lambda folder: (folder / "lexicon.json").unlink(),
-    "a lexicon cut short": lambda folder: os.truncate(folder / "lexicon.json", 20),
+    "no lexicon": lambda folder: (folder / "vocabulary.json").unlink(),
+    "a lexicon cut short": lambda folder: os.truncate(folder / "vocabulary.json", 20),
     "the lexicon of another": shortened,
     "a description cut short": lambda folder: os.truncate(folder / "network.json", 20),
     "a description that is a list": lambda folder: (folder / "network.json").write_text("[]"),

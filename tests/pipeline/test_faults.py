@@ -19,7 +19,7 @@ from titles.training import checkpoint
 
 SMALLER = {
     "data": {"raw": "shop"},
-    "embed": {"dimension": 8, "subword_buckets": 97, "pairs": 10},
+    "embed": {"dimension": 8, "subword_buckets": 97, "bigrams": 10},
     "train": {"batch_size": 64},
 }
 # Of the room for a training, which needs some six of them.
@@ -82,8 +82,8 @@ def test_a_training_whose_disk_is_full_says_so_and_goes_on_once_there_is_room_to
 ):
     caplog.set_level("INFO", "titles.training.trainer")
     # After every step.
-    monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
-    monkeypatch.setattr(checkpoint, "SHARE", float("inf"))
+    monkeypatch.setattr(checkpoint, "MIN_INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint, "MAX_TIME_SHARE", float("inf"))
     for stage in (prepare, reduce, embed, train_mlp):
         assert run(stage, monkeypatch) is None
     model = contents(disk / "models")

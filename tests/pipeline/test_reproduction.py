@@ -21,7 +21,7 @@ def test_a_clone_gets_data_and_models_from_a_remote_without_running_anything(
     clone = Repository(tmp_path / "clone")
     clone.run("dvc", "pull")
     assert clone.stages_run_by("dvc", "repro") == []
-    for path in ("models/mlp/weights.safetensors", "models/cnn/lexicon.json", "data/prepared/rejected.parquet"):
+    for path in ("models/mlp/weights.safetensors", "models/cnn/vocabulary.json", "data/prepared/rejected.parquet"):
         assert (clone.folder / path).read_bytes() == (repository.folder / path).read_bytes()
     # No run of the clone logged a network, so this does.
     assert "cnn, balanced accuracy" in clone.python("titles.tracking.promote", "cnn")

@@ -61,7 +61,7 @@ def test_the_most_frequent_word_comes_first_and_of_equals_the_first_by_name(tmp_
 
 @pytest.mark.parametrize("words", [1, 2, 3, 6, 7])
 def test_the_most_frequent_words_of_train_have_a_vector_of_their_own(tmp_path, words):
-    folder, counts = embedded_from(tmp_path, words=words)
+    folder, counts = embedded_from(tmp_path, vocabulary_size=words)
     assert Vocabulary.load(folder).words == VOCABULARY[:words]
     assert (counts["vocabulary"], counts["other_words"]) == (min(words, 6), 8 - min(words, 6))
 
@@ -70,7 +70,7 @@ def test_the_most_frequent_words_of_train_have_a_vector_of_their_own(tmp_path, w
     ("words", "others"), [(6, ["lila", "tren"]), (1, ["4", "azul", "lila", "roja", "rojo", "tren", "zapato"])]
 )
 def test_titles_decode_to_their_words_those_without_a_vector_after_the_others(tmp_path, words, others):
-    folder, _ = embedded_from(tmp_path, words=words)
+    folder, _ = embedded_from(tmp_path, vocabulary_size=words)
     known = Vocabulary.load(folder).words + others
     for split, rows in TITLES.items():
         assert decoded(folder, split, known) == [title for title, _ in rows]
@@ -78,7 +78,7 @@ def test_titles_decode_to_their_words_those_without_a_vector_after_the_others(tm
 
 def test_every_word_is_spelled_in_the_order_of_the_numbers(tmp_path):
     folder, _ = embedded_from(tmp_path)
-    spelling, expected = Ragged.load(folder, "spelling"), hash_ngrams([*VOCABULARY, "lila", "tren"], [3, 4], 1000)
+    spelling, expected = Ragged.load(folder, "subword_ids"), hash_ngrams([*VOCABULARY, "lila", "tren"], [3, 4], 1000)
     np.testing.assert_array_equal(spelling.values, expected.values)
     np.testing.assert_array_equal(spelling.offsets, expected.offsets)
 
@@ -118,10 +118,10 @@ def test_a_label_is_reliable_where_its_quality_says_so(tmp_path):
 
 def test_the_folder_holds_what_its_owner_says_and_nothing_else(tmp_path):
     folder, _ = embedded_from(tmp_path)
-    ragged = [f"{name}.{part}.npy" for name in ("spelling", *TITLES) for part in ("offsets", "values")]
+    ragged = [f"{name}.{part}.npy" for name in ("subword_ids", *TITLES) for part in ("offsets", "values")]
     arrays = [f"{split}.{name}.npy" for split in TITLES for name in ("labels", "reliable")]
     assert sorted(path.name for path in folder.iterdir()) == sorted(
-        ["lexicon.json", "pairs.npy", "sources.csv", *ragged, *arrays]
+        ["vocabulary.json", "bigrams.npy", "sources.csv", *ragged, *arrays]
     )
 
 
@@ -132,7 +132,7 @@ def test_the_counts_are_titles_words_and_trained_categories(tmp_path):
         "test": 3,
         "vocabulary": 6,
         "other_words": 2,
-        "pairs": 6,
+        "bigrams": 6,
         "categories": 2,
     }
 
@@ -157,7 +157,7 @@ def test_without_a_file_of_vectors_there_are_none_to_start_from(tmp_path):
 def test_vectors_of_a_file_stand_in_the_order_of_the_vocabulary(tmp_path):
     (tmp_path / "word_vectors").mkdir()
     (tmp_path / "word_vectors" / "es.vec").write_text("3 2\nzapato 5 6\nlila 7 8\nMesa 1 2\n")
-    embedded_from(tmp_path, word_vectors="es.vec", words=2)
+    embedded_from(tmp_path, word_vectors="es.vec", vocabulary_size=2)
     np.testing.assert_array_equal(np.load(tmp_path / "vectors.npy"), [[1, 2], [np.nan, np.nan]])
 
 
@@ -171,7 +171,7 @@ import os, signal, sys
 from pathlib import Path
 from titles.preprocessing import encode
 
-encode._starting_vectors = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+encode._initial_vectors = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 root = Path(sys.argv[1])
 paths = [root / name for name in ("prepared", "reduced", "word_vectors", "embedded", "vectors.npy")]
 encode.embed(*paths, encode.EmbedParams(2, 100, 3, 4, 1000, 100, 'none'))

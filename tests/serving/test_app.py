@@ -49,7 +49,7 @@ def app(service, shutdown):
 def answered(service):
     """The answer to a request, while the service's batches are answered."""
     with asyncio.Runner() as runner:
-        answering = service.batches.answering()
+        answering = service.batcher.running()
         runner.run(answering.__aenter__())
         yield lambda *arguments, **options: runner.run(ask(*arguments, **options))
         runner.run(answering.__aexit__(None, None, None))
@@ -142,7 +142,7 @@ def test_every_answer_names_the_model_and_has_a_request_id(
 
 
 def test_a_failure_is_500_with_a_request_id_and_no_more(app, service, monkeypatch, answered):
-    monkeypatch.setattr(service.model.classifier, "compared", lambda *_: 1 / 0)
+    monkeypatch.setattr(service.model.classifier, "top_k_per_network", lambda *_: 1 / 0)
     answer = answered(suppressed(app), "POST", "/predict", ONE)
     assert (answer.status, answer.json) == (500, {"detail": "the server failed; its log says why"})
     assert len(answer.headers["x-request-id"]) == 32
@@ -193,7 +193,7 @@ def test_metrics_have_the_model_how_sure_it_is_and_latencies_up_to_a_minute(app,
 
 def test_a_title_without_a_score_is_in_no_histogram_of_scores(app, service, answered):
     labels, scores = np.zeros((2, 1), np.int64), np.array([[0.25], [np.nan]], np.float32)
-    service.measures.observe_batch({"mlp": (labels, scores)})
+    service.metrics.observe_batch({"mlp": (labels, scores)})
     metrics = answered(app, "GET", "/metrics").body.decode()
     assert 'titles_confidence_count{network="mlp"} 1.0' in metrics
     assert 'titles_confidence_sum{network="mlp"} 0.25' in metrics
@@ -285,7 +285,7 @@ def test_a_body_on_its_way_is_waited_for_no_longer_than_the_end_of_the_server_al
         early = asyncio.create_task(ask(app, "POST", "/predict", receive=receive))
         await is_waiting.wait()
         shutdown.begin()
-        shutdown.end_reading(asyncio.get_running_loop().time())
+        shutdown.set_read_deadline(asyncio.get_running_loop().time())
         return await early, await ask(app, "POST", "/predict", receive=never)
 
     assert [one.status for one in asyncio.run(answer())] == [408, 408]
@@ -300,7 +300,7 @@ def test_once_the_server_is_to_end_it_is_not_ready_but_answers_and_closes_connec
 
 
 def test_it_is_not_ready_while_too_much_waits_and_says_when_to_ask_again(app, service, answered):
-    with service.batches.admitted(MAX_QUEUED_CHARACTERS):
+    with service.batcher.admit(MAX_QUEUED_CHARACTERS):
         for request in (("GET", "/ready"), ("POST", "/predict", ONE), ("POST", "/explain", {"title": "a"})):
             answer = answered(app, *request)
             assert (answer.status, answer.headers["retry-after"]) == (503, "1")
@@ -310,7 +310,7 @@ def test_what_is_given_up_at_the_end_is_answered_503(app, service, shutdown):
     async def answer():
         # Nobody answers, as `answering` is not entered.
         asked = asyncio.create_task(ask(app, "POST", "/predict", ONE))
-        while not service.batches.work:
+        while not service.batcher.work:
             await asyncio.sleep(0)
         shutdown.begin()
         asked.cancel()
@@ -318,7 +318,7 @@ def test_what_is_given_up_at_the_end_is_answered_503(app, service, shutdown):
 
     answer = asyncio.run(answer())
     assert (answer.status, answer.headers["connection"]) == (503, "close")
-    assert service.batches.work == 0
+    assert service.batcher.work == 0
 
 
 def test_reload_is_off_unless_it_is_asked_for(app, service, shutdown, models, monkeypatch, answered):

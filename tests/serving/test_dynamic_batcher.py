@@ -10,7 +10,7 @@ def asked_together(batches, *requests):
     """The answers to requests that are made at once, or the errors."""
 
     async def ask():
-        async with batches.answering():
+        async with batches.running():
             return await asyncio.gather(*(admitted(batches, titles) for titles in requests), return_exceptions=True)
 
     return asyncio.run(ask())
@@ -18,8 +18,8 @@ def asked_together(batches, *requests):
 
 async def admitted(batches, titles):
     """The answers to an admitted request, whose work is the number of its titles."""
-    with batches.admitted(len(titles)):
-        return await batches.ask(titles, len(titles))
+    with batches.admit(len(titles)):
+        return await batches.submit(titles, len(titles))
 
 
 def test_every_request_gets_the_answers_to_its_own_titles():

@@ -24,7 +24,7 @@ def models(fitted, tmp_path):
 @pytest.mark.parametrize(("folder", "files"), [(".", "*/"), ("mlp", "")])
 def test_the_hash_is_the_one_the_shell_prints(models, folder, files):
     shutil.copytree(models / "mlp", models / "mlp-2")
-    names = "{lexicon.json,network.json,weights.safetensors}"
+    names = "{vocabulary.json,network.json,weights.safetensors}"
     command = f"sha256sum {files}{names} | LC_ALL=C sort -k2 | sha256sum"
     printed = subprocess.check_output(["bash", "-c", command], cwd=models / folder, text=True)
     assert load_model(models / folder, None).hash == printed.split()[0]
@@ -98,7 +98,7 @@ def test_weights_that_are_not_finite_are_refused(models, value):
         load_model(models, None)
 
 
-@pytest.mark.parametrize("name", ["weights.safetensors", "lexicon.json", "network.json"])
+@pytest.mark.parametrize("name", ["weights.safetensors", "vocabulary.json", "network.json"])
 def test_a_folder_that_lacks_a_file_is_refused(models, name):
     (models / "mlp" / name).unlink()
     with pytest.raises(InputError, match=r"mlp (is not a whole model folder|holds no network)"):

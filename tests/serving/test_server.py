@@ -129,7 +129,7 @@ def test_a_half_sent_body_ends_with_408_and_does_not_keep_the_server():
     async def test(served):
         reader, writer = await served.connect()
         writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf")
-        while not served.shutdown._reading:
+        while not served.shutdown._timeouts:
             await asyncio.sleep(0)
         served.not_ready.set()
         served.server.handle_exit(signal.SIGTERM, None)
@@ -166,7 +166,7 @@ def test_what_cannot_be_answered_in_time_gets_503_and_no_traceback(caplog):
 
 
 def test_a_head_that_does_not_come_closes_the_connection(monkeypatch):
-    monkeypatch.setattr("titles.serving.server.HEAD_SECONDS", 0.0)
+    monkeypatch.setattr("titles.serving.server.HEADER_TIMEOUT_SECONDS", 0.0)
 
     async def test(served):
         for sent in (b"", b"GET /half"):

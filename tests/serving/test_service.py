@@ -36,7 +36,7 @@ def service(folder):
 
 def run(service, ask):
     async def answered():
-        async with service.batches.answering():
+        async with service.batcher.running():
             return await ask()
 
     return asyncio.run(answered())
@@ -45,7 +45,7 @@ def run(service, ask):
 def test_a_request_is_answered_by_the_model_it_came_to_and_the_next_one_by_the_new_model(service, folder, fitted):
     has_begun, may_end = threading.Event(), threading.Event()
     old, sizes = service.model, []
-    compared = old.classifier.compared
+    compared = old.classifier.top_k_per_network
 
     def held(titles, top):
         has_begun.set()
@@ -53,7 +53,7 @@ def test_a_request_is_answered_by_the_model_it_came_to_and_the_next_one_by_the_n
         sizes.append(len(titles))
         return compared(titles, top)
 
-    old.classifier.compared = held
+    old.classifier.top_k_per_network = held
 
     async def ask():
         first = asyncio.create_task(service.predict(LONG, 1))
@@ -135,8 +135,8 @@ def test_the_longest_request_is_admitted_where_nothing_waits():
 )
 def test_an_explanation_counts_as_the_passes_it_costs(service, monkeypatch, title, passes):
     counted = []
-    admitted = service.batches.admitted
-    monkeypatch.setattr(service.batches, "admitted", lambda work: counted.append(work) or admitted(work))
+    admitted = service.batcher.admit
+    monkeypatch.setattr(service.batcher, "admit", lambda work: counted.append(work) or admitted(work))
     run(service, lambda: service.explain(title))
     assert counted == [passes * (len(title) + TITLE_OVERHEAD_CHARACTERS)]
 
@@ -145,7 +145,7 @@ def test_long_titles_count_as_what_they_cost(service):
     long = ["a" * MAX_TITLE_CHARACTERS] * MAX_TITLES
 
     async def ask():
-        with service.batches.admitted(MAX_QUEUED_CHARACTERS - len(long) * MAX_TITLE_CHARACTERS):
+        with service.batcher.admit(MAX_QUEUED_CHARACTERS - len(long) * MAX_TITLE_CHARACTERS):
             assert service.is_ready
             with pytest.raises(OverloadedError):
                 await service.predict(long, 1)
@@ -156,8 +156,8 @@ def test_long_titles_count_as_what_they_cost(service):
 
 def test_it_is_not_ready_when_a_title_might_be_refused(service):
     longest = MAX_TITLE_CHARACTERS + TITLE_OVERHEAD_CHARACTERS
-    with service.batches.admitted(MAX_QUEUED_CHARACTERS - longest):
+    with service.batcher.admit(MAX_QUEUED_CHARACTERS - longest):
         assert service.is_ready
-        with service.batches.admitted(1):
+        with service.batcher.admit(1):
             assert not service.is_ready
     assert service.is_ready

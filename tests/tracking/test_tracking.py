@@ -108,7 +108,7 @@ def test_report_and_tables_are_artifacts_of_the_pipeline(root: Path):
     from mlflow import MlflowClient
 
     (root / "results").mkdir()
-    for name in ("report.html", "confidence.csv", "metrics.json"):
+    for name in ("report.html", "accuracy_by_coverage.csv", "metrics.json"):
         (root / "results" / name).write_text(name)
     with start_run("evaluate", []) as run:
         run.log_results({"mlp": {"accuracy": 0.5}}, root / "results")
@@ -116,7 +116,7 @@ def test_report_and_tables_are_artifacts_of_the_pipeline(root: Path):
     assert parent.data.metrics == {"mlp.accuracy": 0.5}
     client = MlflowClient(f"sqlite:///{root}/mlflow.db")
     listed = [file.path for name in ("report", "tables") for file in client.list_artifacts(parent.info.run_id, name)]
-    assert listed == ["report/report.html", "tables/confidence.csv"]
+    assert listed == ["report/report.html", "tables/accuracy_by_coverage.csv"]
 
 
 def test_a_stage_has_the_parameters_it_reads_and_no_others(root: Path):

@@ -35,7 +35,7 @@ def root(tmp_path):
 def train(root, name, params=TRAIN, epochs=None):
     """Fits a network that saves after every step; adds the number of every epoch to a list."""
     paths = (root / "embedded", root / "vectors.npy", root / "models" / name)
-    with patch.multiple(checkpoint, SECONDS=0.0, SHARE=float("inf")):
+    with patch.multiple(checkpoint, MIN_INTERVAL_SECONDS=0.0, MAX_TIME_SHARE=float("inf")):
         fit(
             name, *paths, MODEL, OWN[name], params, lambda epoch: None if epochs is None else epochs.append(epoch.epoch)
         )
@@ -156,10 +156,10 @@ def interrupted(root, monkeypatch, epoch):
         kept(self, weights)
 
     kept = Checkpoint.save_best
-    monkeypatch.setattr(Checkpoint, "keep", keep)
+    monkeypatch.setattr(Checkpoint, "save_best", keep)
     with pytest.raises(StopError):
         train(root, "mlp")
-    monkeypatch.setattr(Checkpoint, "keep", kept)
+    monkeypatch.setattr(Checkpoint, "save_best", kept)
 
 
 def test_a_training_that_goes_on_reports_the_epochs_before_as_well(root, monkeypatch, caplog):
@@ -210,10 +210,10 @@ def test_checkpoints_of_other_trainings_are_kept_up_to_a_size(tmp_path, monkeypa
     old, new = (saved(tmp_path, seconds, epochs=str(seconds)) for seconds in (10, 20))
     (old / "best.0.safetensors").write_bytes(bytes(6000))
     (new / "best.0.safetensors").write_bytes(bytes(6000))
-    monkeypatch.setattr(checkpoint, "KEPT_BYTES", 10_000)
+    monkeypatch.setattr(checkpoint, "MAX_OTHER_BYTES", 10_000)
     own = saved(tmp_path, 30, epochs="30")
     assert set(tmp_path.iterdir()) == {new, own}
-    monkeypatch.setattr(checkpoint, "KEPT_BYTES", 1)
+    monkeypatch.setattr(checkpoint, "MAX_OTHER_BYTES", 1)
     last = saved(tmp_path, 40, epochs="40")
     assert set(tmp_path.iterdir()) == {own, last}
 
@@ -284,8 +284,8 @@ def test_the_weights_that_a_checkpoint_speaks_of_stay_until_there_is_another(tmp
 def test_a_checkpoint_is_due(tmp_path, monkeypatch, seconds, first_due, second_due):
     clock = [0.0]
     monkeypatch.setattr(checkpoint.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(checkpoint, "SECONDS", 60.0)
-    monkeypatch.setattr(checkpoint, "SHARE", 0.02)
+    monkeypatch.setattr(checkpoint, "MIN_INTERVAL_SECONDS", 60.0)
+    monkeypatch.setattr(checkpoint, "MAX_TIME_SHARE", 0.02)
     monkeypatch.setattr(torch, "save", lambda *_: clock.__setitem__(0, clock[0] + seconds))
     kept, due = Checkpoint(tmp_path / "checkpoints" / "this"), []
 

@@ -17,7 +17,7 @@ def described(tmp_path, monkeypatch):
     """Describes a training with these settings, whose inputs and code lie in `tmp_path`."""
     shutil.copytree(module.PACKAGE, tmp_path / "titles")
     monkeypatch.setattr(module, "PACKAGE", tmp_path / "titles")
-    files = [tmp_path / "pairs.npy", tmp_path / "vectors.npy"]
+    files = [tmp_path / "bigrams.npy", tmp_path / "vectors.npy"]
     for number, file in enumerate(files):
         np.save(file, np.arange(number + 3))
 
@@ -32,7 +32,8 @@ def test_the_same_training_has_the_same_fingerprint(described):
 
 
 @pytest.mark.parametrize(
-    ("settings", "expected"), [({"network": "cnn"}, "network"), ({"model": replace(MODEL, members=4)}, "model.members")]
+    ("settings", "expected"),
+    [({"network": "cnn"}, "network"), ({"model": replace(MODEL, ensemble_size=4)}, "model.ensemble_size")],
 )
 def test_the_fingerprint_depends_on_every_setting(described, settings, expected):
     assert differences(described(), described(**settings)) == expected
@@ -41,8 +42,8 @@ def test_the_fingerprint_depends_on_every_setting(described, settings, expected)
 
 def test_the_fingerprint_depends_on_the_bytes_of_every_input(described, tmp_path):
     before = described()
-    np.save(tmp_path / "pairs.npy", np.arange(9))
-    assert differences(before, described()) == "pairs.npy"
+    np.save(tmp_path / "bigrams.npy", np.arange(9))
+    assert differences(before, described()) == "bigrams.npy"
 
 
 def test_the_fingerprint_depends_on_versions(described, monkeypatch):

@@ -99,7 +99,7 @@ def test_batches_have_the_same_shapes_though_their_titles_have_not_as_many_words
 
 
 def test_a_stretch_has_batches_of_one_size_and_no_more_titles_than_are_made_at_a_time(monkeypatch):
-    monkeypatch.setattr(loader, "STRETCH_TITLES", 10)
+    monkeypatch.setattr(loader, "CHUNK_TITLES", 10)
     groups = [np.arange(4)] * 5 + [np.arange(1)]
     assert [[len(rows) for rows in stretch] for stretch in loader.chunk_batches(groups)] == [[4, 4], [4, 4], [4], [1]]
     assert [len(stretch) for stretch in loader.chunk_batches([np.arange(50)] * 2)] == [1, 1]

@@ -151,8 +151,8 @@ def test_in_a_trial_a_half_keeps_titles_of_a_category_whose_labels_all_look_wron
 
     monkeypatch.setattr(SuspectSearch, "_train", lambda *_: None)
     monkeypatch.setattr(SuspectSearch, "_calibrate", lambda *_: None)
-    monkeypatch.setattr(SuspectSearch, "_judge", judge)
-    monkeypatch.setattr(SuspectSearch, "_right", right)
+    monkeypatch.setattr(SuspectSearch, "_label_probabilities", judge)
+    monkeypatch.setattr(SuspectSearch, "_correct_predictions", right)
     search(tmp_path).find(titles_of(MIN_TITLES, 0), titles_of(50, 1))
     before, after = learned["trial-all"], learned["trial-0"]
     assert after.tolist() == [np.ceil(0.25 * before[0]), *before[1:]]

@@ -241,7 +241,7 @@ def test_every_epoch_takes_every_title_once_and_in_another_order(tmp_path):
     def watch(epoch, network):
         def note(module, inputs):
             if module.training:
-                taken.extend(inputs[0].bags.numbers.reshape(-1, 2)[:, 0].tolist())
+                taken.extend(inputs[0].bags.indices.reshape(-1, 2)[:, 0].tolist())
 
         if epoch.epoch == 1:
             network.word_vectors.register_forward_pre_hook(note)

@@ -15,6 +15,9 @@ SECTIONS = ("data", "prepare", "reduce", "embed", "model", "mlp", "cnn", "train"
 TYPE_DESCRIPTIONS = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
 # What parameters of version 1.0 are called now.
 RENAMED = {
+    "embed.words": "embed.vocabulary_size",
+    "embed.pairs": "embed.bigrams",
+    "model.members": "model.ensemble_size",
     "embed.subword_lengths": "embed.subword_min_n and embed.subword_max_n, the shortest and the longest",
     "mlp.hidden": "mlp.hidden_layers and mlp.hidden_units, how many layers and how wide",
     "cnn.widths": "cnn.min_kernel_size and cnn.max_kernel_size, the smallest and the largest",

@@ -1,8 +1,8 @@
 """data/embedded: titles as the numbers of their words, categories as labels. Reading it takes NumPy alone.
 
-    lexicon.json                   what the numbers mean
-    spelling.{values,offsets}.npy  the subword buckets of every word, by number: the vocabulary, then all other words
-    pairs.npy                      the keys of the pairs of words that have a vector of their own, int64, ascending
+    vocabulary.json                   what the numbers mean
+    subword_ids.{values,offsets}.npy  the subword buckets of every word, by number: the vocabulary, then all other words
+    bigrams.npy                      the keys of the pairs of words that have a vector of their own, int64, ascending
     SPLIT.{values,offsets}.npy     the numbers of each title's words
     SPLIT.labels.npy               the label of each title, int32; unlabelled has none
     SPLIT.reliable.npy             whether someone reviewed that label, bool; as above
@@ -50,11 +50,11 @@ class Vocabulary:
 
     def save(self, folder: Path) -> None:
         content = json.dumps(asdict(self), ensure_ascii=False, indent=0)
-        (folder / "lexicon.json").write_text(content + "\n", encoding="utf-8")
+        (folder / "vocabulary.json").write_text(content + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> "Vocabulary":
-        return cls(**json.loads((folder / "lexicon.json").read_text(encoding="utf-8")))
+        return cls(**json.loads((folder / "vocabulary.json").read_text(encoding="utf-8")))
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,9 @@ class LabelledDataset:
 
 def required_files(folder: Path, *splits: str) -> list[Path]:
     """The files of `folder` that these labelled splits need."""
-    arrays = [f"spelling.{part}" for part in ("values", "offsets")]
+    arrays = [f"subword_ids.{part}" for part in ("values", "offsets")]
     arrays += [f"{split}.{part}" for split in splits for part in ("values", "offsets", "labels", "reliable")]
-    return [folder / "lexicon.json", folder / "pairs.npy", *(folder / f"{name}.npy" for name in arrays)]
+    return [folder / "vocabulary.json", folder / "bigrams.npy", *(folder / f"{name}.npy" for name in arrays)]
 
 
 def check_encoded_dataset(folder: Path, *splits: str) -> None:

@@ -2,10 +2,10 @@
 
 metrics.json             of each network, balanced accuracy first
 recall_by_category.csv   every category, the worst first
-recall_curve.csv         the recalls of each network in ascending order
+sorted_recall.csv         the recalls of each network in ascending order
 confused_pairs.csv       which categories are most often taken for which
-calibration.csv          how often a network is right when it is that sure
-confidence.csv           how often it is right on the titles it is surest of, and how sure it is of all of these
+reliability.csv          how often a network is right when it is that sure
+accuracy_by_coverage.csv           how often it is right on the titles it is surest of, and how sure it is of all of these
 thresholds.csv           the thresholds of each network and of the mean, and what is true of them on the test titles
 NAME_history.csv         how each network was trained, a row an epoch
 report.html              all of this, and examples, for who must decide whether to trust it
@@ -64,7 +64,7 @@ def evaluate(
     weights = decision_weights(lexicon, training_objective(models.values()))
     # Of millions of titles the category's name takes less memory in Arrow than in NumPy.
     categories = pd.Index(lexicon.categories, dtype="str")
-    spelling = Ragged.load(embedded, "spelling")
+    spelling = Ragged.load(embedded, "subword_ids")
     test, training = (LabelledDataset.load(embedded, split) for split in ("test", "train"))
     _log_untrained(test, lexicon)
     said = predict(networks, test, spelling, weights)
@@ -114,9 +114,9 @@ def _check_inputs(models: dict[str, Path], prepared: Path, embedded: Path) -> No
         raise InputError(
             f"{prepared} has {rows:,} test titles and {embedded} has {titles:,}; run the stages embed and train_* again"
         )
-    lexicon = (embedded / "lexicon.json").read_bytes()
+    lexicon = (embedded / "vocabulary.json").read_bytes()
     for name, folder in models.items():
-        if require_output(folder / "lexicon.json", f"train_{name}").read_bytes() != lexicon:
+        if require_output(folder / "vocabulary.json", f"train_{name}").read_bytes() != lexicon:
             raise InputError(
                 f"{folder} has other words or categories than {embedded}; run the stage train_{name} again"
             )
@@ -187,10 +187,10 @@ def _result_tables(
 ) -> dict[str, pd.DataFrame]:
     return {
         "recall_by_category": tables.recall_by_category(labels, all_predictions, categories, sizes),
-        "recall_curve": tables.sorted_recall(labels, all_predictions),
+        "sorted_recall": tables.sorted_recall(labels, all_predictions),
         "confused_pairs": tables.confused_pairs(labels, all_predictions["mean"].predicted_label, categories),
-        "calibration": tables.reliability(labels, all_predictions),
-        "confidence": tables.accuracy_by_coverage(labels, all_predictions),
+        "reliability": tables.reliability(labels, all_predictions),
+        "accuracy_by_coverage": tables.accuracy_by_coverage(labels, all_predictions),
     }
 
 

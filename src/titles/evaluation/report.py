@@ -45,7 +45,7 @@ class Report:
 
     def write(self, path: Path) -> None:
         environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
-        environment.filters |= {"legible": sanitize_text, "records": lambda table: table.to_dict("records")}
+        environment.filters |= {"sanitize_text": sanitize_text, "records": lambda table: table.to_dict("records")}
         template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
         # What was there may be linked to DVC's cache.
         path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Batch normalisation over the distinct words of a batch, though they be spread over distributed."""
+"""Batch normalisation over the distinct words of a batch, though they be spread over processes."""
 
 from typing import Any
 

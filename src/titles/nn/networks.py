@@ -144,12 +144,12 @@ class MLP(Network):
 
     def batch(self, titles: Ragged, subword_ids: Ragged) -> Batch:
         """The same with a bag of pairs for each title."""
-        return replace(super().batch(titles, subword_ids), pairs=self.pair_vectors.bags(titles))
+        return replace(super().batch(titles, subword_ids), bigrams=self.pair_vectors.bags(titles))
 
     def batches(self, titles: DeviceBatches) -> list[Batch]:
         """As `batch`."""
-        pairs = titles.bigrams(self.pair_vectors.keys)
-        return [replace(batch, pairs=bags) for batch, bags in zip(super().batches(titles), pairs, strict=True)]
+        bigrams = titles.bigrams(self.pair_vectors.keys)
+        return [replace(batch, bigrams=bags) for batch, bags in zip(super().batches(titles), bigrams, strict=True)]
 
     def features(self, batch: Batch) -> Tensor:
         """The last hidden layer, and what filters find in the title's words."""

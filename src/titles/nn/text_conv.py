@@ -83,7 +83,7 @@ class _MaxMeanPool(torch.autograd.Function):
         (places,), windows = ctx.saved_tensors, ctx.windows
         if not ctx.shape[0]:
             return gradient.new_zeros(ctx.shape), None
-        counts = windows.offsets[: windows.count + 1].diff()[:, None]
+        counts = windows.offsets[: windows.num_titles + 1].diff()[:, None]
         # One more, of no title, for padding.
         of_mean = gradient.new_zeros(len(gradient) + 1, gradient.shape[1])
         torch.div(gradient, counts.clamp(min=1), out=of_mean[:-1])

@@ -27,7 +27,7 @@ class Sizes:
 
     vocabulary: int
     buckets: int
-    pairs: int
+    bigrams: int
     dimension: int
     categories: int
 
@@ -108,8 +108,8 @@ class BigramVectors(nn.Module):
 
     def __init__(self, sizes: Sizes, model: ModelParams) -> None:
         super().__init__()
-        self.table = SparseEmbedding(sizes.pairs, sizes.dimension, model)
-        self.register_buffer("keys", torch.zeros(sizes.pairs, dtype=torch.int64))
+        self.table = SparseEmbedding(sizes.bigrams, sizes.dimension, model)
+        self.register_buffer("keys", torch.zeros(sizes.bigrams, dtype=torch.int64))
 
     def bags(self, titles: Ragged) -> CSRBags:
         """Of each title the pairs that have a vector, by number."""

@@ -49,7 +49,7 @@ class OnnxClassifier:
         try:
             session = InferenceSession(path, options, providers=["CPUExecutionProvider"])
             metadata = session.get_modelmeta().custom_metadata_map
-            lexicon = Vocabulary(**json.loads(metadata["lexicon"]))
+            lexicon = Vocabulary(**json.loads(metadata["vocabulary"]))
             objective = objective or metadata["objective"]
             rules = json.loads(metadata["cleaning"])
         # The errors of onnxruntime have no class of their own.

@@ -15,7 +15,7 @@ from titles.data.provenance import read_sources
 from titles.metrics.history import EpochMetrics
 from titles.nn.hparams import TrainParams
 
-HASHED_FILES = ("weights.safetensors", "lexicon.json", "network.json")
+HASHED_FILES = ("weights.safetensors", "vocabulary.json", "network.json")
 LONG_NAMES = {"mlp": "multilayer perceptron over bags of words", "cnn": "convolutional network over words in order"}
 MORE_EPOCHS = " of {} (`train.epochs` is {}, but so few titles take more epochs to make `train.min_steps`, {:,}, steps)"
 
@@ -100,7 +100,7 @@ def _template_values(description: dict[str, Any], embedded: Path) -> dict[str, s
     params = TrainParams(**description["train"])
     epochs = params.num_epochs(len(labels) - description["suspect_labels"])
     counts = {
-        "members": description["model"]["members"],
+        "members": description["model"]["ensemble_size"],
         "categories": sizes["categories"],
         "words": sizes["vocabulary"],
         "trained": len(labels),

@@ -1,7 +1,7 @@
 """models/NAME: a network one can use without the data it came from.
 
 network.json         how it was built and trained, of which epoch it is, how it wants titles cleaned, its thresholds
-lexicon.json         its words and categories
+vocabulary.json         its words and categories
 weights.safetensors  its weights, and its calibration
 history.csv          how it was trained, a row an epoch
 README.md            its card
@@ -57,7 +57,7 @@ def _read(folder: Path, mmap: bool) -> tuple[Network, Vocabulary]:
         raise InputError(f"{folder} is of a version that cleans titles in another way; train it again")
     lexicon, sizes = Vocabulary.load(folder), Sizes(**description["sizes"])
     if (len(lexicon.words), lexicon.num_trained_categories) != (sizes.vocabulary, sizes.categories):
-        raise ValueError("lexicon.json is of another network")
+        raise ValueError("vocabulary.json is of another network")
     network, own = NETWORKS[description["network"]]
     with torch.device("meta"):
         built = network(sizes, ModelParams(**description["model"]), own(**description["own"]))

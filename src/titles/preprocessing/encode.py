@@ -83,7 +83,7 @@ def embed(
         for split, path in files.items():
             _encode_split(path, unfinished, split, words, pa.array(lexicon.categories, pa.string()))
         pairs = most_frequent_bigrams(Ragged.load(unfinished, "train"), len(lexicon.words), params.bigrams, unfinished)
-        np.save(unfinished / "pairs.npy", pairs)
+        np.save(unfinished / "bigrams.npy", pairs)
         np.save(unfinished / vectors.name, _initial_vectors(word_vectors, lexicon.words, params))
         # Vectors that stay from before would not be those of the new words.
         vectors.unlink(missing_ok=True)
@@ -92,7 +92,7 @@ def embed(
     counts |= {
         "vocabulary": len(lexicon.words),
         "other_words": len(other_words),
-        "pairs": len(pairs),
+        "bigrams": len(pairs),
         "categories": lexicon.num_trained_categories,
     }
     log.info(", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items()))
@@ -136,7 +136,7 @@ def _initial_vectors(folder: Path, vocabulary: list[str], params: EmbedParams) -
 
 
 def _write_subwords(words: pa.Array, embedded: Path, params: EmbedParams) -> None:
-    with RaggedWriter(embedded, "spelling") as spelling, Progress(len(words), "words", "spelling words") as bar:
+    with RaggedWriter(embedded, "subword_ids") as spelling, Progress(len(words), "words", "spelling words") as bar:
         for first in range(0, len(words), BATCH_WORDS):
             batch = words.slice(first, BATCH_WORDS).to_pylist()
             spelling.append(hash_ngrams(batch, params.subword_lengths, params.subword_buckets))

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 import torch
 
 Title = TypeVar("Title")
-Prediction = TypeVar("Answer")
+Prediction = TypeVar("Prediction")
 Result = TypeVar("Result")
 
 

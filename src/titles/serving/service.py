@@ -79,7 +79,7 @@ class Service:
         # Of two models only where one has just replaced the other.
         for _, questions in groupby(requests, key=lambda question: id(question[2])):
             titles, tops, models = zip(*questions, strict=True)
-            found = models[0].classifier.compared(pa.array(titles, pa.string()), max(tops))
+            found = models[0].classifier.top_k_per_network(pa.array(titles, pa.string()), max(tops))
             self.metrics.observe_batch(found)
             answers += [
                 {network: (labels[row], scores[row]) for network, (labels, scores) in found.items()}

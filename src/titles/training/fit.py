@@ -57,7 +57,7 @@ def fit(
     raise_malloc_thresholds()
     device = chosen_device()
     lexicon = Vocabulary.load(embedded)
-    start, pairs = np.load(require_output(vectors, "embed")), np.load(embedded / "pairs.npy")
+    start, pairs = np.load(require_output(vectors, "embed")), np.load(embedded / "bigrams.npy")
     sizes = _sizes(lexicon, len(pairs), start.shape[1], model)
     training, validation = (LabelledDataset.load(embedded, split) for split in ("train", "validation"))
     kind = torch.cuda.get_device_name() if device.type == "cuda" else device.type
@@ -70,7 +70,7 @@ def fit(
 
     checkpoint = checkpoint_of(folder.name, **{"network": name, name: network_params})
     distributed.init_process_group(device)
-    spelling = Ragged.load(embedded, "spelling")
+    spelling = Ragged.load(embedded, "subword_ids")
 
     def build(name: str, own: MlpParams | CnnParams) -> Network:
         set_determinism(params, device)
@@ -109,7 +109,9 @@ def fit(
 
 def _sizes(vocabulary: Vocabulary, num_bigrams: int, dimension: int, model: ModelParams) -> Sizes:
     if dimension % model.ensemble_size:
-        raise InputError(f"embed.dimension is {dimension}, which model.members, {model.ensemble_size}, does not divide")
+        raise InputError(
+            f"embed.dimension is {dimension}, which model.ensemble_size, {model.ensemble_size}, does not divide"
+        )
     buckets = vocabulary.subword_buckets if vocabulary.subword_lengths else 0
     return Sizes(len(vocabulary.words), buckets, num_bigrams, dimension, vocabulary.num_trained_categories)
 
@@ -131,7 +133,7 @@ def _write(
 ) -> None:
     """Writes the model folder of a network whose word vectors are finished."""
     with atomic_directory(folder) as unfinished:
-        shutil.copyfile(embedded / "lexicon.json", unfinished / "lexicon.json")
+        shutil.copyfile(embedded / "vocabulary.json", unfinished / "vocabulary.json")
         save_file(network.state_dict(), unfinished / "weights.safetensors")
         write_history(epochs, unfinished / "history.csv")
         # safetensors lets nobody else read what it writes.

@@ -69,7 +69,7 @@ class SuspectSearch:
     def find(self, training: LabelledDataset, validation: LabelledDataset) -> Suspects:
         """Whether each label of `training` and of `validation` is suspect; none is where leaving them out is no gain.
 
-        Equal in all distributed.
+        Equal in all processes.
         """
         suspects = np.zeros(len(training), bool), np.zeros(len(validation), bool)
         is_small = len(training) < max(MIN_TITLES, MIN_TITLES_PER_CATEGORY * len(self.log_shares))

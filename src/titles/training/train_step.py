@@ -96,7 +96,7 @@ class TrainStep:
                 group["lr"] = self.learning_rate
 
     def _all_reduce(self, loss: Tensor) -> Tensor:
-        """Of loss and gradients the sums over all distributed."""
+        """Of loss and gradients the sums over all processes."""
         if distributed.world_size() == 1:
             return loss
         gradients = [weight.grad for weight in self.dense if weight.grad is not None]

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 # So often within an epoch a sample of the validation titles tells how far training is.
 STEP_METRICS_INTERVAL = 1_000_000
-HISTORY_TYPES = {"history": EpochMetrics, "points": StepMetrics}
+HISTORY_TYPES = {"history": EpochMetrics, "step_metrics": StepMetrics}
 
 
 def train(
@@ -98,9 +98,9 @@ class _Trainer:
         if (state := self.checkpoint.load()) is None:
             return
         self.step.load_state_dict(state["step"])
-        place = state["place"]
-        history, points = ([kind(**known) for known in place[name]] for name, kind in HISTORY_TYPES.items())
-        self.state = _TrainerState(**place | {"history": history, "points": points})
+        saved = state["trainer"]
+        histories = {name: [kind(**known) for known in saved[name]] for name, kind in HISTORY_TYPES.items()}
+        self.state = _TrainerState(**saved | histories)
         log.info("goes on in epoch %d, after %s titles of it", self.state.epoch + 1, f"{self.state.titles_seen:,}")
 
     def train_epoch(self) -> None:
@@ -146,7 +146,7 @@ class _Trainer:
 
         def state() -> dict[str, Any]:
             place.loss_sum, place.seconds = float(total), time.monotonic() - started
-            return {"step": self.step.state_dict(), "place": asdict(place)}
+            return {"step": self.step.state_dict(), "trainer": asdict(place)}
 
         what = f"epoch {place.epoch + 1}/{self.params.epochs}"
         with Progress(len(self.training), "titles", what, place.titles_seen) as bar:
