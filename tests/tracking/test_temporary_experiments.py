@@ -17,15 +17,15 @@ from titles.tracking.worker import STAGE_KILLED
 SOURCE = Path(__file__).parents[2] / "src"
 KILL = """
 import time
-from titles.tracking.run import tracked
-with tracked("embed", []) as run:
+from titles.tracking.run import start_run
+with start_run("embed", []) as run:
     run.log_metrics({"rows_in": 5})
     time.sleep(1000000)
 """
 REFUSED = """
 from titles.core.errors import InputError
-from titles.tracking.run import leave_failed_run
-leave_failed_run("embed", [], InputError("embed.dimension is 0"))
+from titles.tracking.run import log_failed_run
+log_failed_run("embed", [], InputError("embed.dimension is 0"))
 """
 
 

@@ -149,8 +149,8 @@ def test_a_stage_that_is_refused_leaves_a_failed_run_without_waiting_for_it(root
 
 
 def test_a_stage_that_is_killed_leaves_its_run_and_the_parent_failed(root: Path):
-    script = "from titles.tracking.run import tracked; import os\n"
-    script += "with tracked('embed', []) as run: run.log_metrics({'rows_in': 5}); os.kill(os.getpid(), 9)"
+    script = "from titles.tracking.run import start_run; import os\n"
+    script += "with start_run('embed', []) as run: run.log_metrics({'rows_in': 5}); os.kill(os.getpid(), 9)"
     done = subprocess.run([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(SOURCE)}, check=False)
     assert done.returncode == -signal.SIGKILL
     tree = eventually(root, "embed", "FAILED")
@@ -307,8 +307,8 @@ def test_tracking_can_be_off(root: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_the_process_of_a_stage_never_loads_mlflow(root: Path):
-    script = "from titles.tracking.run import tracked; import sys\n"
-    script += "with tracked('embed', []): pass\nprint(*sys.modules)"
+    script = "from titles.tracking.run import start_run; import sys\n"
+    script += "with start_run('embed', []): pass\nprint(*sys.modules)"
     environment = os.environ | {"PYTHONPATH": str(SOURCE)}
     loaded = subprocess.check_output([sys.executable, "-c", script], env=environment, text=True).split()
     assert {"mlflow", "dvc", "pandas", "sqlalchemy"} & set(loaded) == set()
@@ -351,8 +351,8 @@ def test_a_journal_gives_back_what_the_store_has_not_taken(
 def test_a_journal_that_is_being_delivered_is_left_alone(root: Path):
     folder = spool_folder(root) / "host-1-0.00"
     journal = Spool(folder / "embed", {"stage": "embed", "store": tracking_uri(root)})
-    script = "import sys; from pathlib import Path; from titles.tracking.spool import left_behind\n"
-    script += "print(len(list(left_behind(Path(sys.argv[1])))))"
+    script = "import sys; from pathlib import Path; from titles.tracking.spool import unsent_spools\n"
+    script += "print(len(list(unsent_spools(Path(sys.argv[1])))))"
     command = [sys.executable, "-c", script, str(root)]
     environment = os.environ | {"PYTHONPATH": str(SOURCE)}
     assert subprocess.check_output(command, env=environment, text=True).strip() == "0"
