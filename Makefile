@@ -5,7 +5,7 @@ export PYTHONPATH := src
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup spark repro test test-services check exp ui sync promote catalogue lock
+.PHONY: help setup spark repro test check exp ui sync promote catalogue lock
 
 help:  ## print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -32,11 +32,8 @@ repro: setup  ## run what is not up to date of the six stages, then print the ba
 # One more than the CPUs this process may use, as many tests wait for a process of their own.
 # The recipe's shell asks for them, as it has .venv in its path.
 WORKERS = $$(python -c "from titles.core.cpus import available_cpus; print(available_cpus() + 1)")
-test: setup  ## run the tests
-	pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
-
-test-services: setup spark  ## run the tests against real servers (MLflow on PostgreSQL) and a local Spark
-	pytest -m services --numprocesses $(WORKERS) --dist loadfile
+test: setup $(if $(ALL),spark)  ## run the tests; ALL=1: also those that need PostgreSQL, Java and Chromium
+	pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(if $(ALL),-m "")
 
 check: setup  ## check format, lint, types and that dvc.yaml tells the truth, as pre-commit and CI do
 	ruff format --check .

@@ -10,7 +10,7 @@ from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from tests.repository import SECONDS, Repository, committed
+from tests.repository import AS_ROOT, SECONDS, Repository, committed
 from tests.servers import MlflowServer, PostgreSQL, postgresql_programs
 
 pytest.register_assert_rewrite("tests.tracking.any_store")
@@ -30,13 +30,13 @@ PARAMS = "reduce:\n  fraction: 1\nmodel:\n  activation: relu\n  widths:\n  - 1\n
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one MB; skips where none can be mounted."""
+    """A file system of one MB; skip where none can be mounted."""
     (disk := tmp_path / "disk").mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk]
+    mount = [*AS_ROOT, "mount", "-t", "tmpfs", "-o", f"size=1m,uid={os.getuid()}", "tmpfs", disk]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("a small file system can be mounted by root alone")
     yield disk
-    subprocess.run(["umount", disk], check=True)
+    subprocess.run([*AS_ROOT, "umount", disk], check=True)
 
 
 @pytest.fixture(scope="session")
@@ -119,3 +119,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Runs of the whole pipeline come first, so that all else goes on beside them."""
     longest = ["test_experiments.py", "test_reproduction.py", "test_pipeline.py", "test_checkpoint.py"]
     items.sort(key=lambda item: longest.index(item.path.name) if item.path.name in longest else len(longest))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Fail where CI must not skip: whatever a test needs is there, but for a GPU and the real titles."""
+    expected = ("needs a GPU", "TITLES_REAL_DATA")
+    reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
+    unexpected = [reason for reason in reasons if not any(text in reason for text in expected)]
+    if unexpected and os.environ.get("TITLES_FAIL_ON_SKIP"):
+        terminalreporter.write_line(f"{len(unexpected)} tests were skipped without being expected to be", red=True)
+        terminalreporter._session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -25,6 +25,8 @@ SMALL = {
 }
 # What no command takes, and no server to start or to end, on however busy a machine.
 SECONDS = 900
+# For file systems that a test mounts.
+AS_ROOT = ["sudo", "-n"] if os.getuid() else []
 TRAINED = ["train_mlp", "train_cnn", "evaluate"]
 ALL = ["prepare", "reduce", "embed", *TRAINED]
 

@@ -1,5 +1,6 @@
 """A disk that fills up: a small file system of its own, and the stages on it."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from stages.embed import embed
 from stages.prepare import prepare
 from stages.reduce import reduce
 from stages.train_mlp import train_mlp
-from tests.repository import ROOT, SMALL, write_catalogue
+from tests.repository import AS_ROOT, ROOT, SMALL, write_catalogue
 from titles.stage import start
 from titles.training import checkpoint
 
@@ -41,7 +42,12 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             params[section].update(values)
     mounted = tmp_path / "disk"
     mounted.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "titles", mounted], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*AS_ROOT, "mount", "-t", "tmpfs", "-o", f"uid={os.getuid()}", "titles", mounted],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         pytest.skip(f"no file system may be mounted here: {done.stderr.strip()}")
     YAML().dump(params, mounted / "params.yaml")
@@ -50,13 +56,13 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("TITLES_TRACKING", "off")
     yield mounted
     monkeypatch.chdir(tmp_path)
-    subprocess.run(["umount", mounted], check=True)
+    subprocess.run([*AS_ROOT, "umount", mounted], check=True)
 
 
 def resize(disk: Path, more: int | None) -> None:
     """Leaves room for that many bytes, or for all there will be."""
     size = shutil.disk_usage(disk).used + more if more is not None else 1 << 30
-    subprocess.run(["mount", "-o", f"remount,size={size}", disk], check=True)
+    subprocess.run([*AS_ROOT, "mount", "-o", f"remount,size={size}", disk], check=True)
 
 
 def run(stage: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> str | None:
