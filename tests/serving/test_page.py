@@ -95,7 +95,7 @@ def test_many_who_ask_at_once_get_each_their_own_answer(server: TitlesServer, mo
 @pytest.mark.parametrize("clients", [1, 8, 64])
 def test_under_load_every_request_is_answered(server: TitlesServer, clients: int) -> None:
     # Raises where an answer is not 200.
-    took = asyncio.run(latencies(server.uri, TITLES, clients, together=3, seconds=2.0))
+    took = asyncio.run(latencies(server.uri, TITLES, clients, batch_size=3, seconds=2.0))
     assert len(took) >= clients
 
 
