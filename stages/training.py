@@ -21,7 +21,7 @@ def train_network(
     Log the number of titles, the metrics of every epoch, the loss within long epochs, and the model itself.
     Raise InputError if `embedded` was not written by this version of the stage embed.
     """
-    # Importing torch takes seconds, and a wrong parameter is to be reported before.
+    # Imported here because torch takes seconds to load: a mistake in params.yaml is reported before that.
     from titles.data.encoded_dataset import LabelledDataset, check_encoded_dataset
     from titles.training.fit import fit
 
