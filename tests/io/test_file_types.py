@@ -131,8 +131,8 @@ def test_a_few_invalid_lines_do_not_reject_the_file(tmp_path: Path, content: byt
 @given(text=st.text(st.characters(codec="utf-8"), max_size=99), size=st.sampled_from([4, 7, 64]))
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8", "utf-8-sig"])
 def test_any_text_of_utf_16_becomes_utf_8(encoding: str, text: str, size: int):
-    written = f"title{text}".encode(encoding)
-    stream = transcode_to_utf8(io.BufferedReader(io.BytesIO(written), size))  # type: ignore[type-var]
+    content = f"title{text}".encode(encoding)
+    stream = transcode_to_utf8(io.BufferedReader(io.BytesIO(content), size))  # type: ignore[type-var]
     assert first_bytes(stream).decode("utf-8-sig") == f"title{text}"
 
 
