@@ -28,7 +28,7 @@ NORMALIZED_COLUMNS = ("category", "language", "label_quality")
 SOURCE_FIELDS = [pa.field("file", pa.string()), pa.field("split", pa.string())]
 SCHEMA = pa.schema([*SOURCE_FIELDS, *records.SCHEMA, pa.field("unescaped", pa.string())])
 DICTIONARY_COLUMNS = ["file", "split", *NORMALIZED_COLUMNS, "fault"]
-# A file with more faulty rows than this, and more than half of those read, is rejected as a whole.
+# A file with more faulty rows than this, and more than half of those read, is rejected.
 MAX_FAULTS = 10
 
 
