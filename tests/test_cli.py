@@ -221,7 +221,7 @@ def test_titles_get_categories_for_the_objective_asked_for(model, monkeypatch, t
         (["submit", "MODEL", "TEST", "-o", "a.txt"], "titles: a.txt: names that can be written end in"),
         (["submit", "MODEL", "-"], "titles: the test file on the standard input has a format; say which"),
         (["predict", "MODEL", "TITLES", "--format", "csv"], "titles: --format is for the standard input"),
-        (["predict", "MODEL", "-", "--format", "txt"], "titles: --format is 'txt'; known are csv"),
+        (["predict", "MODEL", "-", "--format", "txt"], "titles: --format is 'txt'; supported are csv"),
         (["predict", "MODEL", "-o", "a.jsonl", "--escape-formulas"], "titles: --escape-formulas is for CSV"),
         (["serve", "nowhere"], "titles: nowhere holds no network"),
         (
