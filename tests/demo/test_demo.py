@@ -103,7 +103,7 @@ def test_no_category_is_like_one_that_is_not_there(number):
 
 @pytest.mark.parametrize("number", [-1, 0, 1, 1_000_000])
 def test_a_number_of_categories_the_shop_does_not_have_is_refused(number):
-    with pytest.raises(InputError, match=f"^{number} categories: the shop has from 2 to [0-9]+$"):
+    with pytest.raises(InputError, match=f"^{number} categories: the number must be from 2 to [0-9]+$"):
         categories(number)
 
 
