@@ -200,8 +200,37 @@ DAMAGES = {
 def test_a_damaged_model_folder_is_named(embedded, damage):
     folder = fitted(embedded, "mlp")
     DAMAGES[damage](folder)
-    with pytest.raises(InputError, match=r"models/mlp is not a whole model folder .*; train it again or fetch it anew"):
+    expected = r"models/mlp is not a complete model folder .*; train it again or fetch it anew"
+    with pytest.raises(InputError, match=expected):
         load(folder)
+
+
+def rename_vocabulary(folder):
+    vocabulary = json.loads((folder / "vocabulary.json").read_text())
+    (folder / "vocabulary.json").unlink()
+    (folder / "lexicon.json").write_text(json.dumps({"vocabulary": vocabulary.pop("words")} | vocabulary))
+
+
+def rename_ensemble_size(folder):
+    description = json.loads((folder / "network.json").read_text())
+    description["model"]["members"] = description["model"].pop("ensemble_size")
+    (folder / "network.json").write_text(json.dumps(description))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [[rename_vocabulary], [rename_ensemble_size], [rename_vocabulary, rename_ensemble_size]],
+    ids=["lexicon.json", "model.members", "both"],
+)
+def test_a_model_folder_of_an_earlier_version_is_refused_with_what_to_do(embedded, changes):
+    folder = fitted(embedded, "mlp")
+    for change in changes:
+        change(folder)
+    with pytest.raises(InputError) as error:
+        load(folder)
+    assert str(error.value) == (
+        f"{folder} was written by an earlier version of titles; train it again or fetch it anew"
+    )
 
 
 def test_whoever_may_read_one_file_of_a_model_may_read_all(embedded):
