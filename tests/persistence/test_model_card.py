@@ -12,17 +12,17 @@ from titles.training.fit import fit
 
 MODEL = ModelParams("relu", "trained", dropout=0.0, word_dropout=0.0, ensemble_size=2)
 TRAIN = TrainParams(0, 1, 8, 1, 8, 8, 0.05, 0.0, 0.0, False, "accuracy")
-OWN = {"mlp": MlpParams(1, 8, 4), "cnn": CnnParams(4, 1, 2)}
+NETWORK_PARAMS = {"mlp": MlpParams(1, 8, 4), "cnn": CnnParams(4, 1, 2)}
 
 
-@pytest.fixture(scope="module", params=OWN)
+@pytest.fixture(scope="module", params=NETWORK_PARAMS)
 def model(request, tmp_path_factory):
     """A model folder, of titles of a file with an unusual name."""
     root = tmp_path_factory.mktemp(request.param)
     write_numbered(root, train=1200, validation=140)
     (root / "embedded" / "sources.csv").write_text('file,split,bytes,md5\n"año ""1"" | train.csv",train,1234,0f\n')
-    own = OWN[request.param]
-    fit(request.param, root / "embedded", root / "vectors.npy", root / request.param, MODEL, own, TRAIN)
+    params = NETWORK_PARAMS[request.param]
+    fit(request.param, root / "embedded", root / "vectors.npy", root / request.param, MODEL, params, TRAIN)
     return root / request.param
 
 
@@ -72,7 +72,7 @@ def test_it_has_every_parameter_of_the_training(card):
 def test_it_explains_more_epochs_than_were_requested(tmp_path, min_steps, expected):
     write_numbered(tmp_path, train=15, validation=10)
     params = replace(TRAIN, min_steps=min_steps)
-    fit("mlp", tmp_path / "embedded", tmp_path / "vectors.npy", tmp_path / "mlp", MODEL, OWN["mlp"], params)
+    fit("mlp", tmp_path / "embedded", tmp_path / "vectors.npy", tmp_path / "mlp", MODEL, NETWORK_PARAMS["mlp"], params)
     epoch = json.loads((tmp_path / "mlp" / "network.json").read_text())["epoch"]
     assert expected.format(epoch) in (tmp_path / "mlp" / "README.md").read_text()
 
