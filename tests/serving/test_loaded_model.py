@@ -101,7 +101,7 @@ def test_weights_that_are_not_finite_are_refused(models, value):
 @pytest.mark.parametrize("name", ["weights.safetensors", "vocabulary.json", "network.json"])
 def test_a_folder_that_lacks_a_file_is_refused(models, name):
     (models / "mlp" / name).unlink()
-    with pytest.raises(InputError, match=r"mlp (is not a whole model folder|holds no network)"):
+    with pytest.raises(InputError, match=r"mlp (is not a complete model folder|holds no network)"):
         load_model(models / "mlp", None)
 
 

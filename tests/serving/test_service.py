@@ -97,7 +97,7 @@ def test_a_model_that_cannot_be_loaded_leaves_the_old_one_to_answer(service, fol
     (folder / "weights.safetensors").write_bytes(b"")
 
     async def ask():
-        with pytest.raises(InputError, match="is not a whole model folder"):
+        with pytest.raises(InputError, match="is not a complete model folder"):
             await service.reload()
         return await service.predict(["palabra1"], 1)
 
