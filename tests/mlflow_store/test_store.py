@@ -1,5 +1,6 @@
 """The store's experiment, and how runs are found in it."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from tests.tracking.checkout import leave, send
 from titles.core.errors import InputError
 from titles.mlflow_store.store import Store
 from titles.tracking.pipeline_run import PipelineRun
+from titles.tracking.run import start_run
 from titles.tracking.uploader import connect
 from titles.tracking.worker import upload_unsent
 
@@ -52,6 +54,45 @@ def test_runs_go_to_the_experiment_that_is_named_also_those_that_waited(root: Pa
         for name in ("shop", "titles")
     }
     assert runs == {"shop": {"repro", "embed"}, "titles": {"repro", "prepare"}}
+
+
+def test_an_id_names_the_experiment_unless_a_name_does(root: Path, monkeypatch: pytest.MonkeyPatch):
+    client = MlflowClient(f"sqlite:///{root}/mlflow.db")
+    shop = client.create_experiment("shop", (root / "mlartifacts").as_uri())
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", shop)
+    store = Store(root)
+    # MLflow sets this variable to the experiment that is active.
+    assert (store.experiment_id, os.environ["MLFLOW_EXPERIMENT_ID"]) == (shop, shop)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "titles")
+    assert Store(root).experiment_id == client.get_experiment_by_name("titles").experiment_id != shop
+    assert os.environ["MLFLOW_EXPERIMENT_ID"] == shop
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_ID")
+    Store(root)
+    assert "MLFLOW_EXPERIMENT_ID" not in os.environ
+
+
+def test_a_stage_logs_to_the_experiment_of_that_id_also_when_sent_later(root: Path, monkeypatch: pytest.MonkeyPatch):
+    client = MlflowClient(f"sqlite:///{root}/mlflow.db")
+    shop = client.create_experiment("shop", (root / "mlartifacts").as_uri())
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", shop)
+    with start_run("prepare", []) as run:
+        run.log_metrics({"rows_in": 5})
+    spool = leave(root, "embed")
+    spool.begin["experiment_id"] = shop
+    spool.save()
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_ID")
+    assert upload_unsent(root)
+    assert {run.info.run_name for run in client.search_runs([shop])} >= {"prepare", "embed"}
+    assert client.get_experiment_by_name("titles") is None
+
+
+@pytest.mark.parametrize("experiment_id", ["7", "shop"])
+def test_an_id_that_no_experiment_has_is_an_error_that_names_the_variable(
+    root: Path, monkeypatch: pytest.MonkeyPatch, experiment_id: str
+):
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", experiment_id)
+    with pytest.raises(InputError, match=f"MLFLOW_EXPERIMENT_ID is '{experiment_id}', which is the id of no"):
+        connect(root)
 
 
 def test_the_experiment_is_of_the_kind_that_shows_runs_unless_a_user_chose_another(root: Path):

@@ -32,8 +32,15 @@ def sqlite_uri(path: Path) -> str:
 
 
 def experiment_name() -> str:
-    """The experiment of MLflow that runs go to: the one MLFLOW_EXPERIMENT_NAME names, else `titles`."""
+    """The name of the MLflow experiment: MLFLOW_EXPERIMENT_NAME, by default `titles`."""
     return os.environ.get("MLFLOW_EXPERIMENT_NAME") or "titles"
+
+
+def experiment_id() -> str | None:
+    """The id of the MLflow experiment: MLFLOW_EXPERIMENT_ID. None if it is not set, or MLFLOW_EXPERIMENT_NAME is."""
+    if os.environ.get("MLFLOW_EXPERIMENT_NAME"):
+        return None
+    return os.environ.get("MLFLOW_EXPERIMENT_ID") or None
 
 
 def spool_folder(root: Path) -> Path:

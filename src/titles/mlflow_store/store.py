@@ -3,10 +3,8 @@
 import logging
 import os
 import re
-import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,13 +23,12 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import LifecycleStage, Metric, Param, Run
-from mlflow.exceptions import MlflowException
+from mlflow.entities import Metric, Param, Run
 
-from titles.core.errors import InputError
-from titles.mlflow_store.paths import experiment_name, tracking_uri
+from titles.mlflow_store.experiment import find_or_create_experiment, unchanged_id_variable
+from titles.mlflow_store.paths import experiment_id, experiment_name, tracking_uri
 from titles.mlflow_store.relocation import ARTIFACTS_FOLDER, relocate
-from titles.mlflow_store.values import MAX_KEY_LENGTH, NOTE_TAG, as_text, flatten
+from titles.mlflow_store.values import MAX_KEY_LENGTH, as_text, flatten
 
 for name, level in {
     "alembic": logging.WARNING,
@@ -44,19 +41,20 @@ for name, level in {
 
 # What MLflow takes in one batch, and in one tag.
 MAX_PARAMS_PER_BATCH, MAX_METRICS_PER_BATCH, MAX_TAG_LENGTH = 100, 1000, 5000
-# For a UI that goes by it; that of MLflow 3.17 goes by its address, see ui.py.
-EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
-EXPERIMENT_NOTE = "A run is a run of the DVC pipeline; the runs below it are its stages."
 
 
 class Store:
     """Finds runs by tags that say what they are, and makes those that are not there."""
 
-    def __init__(self, root: Path, experiment: str | None = None) -> None:
-        """`experiment` is the name of MLflow's, by default the user's.
+    def __init__(self, root: Path, experiment: tuple[str, str | None] | None = None) -> None:
+        """Connect to the store, and find or create the experiment.
 
-        Raises InputError where a user must act, else what the store or its driver raises where it cannot be reached.
+        root        of the checkout
+        experiment  name and id of the MLflow experiment, by default those of the environment; an id has precedence
+
+        Raise InputError if the user must act. If the store cannot be reached, raise the error of the store or driver.
         """
+        name, requested_id = experiment or (experiment_name(), experiment_id())
         uri = tracking_uri(root)
         mlflow.set_tracking_uri(uri)
         # A server has a place for artifacts; otherwise they would lie where the first stage happens to run.
@@ -75,29 +73,10 @@ class Store:
             if (database := _sqlite_file(uri)) and database.is_relative_to(root):
                 relocate(root, database)
             self.client = MlflowClient(uri)
-            self.experiment_id = self._get_or_create_experiment(experiment or experiment_name(), artifacts)
-        # Networks are logged to it.
-        mlflow.set_experiment(experiment_id=self.experiment_id)
-
-    def _get_or_create_experiment(self, name: str, artifacts: str | None) -> str:
-        for _ in range(2):
-            if experiment := self.client.get_experiment_by_name(name):
-                experiment_id = str(experiment.experiment_id)
-                if experiment.lifecycle_stage == LifecycleStage.DELETED:
-                    raise InputError(_deleted_message(name, experiment_id, self.client.tracking_uri))
-                if not EXPERIMENT_TAGS.keys() <= experiment.tags.keys():
-                    # Who may log runs may not always do this.
-                    with suppress(MlflowException):
-                        for tag, value in EXPERIMENT_TAGS.items():
-                            self.client.set_experiment_tag(experiment_id, tag, value)
-                return experiment_id
-            try:
-                return self.client.create_experiment(name, artifacts, EXPERIMENT_TAGS | {NOTE_TAG: EXPERIMENT_NOTE})
-            except MlflowException as error:
-                # Another machine may have been first.
-                if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                    raise
-        raise MlflowException(f"the experiment {name} is neither there nor can it be made")
+            self.experiment_id = find_or_create_experiment(self.client, name, requested_id, artifacts)
+        # Models that are logged without a run go to this experiment.
+        with unchanged_id_variable():
+            mlflow.set_experiment(experiment_id=self.experiment_id)
 
     def is_writable(self) -> bool:
         """Whether the store takes a harmless write; a full disk or a replica still lets one read."""
@@ -167,12 +146,3 @@ def _sqlite_file(uri: str) -> Path | None:
         return None
     database = make_url(uri).database or ""
     return Path(unquote(urlsplit(database).path) if database.startswith("file:") else database)
-
-
-def _deleted_message(name: str, experiment_id: str, uri: str) -> str:
-    """What to do about it; the address of a server stands in the user's environment already."""
-    store = f"MLFLOW_TRACKING_URI={shlex.quote(uri)} " if uri.startswith("sqlite:") else ""
-    return (
-        f"the experiment {name} was deleted in MLflow; restore it: {store}mlflow experiments restore --experiment-id "
-        f"{experiment_id}; or name another in MLFLOW_EXPERIMENT_NAME, or run without MLflow: TITLES_TRACKING=off"
-    )

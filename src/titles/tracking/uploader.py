@@ -23,10 +23,10 @@ logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)
 SAMPLING_SECONDS, RETRY_SECONDS = 5, 30
 
 
-def connect(root: Path, experiment: str | None = None) -> Store:
+def connect(root: Path) -> Store:
     """The store; raises InputError with what to do where it cannot be reached."""
     try:
-        return Store(root, experiment)
+        return Store(root)
     except InputError:
         raise
     except Exception as error:  # There are as many kinds as there are stores and drivers.
@@ -80,7 +80,9 @@ class Uploader:
 
     def _get_runs(self) -> Runs:
         if self.runs is None:
-            store = Store(self.root, self.spool.begin.get("experiment"))
+            begin = self.spool.begin
+            experiment = (begin["experiment"], begin.get("experiment_id")) if begin.get("experiment") else None
+            store = Store(self.root, experiment)
             self.runs = Runs.find_or_create(store, self.spool.begin, self.spool.folder)
             if self.live:
                 store.client.update_run(self.runs.parent, "RUNNING")

@@ -22,7 +22,7 @@ from titles.core.errors import InputError
 from titles.mlflow_store.credentials import redact_logs, store_name
 from titles.mlflow_store.dvc_lineage import draw_plots, output_hash, stage_hashes
 from titles.mlflow_store.notes import pipeline_note, stage_note
-from titles.mlflow_store.paths import experiment_name, spool_folder
+from titles.mlflow_store.paths import experiment_id, experiment_name, spool_folder
 from titles.tracking.spool import Event, Spool, parse_event, unsent_spools
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def main() -> None:
         return
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {begin['stage']}: %(message)s", datefmt="%H:%M:%S")
     root = Path(begin["root"])
-    begin |= {"store": store_name(root), "experiment": experiment_name()}
+    begin |= {"store": store_name(root), "experiment": experiment_name(), "experiment_id": experiment_id()}
     folder = spool_folder(root) / begin["pipeline"]["key"]
     if not folder.is_dir():
         from titles.tracking.uploader import connect
