@@ -11,6 +11,7 @@ from mlflow.entities import DatasetInput, InputTag, RunTag
 from titles.mlflow_store.credentials import redact
 from titles.mlflow_store.dvc_lineage import CODE_FOLDERS
 from titles.mlflow_store.logged_model import log_model
+from titles.mlflow_store.outage import check_artifact_store
 from titles.mlflow_store.store import Store
 from titles.mlflow_store.values import NOTE_TAG, as_key, as_text
 from titles.tracking.spool import Event
@@ -68,6 +69,8 @@ def _log_files(runs: Runs, event: Event) -> None:
 
 
 def _log_model(runs: Runs, event: Event) -> None:
+    # An upload that fails leaves a model with the status FAILED, one at each attempt.
+    check_artifact_store(runs.store.client, runs.child)
     tags = runs.begin["pipeline"]["tags"] | {"dvc.hash": event["hash"]}
     log_model(event["network"], runs.folder / event["folder"], tags, runs.child)
 

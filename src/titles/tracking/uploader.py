@@ -10,6 +10,7 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 from titles.core.errors import InputError
 from titles.mlflow_store.credentials import redact
+from titles.mlflow_store.outage import is_outage
 from titles.mlflow_store.paths import tracking_uri
 from titles.mlflow_store.store import Store
 from titles.tracking.event_log import Runs, log_event
@@ -48,26 +49,42 @@ class Uploader:
         self.runs: Runs | None = None
 
     def try_upload(self) -> bool:
-        """Delivers what the journal holds, unless the store failed a moment ago; returns whether all is delivered."""
+        """Send the pending events, unless the store failed a moment ago; return whether none is left."""
         if time.monotonic() < self.retry_at:
             return False
-        over = False
         try:
             runs = self._get_runs()
-            while self.spool.pending:
-                over = "end" in self.spool.pending[0]
-                self._upload_or_skip(runs, self.spool.pending[0])
-                self.spool.pending.popleft()
+            is_ended = self._upload_pending(runs)
         except Exception as error:
             self._handle_outage(error)
             return False
-        self.outage = False
-        if over:
+        if is_ended and not self.spool.pending:
             self.spool.remove()
-        else:
-            self.spool.save()
-            self._start_monitor(runs)
-        return True
+            return True
+        self.spool.save()
+        self._start_monitor(runs)
+        self.outage = bool(self.spool.pending)
+        if self.outage:
+            self.retry_at = time.monotonic() + RETRY_SECONDS
+        return not self.outage
+
+    def _upload_pending(self, runs: Runs) -> bool:
+        """Send the pending events in their order; return whether the stage has ended.
+
+        Files and models stay pending while the artifact store cannot be reached. The end of the stage is sent, and
+        stays pending after them: a spool without an end is that of a stage that was killed.
+        """
+        pending, is_ended = self.spool.pending, False
+        postponed: list[Event] = []
+        try:
+            while pending:
+                is_ended = "end" in pending[0]
+                if not self._upload_or_skip(runs, pending[0]) or (is_ended and postponed):
+                    postponed.append(pending[0])
+                pending.popleft()
+        finally:
+            pending.extendleft(reversed(postponed))
+        return is_ended
 
     def finish(self) -> bool:
         """Delivers all at once, and says what remains in the journal; returns whether nothing does."""
@@ -88,18 +105,25 @@ class Uploader:
                 store.client.update_run(self.runs.parent, "RUNNING")
         return self.runs
 
-    def _upload_or_skip(self, runs: Runs, event: Event) -> None:
-        """Raises where the store takes nothing; what it alone refuses is said to be missing."""
+    def _upload_or_skip(self, runs: Runs, event: Event) -> bool:
+        """Send an event; return False if the artifact store cannot be reached.
+
+        Skip an event that the store refuses, and name it in a tag. Raise the error if the store takes nothing at all.
+        """
         for is_last in (False, True):
             try:
                 self._end_runs(runs, event) if "end" in event else log_event(runs, event)
-                return
+                return True
             except Exception as error:
                 if not runs.store.is_writable():
                     raise
-                # The store may have come back just now, so it is asked twice.
+                if is_outage(error):
+                    self._warn("MLflow's artifact store does not answer", f"the {next(iter(event))}", error)
+                    return False
+                # Try twice, as the store may have come back in the meantime.
                 if is_last:
                     self._tag_missing(runs, event, error)
+        return True
 
     def _tag_missing(self, runs: Runs, event: Event, error: Exception) -> None:
         kind, problem = next(iter(event)), redact(str(error))
@@ -108,13 +132,17 @@ class Uploader:
             runs.store.set_tag(runs.child, f"titles.missing.{kind}", problem)
 
     def _handle_outage(self, error: Exception) -> None:
-        if not self.outage:
-            problem = "cannot be used" if isinstance(error, InputError) else "does not answer"
-            log.warning("MLflow %s, the stage goes on; all but system metrics is sent later: %s", problem, error)
-        self.outage = True
+        problem = "cannot be used" if isinstance(error, InputError) else "does not answer"
+        self._warn(f"MLflow {problem}", "all but system metrics", error)
         self.retry_at = time.monotonic() + RETRY_SECONDS
         self.spool.save()
         self._stop_monitor()
+
+    def _warn(self, problem: str, postponed: str, error: Exception) -> None:
+        """Log an outage once."""
+        if not self.outage:
+            log.warning("%s, the stage goes on; %s is sent later: %s", problem, postponed, error)
+        self.outage = True
 
     def _start_monitor(self, runs: Runs) -> None:
         if self.live and self.monitor is None:
