@@ -97,7 +97,7 @@ def test_files_and_models_wait_for_the_artifact_store_and_all_else_is_logged(
 ):
     spool_files_and_model(root)
     assert not upload_unsent(root)
-    assert "MLflow's artifact store does not answer, the stage goes on; the files is sent later" in caplog.text
+    assert "MLflow's artifact store does not answer, the stage goes on; the files will be sent later" in caplog.text
     assert "3 records of evaluate are not in MLflow yet" in caplog.text
     for _ in range(2):
         tree = only_tree(root)
