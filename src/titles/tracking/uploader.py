@@ -1,4 +1,4 @@
-"""Brings what a stage said into the store, event by event in their order; an outage keeps what is left for later."""
+"""Upload the events of a spool to the store in their order. During an outage they stay in the spool."""
 
 import logging
 import time
@@ -18,19 +18,19 @@ from titles.tracking.pipeline_run import is_alive
 from titles.tracking.spool import Event, Spool
 
 log = logging.getLogger(__name__)
-# It would tell of an outage a second time, and at every sample.
+# It would report an outage again at every sample.
 logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)
 
 SAMPLING_SECONDS, RETRY_SECONDS = 5, 30
 
 
 def connect(root: Path) -> Store:
-    """The store; raises InputError with what to do where it cannot be reached."""
+    """Return the store. If it cannot be reached, raise InputError with what to do."""
     try:
         return Store(root)
     except InputError:
         raise
-    except Exception as error:  # There are as many kinds as there are stores and drivers.
+    except Exception as error:  # Every store and driver raises errors of its own.
         raise InputError(
             f"MLflow at {redact(tracking_uri(root))} cannot be reached; start it, set MLFLOW_TRACKING_URI, "
             f"or run without it: TITLES_TRACKING=off ({type(error).__name__}: {redact(str(error))})"
@@ -38,10 +38,10 @@ def connect(root: Path) -> Store:
 
 
 class Uploader:
-    """The journal of one stage on its way into the store."""
+    """Uploads the spool of one stage, and monitors the machine while the stage runs."""
 
     def __init__(self, root: Path, spool: Spool, live: bool = True) -> None:
-        """`live` while the stage is at work: then the machine is watched."""
+        """Upload nothing yet. `live`: the stage is running, so log system metrics too."""
         self.root, self.spool, self.live = root, spool, live
         self.monitor: Any = None
         self.outage = False
@@ -87,13 +87,13 @@ class Uploader:
         return is_ended
 
     def finish(self) -> bool:
-        """Delivers all at once, and says what remains in the journal; returns whether nothing does."""
+        """Send the pending events now, and warn if any are left; return whether none is."""
         self.retry_at = 0.0
-        done = self.try_upload()
-        if not done:
+        is_complete = self.try_upload()
+        if not is_complete:
             stage = self.spool.begin["stage"]
             log.warning("%d records of %s are not in MLflow yet; make sync sends them", len(self.spool.pending), stage)
-        return done
+        return is_complete
 
     def _get_runs(self) -> Runs:
         if self.runs is None:
@@ -141,7 +141,7 @@ class Uploader:
     def _warn(self, problem: str, postponed: str, error: Exception) -> None:
         """Log an outage once."""
         if not self.outage:
-            log.warning("%s, the stage goes on; %s is sent later: %s", problem, postponed, error)
+            log.warning("%s, the stage goes on; %s will be sent later: %s", problem, postponed, error)
         self.outage = True
 
     def _start_monitor(self, runs: Runs) -> None:
@@ -151,23 +151,23 @@ class Uploader:
 
     def _stop_monitor(self, last_sample: bool = False) -> None:
         if self.monitor:
-            watched, self.monitor = self.monitor, None
-            watched.finish()
-            # A stage may be over before the first sample is due.
+            monitor, self.monitor = self.monitor, None
+            monitor.finish()
+            # A stage may end before the first sample is due.
             if last_sample:
                 with suppress(Exception):
-                    watched.collect_metrics()
-                    watched.publish_metrics(watched.aggregate_metrics())
-                    watched.mlflow_logger.flush()
+                    monitor.collect_metrics()
+                    monitor.publish_metrics(monitor.aggregate_metrics())
+                    monitor.mlflow_logger.flush()
 
     def _end_runs(self, runs: Runs, event: Event) -> None:
-        """Ends the run of the stage, and that of the pipeline even where the first is refused."""
+        """End the run of the stage, and the run of the pipeline even if the store refuses the first."""
         self._stop_monitor(last_sample=True)
         client = runs.store.client
         try:
             client.set_terminated(runs.child, event["end"], event["time"])
         finally:
-            # Otherwise a later stage is at work, and will end it.
+            # Otherwise a later stage is running and will end it.
             if self.live or not is_alive(runs.begin["pipeline"]["key"]):
                 failed = event["end"] == "FAILED" or "error" in client.get_run(runs.parent).data.tags
                 client.set_terminated(runs.parent, "FAILED" if failed else "FINISHED", event["time"])
