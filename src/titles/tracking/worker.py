@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
@@ -32,15 +32,20 @@ WORKER_KILLED = "the tracking worker of the stage was killed, so it was not logg
 
 
 def main() -> None:
-    """Log the events of the stage until its input ends."""
+    """Log the events that arrive on standard input until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Standard output is for the one reply; what libraries print goes to standard error.
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     redact_logs()
     # Bytes that are not UTF-8 make one line invalid, not all that follow.
-    sys.stdin = os.fdopen(sys.stdin.fileno(), encoding="utf-8", errors="replace")
-    events = read_events()
+    lines = os.fdopen(sys.stdin.fileno(), encoding="utf-8", errors="replace")
+    log_stage(lines, replies)
+
+
+def log_stage(lines: Iterable[str], replies: IO[str]) -> None:
+    """Log a stage by the lines it writes, an event each; write one reply after the first."""
+    events = read_events(lines)
     begin = next(events, None)
     if begin is None:
         return
@@ -81,13 +86,13 @@ def process_events(root: Path, spool: Spool, events: Iterator[Event]) -> None:
         upload_unsent(root)
 
 
-def read_events() -> Iterator[Event]:
-    """Yield the events of standard input. A thread reads them, so that a store that hangs never blocks the stage."""
+def read_events(lines: Iterable[str]) -> Iterator[Event]:
+    """Yield the events of the lines. A thread reads them, so that a store that hangs never blocks the stage."""
     events: SimpleQueue[Event | None] = SimpleQueue()
 
     def listen() -> None:
         try:
-            for line in sys.stdin:
+            for line in lines:
                 if event := parse_event(line):
                     events.put(event)
                 else:
