@@ -29,11 +29,6 @@ class Ragged:
         places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
         return Ragged(self.values[places], offsets)
 
-    def followed_by(self, other: "Ragged") -> "Ragged":
-        """These rows, then the other's."""
-        offsets = np.concatenate([self.offsets, self.offsets[-1] + other.offsets[1:]])
-        return Ragged(np.concatenate([self.values, other.values]), offsets)
-
     def slice(self, first: int, last: int) -> "Ragged":
         """The rows from `first` up to `last`, without copying their values."""
         start = self.offsets[first]
