@@ -28,7 +28,7 @@ class WordBatch:
     """
 
     bags: AnyBags
-    num_in_vocabulary: int | None
+    num_in_vocabulary: int
     subwords: AnyBags
 
     @classmethod

@@ -56,10 +56,9 @@ class DeviceBatches:
         alone = self.word_ids.with_values(torch.ones_like(self.word_ids.values))
         words = self._bags("words", self.word_ids, alone, self.capacities.padded_size("words", self.word_ids))
         rows, _ = self._unique_words
-        subwords = self._bags(
-            "subwords", *self.subword_ids.take(rows), self.capacities.padded_size("distinct words", rows)
-        )
-        return list(map(WordBatch, words, repeat(None), subwords))
+        num_rows = self.capacities.padded_size("distinct words", rows)
+        subwords = self._bags("subwords", *self.subword_ids.take(rows), num_rows)
+        return list(map(WordBatch, words, repeat(num_rows), subwords))
 
     @cached_property
     def _unique_words(self) -> tuple[SlicedArray, Tensor]:

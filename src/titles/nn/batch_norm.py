@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from titles.data.padding import PADDING
+from titles.data.batch import AnyBags
+from titles.data.padding import PADDING, PaddedBags
 from titles.nn import distributed
 
 
@@ -40,12 +41,12 @@ def _word_weights(words: Tensor) -> Tensor:
 class WordBatchNorm(nn.BatchNorm1d):
     """Ioffe and Szegedy (2015), where every distinct word counts once, in however many processes it stands."""
 
-    def forward(self, vectors: Tensor, words: Tensor, padded: bool = False) -> Tensor:  # type: ignore[override]
-        """The vectors [words, dimension] of the distinct `words`, normalised; if `padded`, the last may be none."""
+    def forward(self, vectors: Tensor, bags: AnyBags) -> Tensor:  # type: ignore[override]
+        """Normalise the vectors [distinct words, dimension] of the distinct words of `bags`."""
         if not self.training:
             return self._normalize_by_running_stats(vectors)
-        if padded or distributed.world_size() > 1:
-            return self._normalize_by_weighted_stats(vectors, words)
+        if isinstance(bags, PaddedBags) or distributed.world_size() > 1:
+            return self._normalize_by_weighted_stats(vectors, bags.rows)
         # A single word has no variance to be normalised by.
         return super().forward(vectors) if len(vectors) > 1 else self._normalize_by_running_stats(vectors)
 

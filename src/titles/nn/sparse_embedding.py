@@ -12,22 +12,18 @@ from titles.nn.rowwise_adam import sparse_rows
 
 
 class _Embedding(torch.autograd.Function):
-    """Rows that are looked up once each; where the table may lack some, these are zeros."""
+    """The rows of distinct indices; the gradient is sparse and has the same indices."""
 
     @staticmethod
-    def forward(ctx: Any, table: Tensor, indices: Tensor, allow_missing: bool) -> Tensor:
+    def forward(ctx: Any, table: Tensor, indices: Tensor) -> Tensor:
         ctx.save_for_backward(indices)
-        ctx.shape, ctx.some_lack = table.shape, allow_missing
-        if not allow_missing:
-            return table[indices]
-        return table[indices.clamp(max=len(table) - 1)] * (indices < len(table))[:, None]
+        ctx.shape = table.shape
+        return table[indices.clamp(max=len(table) - 1)]
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        (numbers,) = ctx.saved_tensors
-        if ctx.some_lack:
-            gradient = gradient * (numbers < ctx.shape[0])[:, None]
-        return sparse_rows(numbers, gradient, ctx.shape), None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (indices,) = ctx.saved_tensors
+        return sparse_rows(indices, gradient, ctx.shape), None
 
 
 class _EmbeddingBag(torch.autograd.Function):
@@ -59,9 +55,12 @@ class SparseEmbedding(nn.Module):
         sums: Tensor = _EmbeddingBag.apply(self.weight, bags)  # type: ignore[no-untyped-call]
         return sums
 
-    def rows(self, indices: Tensor, allow_missing: bool = False) -> Tensor:
-        """The rows, which must differ, [numbers, dimension]; where `some_lack`, zeros for numbers that have none."""
-        rows: Tensor = _Embedding.apply(self.weight, indices, allow_missing)  # type: ignore[no-untyped-call]
+    def rows(self, indices: Tensor) -> Tensor:
+        """Look up distinct `indices` int64 [rows]; returns [rows, dimension].
+
+        An index after the last row gives the last row. The caller masks it, so that its gradient is zero.
+        """
+        rows: Tensor = _Embedding.apply(self.weight, indices)  # type: ignore[no-untyped-call]
         return rows
 
 

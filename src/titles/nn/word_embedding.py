@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from titles.data.batch import AnyBags, WordBatch, to_device
 from titles.data.bigrams import bigram_keys
 from titles.data.csr_bags import CSRBags
+from titles.data.padding import PaddedBags
 from titles.data.ragged import Ragged
 from titles.nn.batch_norm import WordBatchNorm
 from titles.nn.hparams import ModelParams
@@ -59,16 +60,17 @@ class WordVectors(nn.Module):
     def forward(self, words: WordBatch) -> Tensor:
         """[distinct words, dimension]"""
         distinct = words.bags.rows
-        padded = words.num_in_vocabulary is None
-        own = self.own.rows(distinct[: words.num_in_vocabulary], allow_missing=padded)
+        own = self.own.rows(distinct[: words.num_in_vocabulary])
+        if isinstance(words.bags, PaddedBags):
+            own = own * (distinct < len(self.own.weight))[:, None]
         others = len(distinct) - len(own)
         if self.precomputed:
-            return torch.cat([own, self.normalise(self._subword_vectors(words.subwords, others), distinct[len(own) :])])
+            return torch.cat([own, self.normalise(self._subword_vectors(words.subwords, others), words.bags)])
         if self.training and self.word_dropout:
             kept = torch.rand(len(own), self.ensemble_size, device=own.device) >= self.word_dropout
             own = own * kept.repeat_interleave(own.shape[1] // self.ensemble_size, 1)
         vectors = F.pad(own, (0, 0, 0, others)) + self._subword_vectors(words.subwords, len(distinct))
-        normalised: Tensor = self.normalise(vectors, distinct, padded)
+        normalised: Tensor = self.normalise(vectors, words.bags)
         return normalised
 
     def _subword_vectors(self, subwords: AnyBags, num_words: int) -> Tensor:
