@@ -1,83 +1,11 @@
-from itertools import chain
-
-import numpy as np
 import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from torch import nn
 
-from titles.data.batch import WordBatch
-from titles.data.ragged import Ragged
-from titles.nn.hparams import ACTIVATIONS, CnnParams, MlpParams, ModelParams
-from titles.nn.networks import CNN, LENGTH_POWER, MLP, predict
-from titles.nn.word_embedding import BigramVectors, Sizes, WordVectors
-
-SIZES = Sizes(vocabulary=5, buckets=10, bigrams=2, dimension=6, categories=4)
-MEMBERS = 2
-# The bigrams (1, 2) and (3, 0).
-BIGRAMS = [1 << 32 | 2, 3 << 32]
-NETWORKS = {"mlp": (MLP, MlpParams(2, 7, 4)), "cnn": (CNN, CnnParams(5, 1, 3))}
-TITLES = [[0, 1, 2, 3, 4, 0], [], [7], [4, 6], [1, 5, 7, 1]]
-TITLE = st.lists(st.integers(0, 7), max_size=6)
-
-both_networks = pytest.mark.parametrize("name", NETWORKS)
-
-
-def ragged(rows):
-    return Ragged(np.array(list(chain(*rows)), np.int32), np.cumsum([0, *map(len, rows)]))
-
-
-# Words 5 to 7 are outside the vocabulary, and word 7 has no subwords.
-SUBWORD_IDS = ragged([[0, 1], [2], [3, 4, 5], [1], [], [6, 0], [9], []])
-
-
-def words_of(titles, subword_ids=SUBWORD_IDS, vocabulary=SIZES.vocabulary):
-    titles = ragged(titles)
-    return WordBatch.from_ids(titles.values, titles.offsets, subword_ids, vocabulary)
-
-
-def model_params(activation="relu", embeddings="trained", dropout=0.0, word_dropout=0.0, members=MEMBERS):
-    return ModelParams(activation, embeddings, dropout, word_dropout, members)
-
-
-def build(name, **params):
-    """A network with word vectors, statistics and biases so large that any error shows in the logits."""
-    torch.manual_seed(0)
-    network_class, network_params = NETWORKS[name]
-    network = network_class(SIZES, model_params(**params), network_params)
-    for path, weight in network.named_parameters():
-        if "word_vectors" in path or "bias" in path:
-            weight.data.normal_()
-        if "pair_vectors" in path:
-            weight.data.normal_()
-    if name == "mlp":
-        network.pair_vectors.keys.copy_(torch.tensor(BIGRAMS))
-    network.word_vectors.normalise.running_mean.normal_()
-    network.word_vectors.normalise.running_var.uniform_(0.5, 2)
-    return network
-
-
-class IdentityNorm(nn.Module):
-    def forward(self, vectors, *_):
-        return vectors
-
-
-def without_normalisation(vectors):
-    vectors.normalise = IdentityNorm()
-    return vectors
-
-
-def statistics(network):
-    return [buffer.clone() for buffer in network.word_vectors.normalise.buffers()]
-
-
-def all_equal(first, second):
-    return all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
-
-
-def logits(network, titles, batch_size=1024):
-    return torch.cat(list(predict(network, ragged(titles), SUBWORD_IDS, batch_size)))
+from tests.nn.small_networks import MEMBERS, SIZES, SUBWORD_IDS, TITLE, TITLES, both_networks, build, logits, ragged
+from titles.nn.hparams import ACTIVATIONS
+from titles.nn.networks import LENGTH_POWER
 
 
 def test_a_batch_has_words_and_windows_and_for_the_mlp_bigrams_with_a_vector():
@@ -89,75 +17,6 @@ def test_a_batch_has_words_and_windows_and_for_the_mlp_bigrams_with_a_vector():
     assert [windows.offsets.diff().tolist() for windows in mlp.windows] == [[3, 0, 1]]
     assert [windows.offsets.diff().tolist() for windows in cnn.windows] == [[3, 0, 1], [4, 0, 2], [5, 0, 3]]
     assert cnn.windows[0].words.tolist() == [[1], [0], [1], [2]]
-
-
-def test_a_word_vector_is_the_own_vector_if_any_plus_the_subword_sum_over_the_root_of_their_number():
-    vectors = without_normalisation(build("mlp").word_vectors)
-    own, subwords = vectors.own.weight, vectors.subwords.weight
-    expected = [
-        own[0] + subwords[:2].sum(0) / 2**0.5,
-        own[4],
-        subwords[[6, 0]].sum(0) / 2**0.5,
-        torch.zeros(SIZES.dimension),
-    ]
-    torch.testing.assert_close(vectors(words_of([[0, 4, 5, 7]])), torch.stack(expected))
-
-
-def test_training_normalises_by_batch_statistics_and_evaluation_by_running_statistics():
-    vectors, plain = build("mlp").word_vectors, without_normalisation(build("mlp").word_vectors)
-    batch = words_of([[0, 4, 0, 0], [5], [7, 5]])
-    normalise, words = vectors.normalise, plain(batch)
-    assert len(words) == 4
-    means, variances, _ = statistics(build("mlp"))
-
-    def normalised(mean, variance):
-        return (words - mean) / (variance + normalise.eps).sqrt() * normalise.weight + normalise.bias
-
-    torch.testing.assert_close(vectors.train()(batch), normalised(words.mean(0), words.var(0, correction=0)))
-    expected = [0.9 * means + 0.1 * words.mean(0), 0.9 * variances + 0.1 * words.var(0)]
-    torch.testing.assert_close([normalise.running_mean, normalise.running_var], expected)
-    torch.testing.assert_close(vectors.eval()(batch), normalised(*expected))
-
-
-@both_networks
-def test_precomputed_word_vectors_give_the_same_logits_without_the_subwords_of_vocabulary_words(name):
-    network, precomputed = build(name).eval(), build(name)
-    precomputed.word_vectors.precompute(SUBWORD_IDS)
-    assert torch.equal(logits(precomputed, TITLES), logits(network, TITLES))
-    rows = [[]] * SIZES.vocabulary + [[6, 0], [9], []]
-    actual = torch.cat(list(predict(precomputed, ragged(TITLES), ragged(rows))))
-    assert torch.equal(actual, logits(network, TITLES))
-
-
-@both_networks
-def test_evaluation_does_not_change_the_running_statistics_and_training_does(name):
-    network = build(name).train()
-    before = statistics(network)
-    logits(network, TITLES, batch_size=2)
-    assert all_equal(statistics(network), before)
-    network.train()(network.batch(ragged(TITLES), SUBWORD_IDS))
-    assert not any(torch.equal(now, then) for now, then in zip(statistics(network), before, strict=True))
-
-
-@both_networks
-@pytest.mark.parametrize(
-    "titles", [[[3], [3, 3]], [[7]], [[], []]], ids=["one word", "one word outside the vocabulary", "no words"]
-)
-def test_a_batch_without_two_distinct_words_is_normalised_by_the_running_statistics(name, titles):
-    network = build(name).train()
-    before = statistics(network)
-    batch, ordinary = (network.batch(ragged(rows), SUBWORD_IDS) for rows in (titles, TITLES))
-    member_logits = network(batch)
-    assert member_logits.isfinite().all()
-    ensemble_logits = member_logits.log_softmax(2).logsumexp(0)
-    torch.testing.assert_close(ensemble_logits, network.eval()(batch))
-    network.train()(batch).logsumexp(2).sum().backward()
-    gradients = [weight.grad for weight in network.parameters()]
-    assert all(gradient.to_dense().isfinite().all() for gradient in gradients)
-    assert network.output.bias.grad.any()
-    assert all_equal(statistics(network), before)
-    network(ordinary)
-    assert not torch.equal(network.word_vectors.normalise.running_mean, before[0])
 
 
 @both_networks
@@ -225,49 +84,6 @@ def test_trained_embeddings_get_sparse_gradients_frozen_ones_none_and_other_weig
     assert {"word_vectors.normalise.weight", "word_vectors.normalise.bias", "output.weight"} <= gradients.keys()
     assert all(gradient.layout == torch.strided for gradient in gradients.values())
     assert not any(buffer.requires_grad for buffer in network.buffers())
-
-
-@both_networks
-def test_a_network_without_subwords_learns_its_words(name):
-    network = build(name).train()
-    network(network.batch(ragged([[0, 3], [1]]), ragged([[]] * 5))).sum().backward()
-    assert network.word_vectors.own.weight.grad.coalesce().indices().tolist() == [[0, 1, 3]]
-
-
-def test_pretrained_vectors_replace_own_vectors_except_for_rows_of_nan():
-    vectors = build("mlp").word_vectors
-    initial = vectors.own.weight.detach().clone()
-    pretrained = np.full((5, 6), np.nan, np.float32)
-    pretrained[[1, 4]] = [[1] * 6, [2] * 6]
-    vectors.load_pretrained(pretrained)
-    assert vectors.own.weight[[1, 4]].tolist() == [[1] * 6, [2] * 6]
-    assert torch.equal(vectors.own.weight[[0, 2, 3]], initial[[0, 2, 3]])
-    assert not vectors.subwords.weight.any()
-
-
-def test_word_dropout_drops_complete_own_vectors_and_only_in_training():
-    torch.manual_seed(0)
-    vectors = without_normalisation(WordVectors(Sizes(200, 1, 0, 3, 2), model_params(word_dropout=0.25, members=1)))
-    batch = words_of([range(200)], ragged([[]] * 200), 200)
-    retained = (vectors.train()(batch) == vectors.own.weight).all(1)
-    dropped = (vectors(batch) == 0).all(1)
-    assert 130 < retained.sum() < 170 and 30 < dropped.sum() < 70
-    assert torch.equal(vectors.eval()(batch), vectors.own.weight)
-
-
-def test_word_dropout_does_not_drop_subwords():
-    vectors = without_normalisation(build("mlp", word_dropout=0.999999).word_vectors).train()
-    batch = words_of([[0, 1, 2, 3, 4]])
-    counts = batch.subwords.offsets.diff()[:, None].clamp(min=1)
-    assert torch.equal(vectors(batch), vectors.subwords(batch.subwords) / counts.sqrt())
-
-
-def test_word_dropout_is_independent_for_each_member():
-    torch.manual_seed(0)
-    vectors = without_normalisation(WordVectors(Sizes(200, 1, 0, 4, 2), model_params(word_dropout=0.5))).train()
-    batch = words_of([range(200)], ragged([[]] * 200), 200)
-    first, second = ((vectors(batch) == 0).view(200, 2, 2)).all(2).T
-    assert 60 < (first != second).sum() < 140
 
 
 def test_an_empty_title_has_zero_features_in_the_mlp():
@@ -349,17 +165,3 @@ def test_the_temperature_divides_the_logits(name):
     plain = logits(network, TITLES)
     network.temperature.fill_(2)
     torch.testing.assert_close(logits(network, TITLES), plain / 2)
-
-
-def test_bigram_vectors_are_summed_for_adjacent_words_in_the_order_of_the_bigram():
-    vectors = build("mlp").pair_vectors
-    table = vectors.table.weight
-    sums = vectors(vectors.bags(ragged([[1, 2], [2, 1], [1], [2], [0, 3, 0, 1, 2], []])))
-    zeros = torch.zeros(SIZES.dimension)
-    torch.testing.assert_close(sums, torch.stack([table[0], zeros, zeros, zeros, table[0] + table[1], zeros]))
-
-
-def test_without_bigrams_their_sums_are_zero():
-    vectors = BigramVectors(Sizes(5, 10, 0, 6, 4), model_params())
-    sums = vectors(vectors.bags(ragged(TITLES)))
-    assert sums.shape == (len(TITLES), 6) and not sums.any()

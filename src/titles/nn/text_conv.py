@@ -70,7 +70,10 @@ def text_conv(vectors: Tensor, weight: Tensor, bias: Tensor, windows: AnyWindows
 
 
 class _MaxMeanPool(torch.autograd.Function):
-    """See `max_mean_pool`. The backward pass of torch for maxima scatters element by element; this one does not."""
+    """See `max_mean_pool`.
+
+    The window of each maximum is saved, because the backward pass of torch sums gradients of maxima element by element.
+    """
 
     @staticmethod
     def forward(ctx: Any, activations: Tensor, windows: AnyWindows) -> Tensor:

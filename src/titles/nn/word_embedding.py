@@ -63,7 +63,7 @@ class WordVectors(nn.Module):
         distinct = words.bags.rows
         own = self.own.rows(distinct[: words.num_in_vocabulary])
         if isinstance(words.bags, PaddedBags):
-            # In a padded batch the end of the vocabulary is not a shape, so that all rows are looked up and masked.
+            # A padded batch has fixed shapes: all rows are looked up, and those outside the vocabulary are masked.
             own = own * (distinct < len(self.own.weight))[:, None]
         num_without_own = len(distinct) - len(own)
         if self.precomputed:
