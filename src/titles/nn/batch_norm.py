@@ -45,7 +45,7 @@ class WordBatchNorm(nn.BatchNorm1d):
     """
 
     def forward(self, vectors: Tensor, bags: AnyBags) -> Tensor:  # type: ignore[override]
-        """Normalise `vectors` [distinct words, dimension], one for each of `bags.rows`; evaluation does not use `bags`."""
+        """Normalise `vectors` [distinct words, dimension], one per row of `bags`; evaluation ignores `bags`."""
         if not self.training:
             return self._normalize_by_running_stats(vectors)
         if isinstance(bags, PaddedBags) or distributed.world_size() > 1:
