@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 PACKAGE = Path(__file__).parents[1]
-# The packages that compute weights, or read and write checkpoints. A change to other code, such as the model card, does
-# not keep a training from resuming.
+# The packages that compute weights, or read and write checkpoints. A training still resumes after
+# a change to other code, such as the model card.
 CODE = ("data", "metrics", "nn", "training")
 
 Description = dict[str, str]

@@ -151,17 +151,17 @@ def _find_suspects(setup: _Setup, checkpoint: Checkpoint) -> Suspects:
         suspects = search.find(data.training, data.validation)
         checkpoint.save_suspects(suspects)
     if suspects[0].any():
-        log.info("training without %s titles whose labels look wrong", f"{suspects[0].sum():,}")
+        log.info("training without %s titles with suspect labels", f"{suspects[0].sum():,}")
     return suspects
 
 
 def _without(titles: LabelledDataset, suspects: NDArray[np.bool_]) -> LabelledDataset:
-    """The titles whose label is not suspect. Without suspects they stay memory-mapped."""
+    """The titles without suspect labels. If there are no suspects, they stay memory-mapped."""
     return titles.take(np.flatnonzero(~suspects)) if suspects.any() else titles
 
 
 def _calibrate(network: Network, setup: _Setup, calibration: LabelledDataset) -> list[dict[str, Any]]:
-    """Calibrate the network on the validation titles whose label is not suspect; return its score thresholds."""
+    """Calibrate the network on the validation titles without suspect labels; return its score thresholds."""
     data = setup.data
     calibrate(network, calibration, data.subword_ids, data.vocabulary)
     # On all validation titles, because users will meet titles with suspect labels among the mistakes.
@@ -178,7 +178,7 @@ def _describe(setup: _Setup, network_params: MlpParams | CnnParams) -> dict[str,
 def _write(
     folder: Path, embedded: Path, network: Network, description: dict[str, Any], epochs: list[EpochMetrics]
 ) -> None:
-    """Write the model folder of a network whose word vectors are precomputed."""
+    """Write the model folder of a network with precomputed word vectors."""
     with atomic_directory(folder) as unfinished:
         shutil.copyfile(embedded / "vocabulary.json", unfinished / "vocabulary.json")
         save_file(network.state_dict(), unfinished / "weights.safetensors")

@@ -16,7 +16,7 @@ from titles.data.ragged import Ragged
 from titles.data.sliced_arrays import Capacities, SlicedArray
 from titles.nn.networks import Network
 
-# The titles whose batches a GPU makes at once; each takes a few kilobytes of its memory.
+# The number of titles in a chunk of batches; each title takes a few kilobytes of GPU memory.
 CHUNK_TITLES = 131_072
 # The share of a GPU's free memory that titles may take; training needs the rest.
 RESIDENT_MEMORY_FRACTION = 0.5

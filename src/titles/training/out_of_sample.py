@@ -40,7 +40,7 @@ def correct_predictions(network: Network, titles: LabelledDataset, subword_ids: 
 
 
 def _broadcast(values: NDArray[Any]) -> NDArray[Any]:
-    """The values of rank 0, the only process whose network has the weights of the best epoch."""
+    """The values of rank 0, the only process with the weights of the best epoch."""
     if distributed.world_size() > 1:
         values = values if distributed.rank() == 0 else np.zeros_like(values)
         return distributed.all_reduce(torch.from_numpy(values.astype(np.float32))).numpy().astype(values.dtype)

@@ -1,4 +1,4 @@
-"""Search for titles whose label is probably wrong, by two-fold cross-validation.
+"""Search for labels that are probably wrong, by two-fold cross-validation.
 
 Each of two networks learns from one half of the training titles and predicts the other half. They learn for a fraction
 of a full training, because later a network memorises wrong labels. `titles.training.suspect_labels` decides from their
@@ -47,7 +47,7 @@ MAX_ROUNDS = 2
 CROSS_VALIDATION_PARAMS = MlpParams(hidden_layers=1, hidden_units=256, filters=64)
 # The length of a training, as a fraction of `train.epochs` and `train.min_steps`.
 CROSS_VALIDATION_FRACTION, TRIAL_FRACTION = 1 / 4, 1 / 2
-# A smaller share of suspects is not worth leaving out. The gain in correct predictions must exceed so many standard
+# A smaller share of suspects is not left out. The gain in correct predictions must exceed so many standard
 # errors and this share of the test titles.
 MIN_SUSPECT_FRACTION, MIN_STANDARD_ERRORS, MIN_GAIN = 0.03, 2.0, 0.005
 # With a smaller share of suspects, a second round improves the predictions too little.
