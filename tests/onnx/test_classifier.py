@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.inference.forked import status_of_child
+from tests.inference.forked import forked_predict_status
 from tests.numbered import write_numbered
 from titles.core.errors import InputError
 from titles.inference.classifier import Classifier
@@ -119,7 +119,7 @@ print(*OnnxClassifier.load("moved.onnx").predict(sys.argv[1:]).category.fillna("
 
 
 def test_a_forked_child_answers_as_its_parent_does(model):
-    assert status_of_child(OnnxClassifier, model.with_suffix(".onnx")) == 0
+    assert forked_predict_status(OnnxClassifier, model.with_suffix(".onnx")) == 0
 
 
 def test_a_link_to_write_to_stays_a_link(model, tmp_path):
