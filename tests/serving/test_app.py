@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.fitted import fit_both
-from tests.serving.asgi import ask
+from tests.serving.asgi_client import ask
 from titles.serving.app import MAX_BODY_BYTES, create_app
 from titles.serving.loaded_model import load_model
 from titles.serving.middleware.shutdown import ShutdownState

@@ -331,7 +331,7 @@ def test_the_page_asks_a_busy_server_again_ever_later_and_not_for_ever(
 
 
 BUSY = """async (headers) => {
-    const { ask } = await import("/page/ask.js");
+    const { ask } = await import("/page/fetch_json.js");
     const seconds = [];
     let asked = 0;
     window.setTimeout = (resume, milliseconds) => { seconds.push(milliseconds / 1000); resume(); };
@@ -345,7 +345,7 @@ BUSY = """async (headers) => {
 
 def test_the_page_asks_no_more_once_something_else_was_asked(page: Page) -> None:
     asked_once = """async () => {
-        const { ask } = await import("/page/ask.js");
+        const { ask } = await import("/page/fetch_json.js");
         let asked = 0;
         window.setTimeout = (resume) => resume();
         window.fetch = async () => { asked++; return new Response("", { status: 503 }); };

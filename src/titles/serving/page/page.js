@@ -1,6 +1,6 @@
 // The page: asks the application it came from, and nobody else.
 
-import { ask } from "./ask.js";
+import { ask } from "./fetch_json.js";
 
 const TEXTS = {
   en: {
