@@ -1,31 +1,31 @@
-// Requests to the application, repeated while it is busy.
+// Requests to the server, repeated while it is overloaded.
 
-const MOST_TRIES = 6;
+const MAX_TRIES = 6;
 
 /**
- * The JSON answered at `path`, to a GET or, with a body, to a POST.
+ * Fetch the JSON at `path`, with a GET request or, if there is a body, a POST request.
  *
- * After a 503 it waits 1 second, then 2, 4, 8 and 16, or as long as Retry-After says where that is longer; it gives up at
- * the sixth, or as soon as `isWanted` is false. Throws an error with the reason where there is no answer.
+ * After a 503 it waits 1 second, then 2, 4, 8 and 16, or the seconds of Retry-After if they are more. It gives up at the
+ * sixth 503, or as soon as `isWanted` returns false. Throws an error with the reason if there is no result.
  */
-export async function ask(path, body, isWanted = () => true) {
+export async function fetchJson(path, body, isWanted = () => true) {
   const request = body && {
     method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
   };
-  for (let tried = 1; ; tried++) {
+  for (let tries = 1; ; tries++) {
     const response = await fetch(path, request);
-    if (response.status !== 503 || tried === MOST_TRIES) return answered(response);
+    if (response.status !== 503 || tries === MAX_TRIES) return parse(response);
     // Retry-After may be missing, or a date.
-    const seconds = Math.max(2 ** (tried - 1), Number(response.headers.get("Retry-After")) || 0);
+    const seconds = Math.max(2 ** (tries - 1), Number(response.headers.get("Retry-After")) || 0);
     await new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
     if (!isWanted()) throw new Error("no longer wanted");
   }
 }
 
-async function answered(response) {
-  // A proxy may answer with a page.
-  const answer = await response.json().catch(() => null);
-  if (response.ok && answer) return answer;
-  const detail = answer?.detail ?? `${response.status} ${response.statusText}`;
+async function parse(response) {
+  // A proxy may respond with an HTML page.
+  const content = await response.json().catch(() => null);
+  if (response.ok && content) return content;
+  const detail = content?.detail ?? `${response.status} ${response.statusText}`;
   throw new Error(typeof detail === "string" ? detail : detail[0].msg);
 }
