@@ -1,4 +1,4 @@
-"""The command `titles`: predict categories, write a submission, export a network to ONNX, serve over HTTP."""
+"""Use a trained model from the shell: predict categories, write a submission, export to ONNX, serve over HTTP."""
 
 import argparse
 import logging
@@ -64,7 +64,8 @@ def _build_parser() -> argparse.ArgumentParser:
     def add_command(run: Callable[[argparse.Namespace], None], help_text: str) -> argparse.ArgumentParser:
         subparser = commands.add_parser(run.__name__, help=help_text, description=run.__doc__)
         subparser.set_defaults(run=run)
-        subparser.add_argument("model", type=Path, help=MODEL_HELP)
+        model_help = "a model folder, such as models/mlp" if run is export else MODEL_HELP
+        subparser.add_argument("model", type=Path, help=model_help)
         if run in (predict, submit):
             for column in ("title", "id"):
                 column_help = f"name of the column {column} in the input (default: {column})"

@@ -75,9 +75,9 @@ class Classifier:
     def predict(self, titles: Titles, top: int = 1) -> pd.DataFrame:
         """Predict the `top` categories of each title: one row per category, the best first.
 
-        The columns are title, category, score and reason. Titles are any sequence of text: a list, an array, a Series,
-        whose index the rows have, or an Arrow array. A title that is None, or has no usable word (see
-        `titles.inference.top_k`), has one row with a reason and no category. Raises TypeError for other titles, and
+        The columns are title, category, score and reason. Titles are any sequence of text: a list, an array, an Arrow
+        array, or a Series, which passes its index on to the rows. A title that is None or has no usable word (see
+        `titles.inference.top_k`) has one row with a reason and no category. Raises TypeError for other titles, and
         ValueError for a `top` below 1.
         """
         texts, num_categories = title_array(titles), check_top(top)

@@ -46,7 +46,7 @@ def load_model(folder: Path, objective: str | None, device: torch.device | None 
     classifier = Classifier.load(folder, objective, device or "cpu")
     for name, network in classifier.networks.items():
         if not all(weights.sum().isfinite() for weights in network.state_dict().values()):
-            raise InputError(f"{folder}: the weights of {name} are not finite; train it again or fetch it anew")
+            raise InputError(f"{folder}: the weights of {name} are not finite; train it again or fetch it again")
     try:
         content = {file: file.read_bytes() for file in states if file.suffix == ".json"}
         digest = _hash_files(folder, list(states))
@@ -64,7 +64,7 @@ def load_model(folder: Path, objective: str | None, device: torch.device | None 
 
 
 def _file_states(folder: Path) -> dict[Path, tuple[int, int, int]]:
-    """The inode, size and modification time of each model file, of which one differs if the file was changed."""
+    """The inode, size and modification time of each model file; a changed file differs in one of them."""
     files = sorted((one / name for one in model_folders(folder) for name in HASHED_FILES), key=str)
     # A missing file is left to `Classifier.load`, which reports it.
     return {file: (s.st_ino, s.st_size, s.st_mtime_ns) for file in files if file.exists() and (s := file.stat())}
