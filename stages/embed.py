@@ -1,4 +1,4 @@
-"""Titles as text in; their words and categories as numbers, and the vectors to start from, out."""
+"""Stage embed: build the vocabulary, encode titles and categories as ids, read pretrained word vectors."""
 
 from pathlib import Path
 
@@ -11,11 +11,11 @@ from titles.tracking.run import Run
 def embed(
     prepared: Path, reduced: Path, word_vectors: Path, embedded: Path, vectors: Path, *, run: Run, embed: EmbedParams
 ) -> None:
-    """Logs how many titles came in, all of which go out, and how many words, pairs and categories they have."""
+    """Log the number of titles and the sizes of the vocabulary; this stage drops no title."""
     counts = encode.embed(prepared, reduced, word_vectors, embedded, vectors, embed)
-    found = {name: counts.pop(name) for name in ("vocabulary", "other_words", "bigrams", "categories")}
+    sizes = {name: counts.pop(name) for name in ("vocabulary", "other_words", "bigrams", "categories")}
     titles = sum(counts.values())
-    run.log_metrics({"rows_in": titles, "rows_out": titles, **found})
+    run.log_metrics({"rows_in": titles, "rows_out": titles, **sizes})
 
 
 if __name__ == "__main__":

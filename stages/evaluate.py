@@ -1,4 +1,4 @@
-"""Both networks and the test titles in; metrics, the tables of the plots, the report, and predictions out."""
+"""Stage evaluate: write metrics, tables, plots, report and predictions of both networks on the test titles."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ from titles.tracking.run import Run
 
 
 def evaluate(prepared: Path, embedded: Path, mlp: Path, cnn: Path, results: Path, predicted: Path, *, run: Run) -> None:
-    """Logs the metrics under the keys of metrics.json, report, tables and plots, as what the pipeline came to."""
-    # Imported here, so that a mistake in params.yaml is refused before torch costs its seconds.
+    """Log the results of the pipeline: metrics under their keys in metrics.json, report, tables and plots."""
+    # Imported here because torch takes seconds to load: a mistake in params.yaml is reported before that.
     from titles.data.encoded_dataset import LabelledDataset, check_encoded_dataset
     from titles.evaluation.evaluate import evaluate
 

@@ -1,7 +1,8 @@
-"""Numbered titles in; the trained CNN, ready for use, out."""
+"""Stage train_cnn: train the CNN on data/embedded and write the model folder models/cnn."""
 
 from pathlib import Path
 
+from stages.training import train_network
 from titles.nn.hparams import CnnParams, ModelParams, TrainParams
 from titles.stage import start
 from titles.tracking.run import Run
@@ -17,16 +18,8 @@ def train_cnn(
     cnn: CnnParams,
     train: TrainParams,
 ) -> None:
-    """Logs every epoch and points within long ones, and the network as a model that takes titles."""
-    # Imported here, so that a wrong parameter is refused before torch costs its seconds.
-    from titles.data.encoded_dataset import LabelledDataset, check_encoded_dataset
-    from titles.training.fit import fit
-
-    check_encoded_dataset(embedded, "train", "validation")
-    titles = sum(len(LabelledDataset.load(embedded, split)) for split in ("train", "validation"))
-    run.log_metrics({"rows_in": titles})
-    fit("cnn", embedded, vectors, folder, model, cnn, train, run.log_progress)
-    run.log_model("cnn", folder)
+    """Train the CNN. See `train_network` for what is logged."""
+    train_network("cnn", embedded, vectors, folder, run, model, cnn, train)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,14 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) -> 
     shutil.copyfile(empty_store, tmp_path / "mlflow.db")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    for name in ("MLFLOW_TRACKING_URI", "TITLES_TRACKING", "DVC_STAGE", "DVC_EXP_NAME"):
+    for name in (
+        "MLFLOW_TRACKING_URI",
+        "MLFLOW_EXPERIMENT_NAME",
+        "MLFLOW_EXPERIMENT_ID",
+        "TITLES_TRACKING",
+        "DVC_STAGE",
+        "DVC_EXP_NAME",
+    ):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
 

@@ -1,4 +1,4 @@
-"""Two tiny networks, fitted within seconds to a few numbered titles."""
+"""Two tiny networks, trained within seconds on a small encoded data set."""
 
 from pathlib import Path
 
@@ -8,12 +8,12 @@ from titles.training.fit import fit
 
 MODEL = ModelParams("relu", "trained", dropout=0.0, word_dropout=0.0, ensemble_size=2)
 TRAIN = TrainParams(0, 1, 8, 1, 8, 8, 0.05, 0.0, 0.0, False, "accuracy")
-OWN = {"cnn": CnnParams(8, 1, 2), "mlp": MlpParams(1, 8, 4)}
+NETWORK_PARAMS = {"cnn": CnnParams(8, 1, 2), "mlp": MlpParams(1, 8, 4)}
 
 
 def fit_both(root: Path) -> Path:
-    """Writes to `root` what they are fitted to; gives the folder with both model folders."""
+    """Write the data set to `root` and train both networks on it; return the folder with both model folders."""
     write_numbered(root, train=120, validation=30)
-    for name, own in OWN.items():
-        fit(name, root / "embedded", root / "vectors.npy", root / "models" / name, MODEL, own, TRAIN)
+    for name, params in NETWORK_PARAMS.items():
+        fit(name, root / "embedded", root / "vectors.npy", root / "models" / name, MODEL, params, TRAIN)
     return root / "models"

@@ -1,4 +1,4 @@
-"""A stage as a process, on input a user can mend."""
+"""Stages run as processes: their errors, usage lines and reaction to Ctrl-C."""
 
 import os
 import signal
@@ -18,24 +18,28 @@ ROOT = Path(__file__).parents[1]
 
 
 # A training that waits in its first step for Ctrl-C.
-HELD = """
+WAITING_TRAINING = """
 import runpy, stages, time
 from titles.training.checkpoint import Checkpoint
 
-def hold(*_):
-    print("held", flush=True)
+def wait(*_):
+    print("waiting", flush=True)
     while True:
         time.sleep(0.01)
 
-Checkpoint.save_when_due = hold
+Checkpoint.save_when_due = wait
 runpy.run_module("stages.train_mlp", run_name="__main__")
 """
 
 
 def start_stage(
-    folder: Path, run: list[str], *arguments: str, tracking: str = "off", changes: dict[str, str] | None = None
+    folder: Path,
+    options: list[str],
+    *arguments: str,
+    tracking: str = "off",
+    changes: dict[str, str] | None = None,
 ) -> subprocess.Popen[str]:
-    """A process of Python that is to `run` a stage, by a module or a script, with changed lines of params.yaml."""
+    """Start Python with the options that run a stage as a module or a script, and with changed lines of params.yaml."""
     params = (ROOT / "params.yaml").read_text(encoding="utf-8")
     for line, changed in (changes or {}).items():
         assert params.count(line) == 1
@@ -44,7 +48,7 @@ def start_stage(
     names = ("MLFLOW_TRACKING_URI", "DVC_ROOT")
     environment = {key: value for key, value in os.environ.items() if key not in names}
     environment |= {"PYTHONPATH": str(ROOT), "TITLES_TRACKING": tracking}
-    command = [sys.executable, *run, *arguments]
+    command = [sys.executable, *options, *arguments]
     return subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -54,12 +58,12 @@ def run_stage(
     folder: Path, name: str, *arguments: str, tracking: str = "off", changes: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     process = start_stage(folder, ["-m", f"stages.{name}"], *arguments, tracking=tracking, changes=changes)
-    said = process.communicate()
-    return subprocess.CompletedProcess(process.args, process.returncode, *said)
+    output = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, *output)
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b'title,category\nmesa,TABLES\n"silla,CHAIRS\n', "train.csv, line 3: a quote opens there"),
         ("title,category\nmesa,TABLES\n".encode("utf-32"), "train.csv is UTF-32; convert it: iconv -f UTF-32 "),
@@ -69,18 +73,18 @@ def run_stage(
         ),
     ],
 )
-def test_bad_input_ends_a_stage_with_one_line_that_says_what_to_do(tmp_path: Path, content: bytes, told: str):
+def test_bad_input_ends_a_stage_with_one_line_that_says_what_to_do(tmp_path: Path, content: bytes, message: str):
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/train.csv").write_bytes(content)
     done = run_stage(tmp_path, "prepare", "prepared", changes={"raw: data/demo": "raw: raw"})
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("prepare: ")
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("stage", ["train_mlp", "train_cnn", "evaluate"])
-def test_a_stage_that_finds_titles_numbered_by_another_version_says_so_in_one_line(tmp_path: Path, stage: str):
+def test_titles_encoded_by_another_version_are_reported_in_one_line(tmp_path: Path, stage: str):
     write_numbered(tmp_path, train=20, validation=10, test=10)
     (tmp_path / "embedded/train.reliable.npy").unlink()
     paths = ["prepared", "embedded", "mlp", "cnn", "results", "predicted"]
@@ -91,7 +95,7 @@ def test_a_stage_that_finds_titles_numbered_by_another_version_says_so_in_one_li
     assert line.endswith("'embedded/train.reliable.npy'); run the stage embed again")
 
 
-def test_the_columns_that_params_yaml_names_are_read(tmp_path: Path):
+def test_the_columns_named_in_params_yaml_are_read(tmp_path: Path):
     (tmp_path / "raw").mkdir()
     rows = "".join(f"mesa {number};{'AB'[number % 2]}\n" for number in range(400))
     (tmp_path / "raw/train.csv").write_bytes(f"Title;category\n{rows}".encode("utf-16"))
@@ -101,7 +105,7 @@ def test_the_columns_that_params_yaml_names_are_read(tmp_path: Path):
     assert done.returncode == 0
 
 
-def test_prepare_started_by_hand_may_be_given_another_folder_than_that_of_params_yaml(tmp_path: Path):
+def test_prepare_run_by_hand_reads_the_folder_on_its_command_line(tmp_path: Path):
     (tmp_path / "mine").mkdir()
     rows = "".join(f"mesa {number},{'AB'[number % 2]}\n" for number in range(400))
     (tmp_path / "mine/train.csv").write_text(f"title,category\n{rows}")
@@ -110,7 +114,7 @@ def test_prepare_started_by_hand_may_be_given_another_folder_than_that_of_params
 
 
 @pytest.mark.parametrize("arguments", [(), ("a", "b", "c")])
-def test_a_stage_with_too_few_or_too_many_paths_says_which_it_takes(tmp_path: Path, arguments: tuple[str, ...]):
+def test_too_few_or_too_many_paths_print_the_usage(tmp_path: Path, arguments: tuple[str, ...]):
     done = run_stage(tmp_path, "prepare", *arguments)
     assert (done.returncode, done.stderr) == (1, "usage: python -m stages.prepare [RAW] PREPARED\n")
 
@@ -124,29 +128,29 @@ def test_bad_input_leaves_a_failed_run(tmp_path: Path):
     assert "nowhere is not a folder" in tree.children["prepare"].data.tags["error"]
 
 
-def test_ctrl_c_ends_a_stage_with_one_line_that_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch):
+def test_ctrl_c_ends_a_stage_with_one_line_that_says_how_to_continue(monkeypatch: pytest.MonkeyPatch):
     def prepare(*, run: Run) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("TITLES_TRACKING", "off")
     monkeypatch.setattr(sys, "argv", ["prepare"])
-    with pytest.raises(SystemExit, match="prepare: stopped; started again, it begins anew, and what it wrote before"):
+    with pytest.raises(SystemExit, match="prepare: stopped; run it again from the start; its old outputs are"):
         start(prepare)
 
 
-def test_ctrl_c_ends_a_training_at_work(tmp_path: Path):
+def test_ctrl_c_ends_a_running_training(tmp_path: Path):
     write_numbered(tmp_path, train=200, validation=20)
-    process = start_stage(tmp_path, ["-c", HELD], "embedded", "vectors.npy", "models/mlp")
+    process = start_stage(tmp_path, ["-c", WAITING_TRAINING], "embedded", "vectors.npy", "models/mlp")
     assert process.stdout
-    assert process.stdout.readline() == "held\n"
+    assert process.stdout.readline() == "waiting\n"
     process.send_signal(signal.SIGINT)
     *_, last = process.communicate(timeout=SECONDS)[1].splitlines()
-    assert last == "train_mlp: stopped; started again, it goes on from its last checkpoint"
+    assert last == "train_mlp: stopped; run it again to resume from its last checkpoint"
     assert process.returncode == 1
     assert [path.name for path in (tmp_path / "models").iterdir()] == [".checkpoints"]
 
 
-def test_a_stage_says_which_paths_it_takes(tmp_path: Path):
+def test_a_missing_path_prints_the_usage(tmp_path: Path):
     done = run_stage(tmp_path, "reduce", "data/prepared")
     assert (done.returncode, done.stderr.strip()) == (1, "usage: python -m stages.reduce PREPARED REDUCED")

@@ -1,9 +1,12 @@
 """Classify short product titles into thousands of categories.
 
-Classifier                   a trained model in use: `Classifier.load("models").predict(["Funda Galaxy J7"], top=3)`
-titles.onnx.classifier       the same from an ONNX file, without torch
-titles.training.fit          train a network from the arrays of data/embedded
-titles predict, submit, serve, export   the commands, see `titles --help`
+Entry points:
+
+Classifier                predict with a trained model: `Classifier.load("models").predict(["Funda Galaxy J7"], top=3)`
+titles.onnx.classifier    predict with an ONNX file, without torch
+titles.training.fit       train a network on the arrays of data/embedded
+titles predict, submit, export, serve
+                          the shell commands, see `titles --help`
 """
 
 from typing import TYPE_CHECKING, Any
@@ -22,3 +25,8 @@ def __getattr__(name: str) -> Any:
 
         return Classifier
     raise AttributeError(f"module 'titles' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    # `help(titles)` and completion list only what is here.
+    return sorted({*globals(), *__all__})

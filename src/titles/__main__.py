@@ -1,4 +1,4 @@
-"""`python -m titles` is the command `titles`."""
+"""Run the command `titles` as `python -m titles`."""
 
 from titles.cli import main
 

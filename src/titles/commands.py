@@ -1,4 +1,4 @@
-"""What the commands of `titles` do, with the options that `titles.cli` parses."""
+"""The commands of `titles`; each takes the options that `titles.cli` parses."""
 
 import argparse
 import sys
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def predict(options: argparse.Namespace) -> None:
-    """Categories for the titles of a file, or of the standard input, there a title a line unless --format says."""
-    # Imported here, so that a mistake in what was given is told before torch costs its seconds.
+    """Predict the categories of titles. Standard input has one title per line, unless --format is given."""
+    # Imported here, so that wrong options are reported before torch is loaded, which takes seconds.
     from titles.io.file_discovery import titles_file
     from titles.io.standard_input import file_or_stdin
     from titles.io.table_writer import output_format
@@ -31,17 +31,17 @@ def predict(options: argparse.Namespace) -> None:
     read = partial(titles_file, title=options.title_column, id_=options.id_column, keep_columns=options.keep)
     with file_or_stdin(options.titles, options.format, read) as file:
         if file and options.output and options.output.exists() and options.output.samefile(file.path):
-            raise InputError(f"{options.output} is the file of titles; give another one to write")
+            raise InputError(f"{options.output} is the input; give another file to write")
         _write_predictions(options, file)
 
 
 def _check_keep_columns(options: argparse.Namespace) -> None:
     if options.keep and not options.titles and not options.format:
-        raise InputError("--keep is for columns, and lines of the standard input have none; say --format, if they do")
-    taken = {"line", "id", "title", "category", "score", "reason", options.title_column, options.id_column}
+        raise InputError("--keep needs columns, and lines of text have none; give --format if the input has columns")
+    output_columns = {"line", "id", "title", "category", "score", "reason", options.title_column, options.id_column}
     for column in options.keep:
-        if column in taken or options.keep.count(column) > 1:
-            raise InputError(f"--keep {column}: the output has that column already, or one of its name; leave it out")
+        if column in output_columns or options.keep.count(column) > 1:
+            raise InputError(f"--keep {column}: the output already has a column of that name; leave it out")
 
 
 def _write_predictions(options: argparse.Namespace, file: "SourceFile | None") -> None:
@@ -49,18 +49,18 @@ def _write_predictions(options: argparse.Namespace, file: "SourceFile | None") -
     from titles.io.table_writer import escape_formulas, open_writer
 
     with_ids = file is not None and "id" in file.names
-    answers = BatchPredictor(_load_classifier(options), options.top, options.min_score, with_ids, options.keep)
+    predictor = BatchPredictor(_load_classifier(options), options.top, options.min_score, with_ids, options.keep)
     lines = cast("BufferedReader", sys.stdin.buffer)
-    tables = answers.predict_file(file) if file else answers.predict_stream(read_line_batches(lines))
-    with open_writer(options.output, answers.schema) as write:
+    tables = predictor.predict_file(file) if file else predictor.predict_stream(read_line_batches(lines))
+    with open_writer(options.output, predictor.schema) as write:
         for table in tables:
             write(escape_formulas(table) if options.escape_formulas else table)
-    if answers.num_rows and not answers.num_predicted:
+    if predictor.num_rows and not predictor.num_predicted:
         raise InputError("no row has a category; the column reason says why")
 
 
 def submit(options: argparse.Namespace) -> None:
-    """The challenge's submission.csv, id and category, for an unlabelled test file, used whole."""
+    """Write the challenge's submission.csv: the id and the category of every row of an unlabelled test file."""
     from titles.io.file_discovery import titles_file
     from titles.io.standard_input import file_or_stdin
     from titles.io.table_writer import output_format
@@ -70,7 +70,7 @@ def submit(options: argparse.Namespace) -> None:
     read = partial(titles_file, title=options.title_column, id_=options.id_column, required=("id", "title"))
     with file_or_stdin(options.titles, options.format, read) as file:
         if file is None:
-            raise InputError("the test file on the standard input has a format; say which, as in --format csv")
+            raise InputError("the standard input needs a format for the test file; give it, as in --format csv")
         from titles.inference.batch_predict import write_submission
 
         write_submission(_load_classifier(options), file, options.output)
@@ -84,13 +84,11 @@ def _load_classifier(options: argparse.Namespace) -> "Classifier":
 
 
 def serve(options: argparse.Namespace) -> None:
-    """An HTTP server with a page, on this machine alone unless --host says otherwise."""
+    """Serve predictions over HTTP, with a web page. Only this machine can connect unless --host is given."""
     if not 0 < options.port < 1 << 16:
         raise InputError(f"--port is {options.port}; a port is from 1 to 65,535")
     if options.shutdown_timeout < 1:
-        raise InputError(
-            f"--shutdown-timeout is {options.shutdown_timeout}; the end of a server takes 1 second or more"
-        )
+        raise InputError(f"--shutdown-timeout is {options.shutdown_timeout}; it must be 1 second or more")
     try:
         from titles.serving.app import create_app
         from titles.serving.middleware.access_log import configure_access_log
@@ -104,7 +102,7 @@ def serve(options: argparse.Namespace) -> None:
 
     if options.access_log:
         configure_access_log()
-    # Before the server listens, so that whoever is answered at all is answered by the model.
+    # The model is loaded before the server listens, so that every request it accepts can be answered.
     service, shutdown = Service(partial(load_model, options.model, options.objective, chosen_device())), ShutdownState()
     hosts = [options.host, *options.allowed_host]
     app = create_app(service, shutdown, hosts, options.allow_reload, options.access_log)
@@ -112,7 +110,7 @@ def serve(options: argparse.Namespace) -> None:
 
 
 def export(options: argparse.Namespace) -> None:
-    """One network as an ONNX file, which onnxruntime runs without torch."""
+    """Export one network to an ONNX file, which onnxruntime runs without torch."""
     from titles.onnx.export import export
 
     export(options.model, options.output)

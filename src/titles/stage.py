@@ -1,4 +1,4 @@
-"""Runs a stage: its paths from the command line, its sections from params.yaml, its run in MLflow."""
+"""Run a stage: take its paths from the command line and its sections from params.yaml, log it to MLflow."""
 
 import inspect
 import logging
@@ -19,19 +19,20 @@ log = logging.getLogger(__name__)
 
 
 def start(stage: Callable[..., None]) -> None:
-    """Calls `stage`, whose signature is its entry in dvc.yaml: the paths of `cmd`, the run, the sections of `params`.
+    """Call `stage` with the paths of the command line, its run and its sections of params.yaml.
 
-    Its first paths may be left out where they may be None.
-    Where a user can mend what is wrong, the process ends with status 1 and one line that says how.
+    The signature of `stage` matches its entry in dvc.yaml: the paths of `cmd`, the run, the sections of `params`.
+    Leading paths of type `Path | None` are optional on the command line.
+    An error that the user can correct ends the process with status 1 and one line that says how.
     """
     level = logging.INFO if distributed.rank() == 0 else logging.WARNING
     logging.basicConfig(level=level, format=f"%(asctime)s {stage.__name__}: %(message)s", datefmt="%H:%M:%S")
     parameters = inspect.signature(stage, eval_str=True).parameters.values()
-    paths = [p.name.upper() if p.annotation is Path else f"[{p.name.upper()}]" for p in parameters if _is_path(p)]
+    names = [p.name.upper() if p.annotation is Path else f"[{p.name.upper()}]" for p in parameters if _is_path(p)]
     sections = {p.name: p.annotation for p in parameters if p.kind is p.KEYWORD_ONLY and p.annotation is not Run}
-    left_out = len(paths) - len(sys.argv[1:])
-    if not 0 <= left_out <= sum(path.startswith("[") for path in paths):
-        sys.exit(f"usage: python -m stages.{stage.__name__} {' '.join(paths)}")
+    num_omitted = len(names) - len(sys.argv[1:])
+    if not 0 <= num_omitted <= sum(name.startswith("[") for name in names):
+        sys.exit(f"usage: python -m stages.{stage.__name__} {' '.join(names)}")
     try:
         params = load_params(Path("params.yaml"), sections)
     except InputError as error:
@@ -40,14 +41,14 @@ def start(stage: Callable[..., None]) -> None:
     try:
         with start_run(stage.__name__, list(sections)) as run, disk_full_as_input_error(Path(sys.argv[-1])):
             started = time.monotonic()
-            stage(*[None] * left_out, *map(Path, sys.argv[1:]), run=run, **params)
+            stage(*[None] * num_omitted, *map(Path, sys.argv[1:]), run=run, **params)
             _log_cost(run, time.monotonic() - started)
     except InputError as error:
         sys.exit(f"{stage.__name__}: {error}")
     except KeyboardInterrupt:
         is_training = stage.__name__.startswith("train")
-        does = "goes on from its last checkpoint" if is_training else "begins anew, and what it wrote before is whole"
-        sys.exit(f"{stage.__name__}: stopped; started again, it {does}")
+        purpose = "to resume from its last checkpoint" if is_training else "from the start; its old outputs are intact"
+        sys.exit(f"{stage.__name__}: stopped; run it again {purpose}")
 
 
 def _is_path(parameter: inspect.Parameter) -> bool:
@@ -55,6 +56,6 @@ def _is_path(parameter: inspect.Parameter) -> bool:
 
 
 def _log_cost(run: Run, seconds: float) -> None:
-    peak = peak_memory_mb()
-    log.info("done in %s, with at most %.0f MB of memory", format_seconds(seconds), peak)
-    run.log_metrics({"seconds": seconds, "peak_memory_mb": peak})
+    peak_mb = peak_memory_mb()
+    log.info("done in %s, peak memory %.0f MB", format_seconds(seconds), peak_mb)
+    run.log_metrics({"seconds": seconds, "peak_memory_mb": peak_mb})

@@ -4,7 +4,7 @@ from titles.core.atomic_directory import atomic_directory, require_output
 from titles.core.errors import InputError
 
 
-def test_a_folder_appears_once_it_is_whole(tmp_path):
+def test_a_folder_appears_once_the_block_has_ended(tmp_path):
     with atomic_directory(tmp_path / "data") as unfinished:
         (unfinished / "file").write_text("new")
         assert not (tmp_path / "data" / "file").exists()
@@ -12,7 +12,7 @@ def test_a_folder_appears_once_it_is_whole(tmp_path):
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
-def test_whatever_ends_it_before_leaves_what_was_there_and_nothing_else(tmp_path, error):
+def test_an_error_leaves_the_old_content_and_nothing_else(tmp_path, error):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "file").write_text("old")
     with pytest.raises(error), atomic_directory(tmp_path / "data") as unfinished:
@@ -21,6 +21,6 @@ def test_whatever_ends_it_before_leaves_what_was_there_and_nothing_else(tmp_path
     assert {path.name: path.read_text() for path in (tmp_path / "data").iterdir()} == {"file": "old"}
 
 
-def test_what_an_earlier_stage_has_not_written_is_named_with_that_stage(tmp_path):
+def test_a_missing_output_is_named_with_the_stage_that_writes_it(tmp_path):
     with pytest.raises(InputError, match=r"train\.parquet is not there; run the stage prepare to its end first"):
         require_output(tmp_path / "train.parquet", "prepare")

@@ -29,8 +29,8 @@ EMBED = {"dimension": "8", "vocabulary_size": "9", "subword_buckets": "97", "big
 SWITCHES = {"rate": "0.5", "rounds": "3", "loud": "true", "file": "words.vec"}
 
 
-def written(folder: Path, name: str, values: dict[str, object] | str) -> Path:
-    """A params.yaml whose section `name` holds `values`, each as YAML, and whose other sections are empty."""
+def write_params(folder: Path, name: str, values: dict[str, object] | str) -> Path:
+    """Write a params.yaml whose section `name` holds `values` as YAML and whose other sections are empty."""
     if isinstance(values, dict):
         values = "{" + ", ".join(f"{key}: {value}" for key, value in values.items()) + "}"
     path = folder / "params.yaml"
@@ -38,28 +38,28 @@ def written(folder: Path, name: str, values: dict[str, object] | str) -> Path:
     return path
 
 
-def loaded(path: Path, name: str, section: type) -> object:
+def load_section(path: Path, name: str, section: type) -> object:
     return load_params(path, {name: section})[name]
 
 
-def refusal(path: Path, name: str, section: type) -> str:
+def error_message(path: Path, name: str, section: type) -> str:
     with pytest.raises(InputError) as error:
-        loaded(path, name, section)
+        load_section(path, name, section)
     return str(error.value).removeprefix(f"{path}: ")
 
 
 def test_a_section_becomes_its_dataclass(tmp_path: Path):
-    path = written(tmp_path, "model", MODEL)
-    assert loaded(path, "model", ModelParams) == ModelParams("relu", "trained", 0.5, 0.0, 4)
+    path = write_params(tmp_path, "model", MODEL)
+    assert load_section(path, "model", ModelParams) == ModelParams("relu", "trained", 0.5, 0.0, 4)
 
 
-def test_only_the_sections_that_are_wanted_are_looked_at(tmp_path: Path):
-    path = written(tmp_path, "mlp", MLP)
+def test_only_the_requested_sections_are_checked(tmp_path: Path):
+    path = write_params(tmp_path, "mlp", MLP)
     assert load_params(path, {"mlp": MlpParams}) == {"mlp": MlpParams(1, 64, 4)}
 
 
 def test_several_sections_are_loaded_at_once(tmp_path: Path):
-    path = written(tmp_path, "mlp", MLP)
+    path = write_params(tmp_path, "mlp", MLP)
     path.write_text(path.read_text().replace("cnn: {}", "cnn: {filters: 8, min_kernel_size: 2, max_kernel_size: 2}"))
     expected = {"cnn": CnnParams(8, 2, 2), "mlp": MlpParams(1, 64, 4)}
     assert load_params(path, {"cnn": CnnParams, "mlp": MlpParams}) == expected
@@ -71,10 +71,10 @@ class Nested:
     names: Switches
 
 
-def test_a_section_may_hold_another(tmp_path: Path):
+def test_sections_may_be_nested(tmp_path: Path):
     names = "{rate: 1, rounds: 3, loud: true, file: words.vec}"
-    path = written(tmp_path, "train", {"rounds": "2", "names": names})
-    assert loaded(path, "train", Nested) == Nested(2, Switches(1.0, 3, True, "words.vec"))
+    path = write_params(tmp_path, "train", {"rounds": "2", "names": names})
+    assert load_section(path, "train", Nested) == Nested(2, Switches(1.0, 3, True, "words.vec"))
 
 
 @pytest.mark.parametrize(
@@ -86,15 +86,15 @@ def test_a_section_may_hold_another(tmp_path: Path):
         ("title", "train.names is 'title'; it must hold rate, rounds, loud, file"),
     ],
 )
-def test_what_is_wrong_in_a_nested_section_is_named(tmp_path: Path, names: str, message: str):
-    assert refusal(written(tmp_path, "train", {"rounds": "2", "names": names}), "train", Nested) == message
+def test_an_error_in_a_nested_section_names_its_full_key(tmp_path: Path, names: str, message: str):
+    assert error_message(write_params(tmp_path, "train", {"rounds": "2", "names": names}), "train", Nested) == message
 
 
 @pytest.mark.parametrize(
     ("value", "expected"), [("1e-05", 1e-5), ("1E-5", 1e-5), ("1.0e-05", 1e-5), ("1", 1.0), ("'0.25'", 0.25)]
 )
-def test_a_number_may_be_written_as_dvc_writes_it(tmp_path: Path, value: str, expected: float):
-    rate = loaded(written(tmp_path, "train", SWITCHES | {"rate": value}), "train", Switches).rate
+def test_numbers_may_have_the_notation_of_dvc(tmp_path: Path, value: str, expected: float):
+    rate = load_section(write_params(tmp_path, "train", SWITCHES | {"rate": value}), "train", Switches).rate
     assert (rate, type(rate)) == (expected, float)
 
 
@@ -118,26 +118,26 @@ def test_a_number_may_be_written_as_dvc_writes_it(tmp_path: Path, value: str, ex
         ("file", "[words.vec]", "train.file is ['words.vec']; allowed: a word"),
     ],
 )
-def test_a_value_of_the_wrong_kind_is_refused(tmp_path: Path, key: str, value: str, message: str):
-    assert refusal(written(tmp_path, "train", SWITCHES | {key: value}), "train", Switches) == message
+def test_a_value_of_the_wrong_type_is_refused(tmp_path: Path, key: str, value: str, message: str):
+    assert error_message(write_params(tmp_path, "train", SWITCHES | {key: value}), "train", Switches) == message
 
 
 @pytest.mark.parametrize(
     ("value", "found"), [("banana", "'banana'"), ("ReLU", "'ReLU'"), ("null", "None"), ("[relu]", "['relu']")]
 )
-def test_an_activation_that_is_not_known_is_refused_with_those_that_are(tmp_path: Path, value: str, found: str):
-    message = refusal(written(tmp_path, "model", MODEL | {"activation": value}), "model", ModelParams)
+def test_an_invalid_activation_is_refused_with_the_allowed_ones(tmp_path: Path, value: str, found: str):
+    message = error_message(write_params(tmp_path, "model", MODEL | {"activation": value}), "model", ModelParams)
     assert message == f"model.activation is {found}; allowed: a word out of {', '.join(ACTIVATIONS)}"
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_every_activation_that_is_named_is_taken(tmp_path: Path, name: str):
-    path = written(tmp_path, "model", MODEL | {"activation": name})
-    assert loaded(path, "model", ModelParams).activation == name
+def test_every_activation_is_accepted(tmp_path: Path, name: str):
+    path = write_params(tmp_path, "model", MODEL | {"activation": name})
+    assert load_section(path, "model", ModelParams).activation == name
 
 
 @pytest.mark.parametrize(
-    ("old", "told"),
+    ("old", "message"),
     [
         ("embed.subword_lengths: [2, 3]", "embed.subword_lengths is now embed.subword_min_n and embed.subword_max_n, "),
         ("mlp.hidden: [256]", "mlp.hidden is now mlp.hidden_layers and mlp.hidden_units, "),
@@ -145,14 +145,12 @@ def test_every_activation_that_is_named_is_taken(tmp_path: Path, name: str):
         ("embed.word_vectors: null", "embed.word_vectors has no value; no file is now the word none"),
     ],
 )
-def test_what_older_versions_wrote_stops_the_first_stage_with_what_it_is_called_now(
-    tmp_path: Path, old: str, told: str
-):
+def test_a_parameter_of_an_earlier_version_is_refused_with_its_new_name(tmp_path: Path, old: str, message: str):
     name, _, value = old.partition(".")
-    path = written(tmp_path, name, f"{{{value}}}")
+    path = write_params(tmp_path, name, f"{{{value}}}")
     with pytest.raises(InputError) as error:
         load_params(path, {})
-    assert str(error.value).startswith(f"{path}: {told}")
+    assert str(error.value).startswith(f"{path}: {message}")
 
 
 @pytest.mark.parametrize(("smallest", "largest"), [(1, 1), (1, 3), (4, 16)])
@@ -160,13 +158,13 @@ def test_there_are_filters_of_every_kernel_size_from_the_smallest_to_the_largest
     tmp_path: Path, smallest: int, largest: int
 ):
     values = {"filters": "8", "min_kernel_size": str(smallest), "max_kernel_size": str(largest)}
-    cnn = loaded(written(tmp_path, "cnn", values), "cnn", CnnParams)
+    cnn = load_section(write_params(tmp_path, "cnn", values), "cnn", CnnParams)
     assert cnn.kernel_sizes == tuple(range(smallest, largest + 1))
 
 
 def test_kernel_sizes_in_the_wrong_order_are_refused(tmp_path: Path):
-    path = written(tmp_path, "cnn", {"filters": "8", "min_kernel_size": "3", "max_kernel_size": "2"})
-    assert refusal(path, "cnn", CnnParams) == "cnn.max_kernel_size is 2, less than min_kernel_size, 3"
+    path = write_params(tmp_path, "cnn", {"filters": "8", "min_kernel_size": "3", "max_kernel_size": "2"})
+    assert error_message(path, "cnn", CnnParams) == "cnn.max_kernel_size is 2, less than min_kernel_size, 3"
 
 
 @pytest.mark.parametrize(
@@ -175,22 +173,22 @@ def test_kernel_sizes_in_the_wrong_order_are_refused(tmp_path: Path):
 def test_subwords_have_every_length_from_the_shortest_to_the_longest_and_with_0_there_are_none(
     tmp_path: Path, shortest: int, longest: int, lengths: list[int]
 ):
-    path = written(tmp_path, "embed", EMBED | {"subword_min_n": shortest, "subword_max_n": longest})
-    assert list(loaded(path, "embed", EmbedParams).subword_lengths) == lengths
+    path = write_params(tmp_path, "embed", EMBED | {"subword_min_n": shortest, "subword_max_n": longest})
+    assert list(load_section(path, "embed", EmbedParams).subword_lengths) == lengths
 
 
 @pytest.mark.parametrize("longest", [1, 3])
 def test_subwords_in_the_wrong_order_are_refused(tmp_path: Path, longest: int):
-    path = written(tmp_path, "embed", EMBED | {"subword_min_n": 4, "subword_max_n": longest})
-    assert refusal(path, "embed", EmbedParams) == f"embed.subword_max_n is {longest}, less than subword_min_n, 4"
+    path = write_params(tmp_path, "embed", EMBED | {"subword_min_n": 4, "subword_max_n": longest})
+    assert error_message(path, "embed", EmbedParams) == f"embed.subword_max_n is {longest}, less than subword_min_n, 4"
 
 
-def test_the_defaults_are_the_networks_they_always_were():
-    found = load_params(ROOT / "params.yaml", {"embed": EmbedParams, "mlp": MlpParams, "cnn": CnnParams})
-    assert list(found["embed"].subword_lengths) == [2, 3, 4, 5]
-    assert found["embed"].word_vectors == NO_WORD_VECTORS
-    assert found["mlp"] == MlpParams(hidden_layers=1, hidden_units=256, filters=64)
-    assert (found["cnn"].filters, found["cnn"].kernel_sizes) == (64, (1, 2, 3))
+def test_the_defaults_are_those_of_the_published_networks():
+    params = load_params(ROOT / "params.yaml", {"embed": EmbedParams, "mlp": MlpParams, "cnn": CnnParams})
+    assert list(params["embed"].subword_lengths) == [2, 3, 4, 5]
+    assert params["embed"].word_vectors == NO_WORD_VECTORS
+    assert params["mlp"] == MlpParams(hidden_layers=1, hidden_units=256, filters=64)
+    assert (params["cnn"].filters, params["cnn"].kernel_sizes) == (64, (1, 2, 3))
 
 
 @pytest.mark.parametrize(
@@ -203,7 +201,7 @@ def test_the_defaults_are_the_networks_they_always_were():
     ],
 )
 def test_keys_must_be_those_of_the_section(tmp_path: Path, values: dict[str, str] | str, message: str):
-    assert refusal(written(tmp_path, "model", values), "model", ModelParams).startswith(message)
+    assert error_message(write_params(tmp_path, "model", values), "model", ModelParams).startswith(message)
 
 
 @pytest.mark.parametrize(
@@ -215,9 +213,9 @@ def test_keys_must_be_those_of_the_section(tmp_path: Path, values: dict[str, str
     ],
 )
 def test_sections_must_be_those_of_the_pipeline(tmp_path: Path, old: str, new: str, found: str):
-    path = written(tmp_path, "model", MODEL)
+    path = write_params(tmp_path, "model", MODEL)
     path.write_text(path.read_text().replace(old, new))
-    message = refusal(path, "model", ModelParams)
+    message = error_message(path, "model", ModelParams)
     assert message == f"the sections must be {', '.join(SECTIONS)}; found {found}"
 
 
@@ -225,7 +223,7 @@ def test_sections_must_be_those_of_the_pipeline(tmp_path: Path, old: str, new: s
 def test_a_file_without_sections_is_refused(tmp_path: Path, content: str, found: str):
     path = tmp_path / "params.yaml"
     path.write_text(content)
-    assert refusal(path, "model", ModelParams).endswith(f"; found {found}")
+    assert error_message(path, "model", ModelParams).endswith(f"; found {found}")
 
 
 @pytest.mark.parametrize("content", ["model: {activation: relu", "model:\n\tactivation: relu\n", "model: @\n"])
@@ -233,12 +231,12 @@ def test_a_file_that_is_not_yaml_is_refused(tmp_path: Path, content: str):
     path = tmp_path / "params.yaml"
     path.write_text(content)
     with pytest.raises(InputError, match=r"params\.yaml is not valid YAML: "):
-        loaded(path, "model", ModelParams)
+        load_section(path, "model", ModelParams)
 
 
-def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path):
+def test_a_missing_file_is_refused_with_what_to_do(tmp_path: Path):
     with pytest.raises(InputError, match=r"params\.yaml is not here; run from the root of the repository"):
-        loaded(tmp_path / "params.yaml", "model", ModelParams)
+        load_section(tmp_path / "params.yaml", "model", ModelParams)
 
 
 @given(
@@ -248,7 +246,7 @@ def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path):
     opening=st.sampled_from("(["),
     closing=st.sampled_from(")]"),
 )
-def test_an_interval_holds_the_numbers_its_notation_says(
+def test_an_interval_contains_the_numbers_of_its_notation(
     low: int, high: float, number: float, opening: str, closing: str
 ):
     above = number >= low if opening == "[" else number > low
@@ -256,7 +254,7 @@ def test_an_interval_holds_the_numbers_its_notation_says(
     assert (number in Interval(f"{opening}{low}, {high}{closing}")) == (above and below)
 
 
-def test_one_of_holds_the_names_of_its_table_alone():
+def test_one_of_contains_exactly_the_names_of_its_table():
     names = OneOf({"relu": "ReLU", "tanh": "Tanh"})
     assert [name for name in ("relu", "tanh", "ReLU", "", "rel") if name in names] == ["relu", "tanh"]
     assert str(names) == "out of relu, tanh"

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine with 8 CPUs and version 2 of control groups, of which the process is in /shop/training."""
+    """A machine with 8 CPUs and version 2 of control groups. The process is in the group /shop/training."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     monkeypatch.setattr(cpus, "PROCESS_CGROUPS", tmp_path / "process")
     monkeypatch.setattr(cpus, "CGROUPS", tmp_path / "cgroup")
@@ -38,7 +38,7 @@ def test_a_quota_counts_where_it_is_less_and_is_rounded_up(machine: Path, quota:
 
 
 @pytest.mark.parametrize("limited", ["", "shop", "shop/training"])
-def test_the_quota_of_a_group_above_counts_too(machine: Path, limited: str) -> None:
+def test_the_quota_of_a_parent_group_counts_too(machine: Path, limited: str) -> None:
     (machine / "cgroup/shop/training/cpu.max").write_text("500000 100000\n")
     (machine / "cgroup" / limited / "cpu.max").write_text("300000 100000\n")
     assert available_cpus() == 3
@@ -87,7 +87,7 @@ VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS")
         ("200000", {"OMP_WAIT_POLICY": "active", "OMP_NUM_THREADS": "5"}, None),
     ],
 )
-def test_threads_soon_sleep_while_they_wait_and_number_no_more_than_the_quota_unless_the_user_says_otherwise(
+def test_thread_defaults_limit_spinning_and_the_number_of_threads_unless_the_user_has_set_them(
     machine: Path,
     monkeypatch: pytest.MonkeyPatch,
     quota: str,
@@ -105,7 +105,7 @@ def test_threads_soon_sleep_while_they_wait_and_number_no_more_than_the_quota_un
 
 
 def spin_count_after(script: str, **variables: str) -> str:
-    """What GOMP_SPINCOUNT is in a fresh process after the script, and that torch was not loaded by then."""
+    """GOMP_SPINCOUNT in a new process after the script, which must not have imported torch."""
     environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     environment |= {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"} | variables
     script += "\nimport os, sys; assert 'torch' not in sys.modules; print(os.environ.get('GOMP_SPINCOUNT'))"

@@ -8,7 +8,7 @@ from titles.core import memory
 
 
 @pytest.mark.parametrize(("platform", "ru_maxrss"), [("linux", 300 << 10), ("darwin", 300 << 20)])
-def test_the_peak_is_in_megabytes_whatever_the_system_counts_in(monkeypatch, platform, ru_maxrss):
+def test_the_peak_is_in_megabytes_on_every_system(monkeypatch, platform, ru_maxrss):
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setattr(memory.resource, "getrusage", lambda _: SimpleNamespace(ru_maxrss=ru_maxrss))
     assert memory.peak_memory_mb() == 300

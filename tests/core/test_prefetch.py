@@ -6,12 +6,12 @@ import pytest
 from titles.core.prefetch import map_prefetched, prefetch
 
 
-def test_the_items_come_as_they_are_made_none_among_them():
+def test_prefetch_yields_all_items_including_none():
     assert list(prefetch(iter([1, None, 3]))) == [1, None, 3]
     assert list(prefetch(iter([]))) == []
 
 
-def test_an_error_comes_after_the_items_before_it():
+def test_prefetch_raises_an_error_after_the_items_before_it():
     def failing() -> Iterator[int]:
         yield 1
         raise ValueError("damaged")
@@ -22,20 +22,20 @@ def test_an_error_comes_after_the_items_before_it():
         next(items)
 
 
-def test_what_is_made_by_threads_comes_in_the_order_it_was_asked_for():
-    is_made = [threading.Event() for _ in range(20)]
+def test_map_prefetched_keeps_the_order_of_the_items():
+    is_finished = [threading.Event() for _ in range(20)]
 
-    def make(number):
-        # Of two results the second one is made first.
-        if number % 2 == 0:
-            is_made[number + 1].wait()
-        is_made[number].set()
-        return number
+    def function(item):
+        # Of each two results the second one is finished first.
+        if item % 2 == 0:
+            is_finished[item + 1].wait()
+        is_finished[item].set()
+        return item
 
-    assert list(map_prefetched(make, range(20), threads=2)) == list(range(20))
+    assert list(map_prefetched(function, range(20), threads=2)) == list(range(20))
 
 
-def test_threads_make_no_more_than_twice_their_number_before_it_is_asked_for():
+def test_map_prefetched_computes_at_most_two_results_per_thread_early():
     items = iter(range(100))
     results = map_prefetched(lambda number: number, items, threads=2)
     assert next(results) == 0
@@ -43,7 +43,7 @@ def test_threads_make_no_more_than_twice_their_number_before_it_is_asked_for():
     results.close()
 
 
-def test_what_goes_wrong_in_a_thread_is_raised_where_its_result_is_asked_for():
+def test_map_prefetched_raises_an_error_of_a_thread_with_its_result():
     results = map_prefetched(lambda number: 1 // number, [1, 0], threads=1)
     assert next(results) == 1
     with pytest.raises(ZeroDivisionError):

@@ -8,7 +8,7 @@ from titles.core.progress import Progress, format_seconds
 
 
 class Clock:
-    """Stands still unless told otherwise."""
+    """A clock that only a test advances."""
 
     def __init__(self):
         self.seconds = 0.0
@@ -19,13 +19,13 @@ class Clock:
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch):
-    """The only clock that progress is measured by."""
+    """Replace the clock of the progress module."""
     monkeypatch.setattr(module, "time", clock := Clock())
     return clock
 
 
 class Terminal(io.StringIO):
-    """A standard error that is looked at."""
+    """A standard error that is a terminal."""
 
     def isatty(self):
         return True
@@ -33,12 +33,12 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def logged(caplog):
-    """The records of all lines logged so far."""
+    """The lines logged so far."""
     caplog.set_level(logging.INFO, logger="titles.core.progress")
     return caplog
 
 
-def test_what_was_done_before_counts_for_the_share_and_not_for_the_rate(logged, clock):
+def test_initial_items_count_for_the_share_and_not_for_the_rate(logged, clock):
     with Progress(1000, "titles", "epoch 1/2", initial=600) as progress:
         clock.seconds += 40
         progress.update(200)
@@ -86,19 +86,19 @@ def test_a_log_gets_one_line_after_half_a_minute_and_the_next_after_another(logg
     [
         (1010, "epoch 1/2: 99%, 1 titles/s, 10 s to go"),
         (1000, "epoch 1/2: 100%, 1 titles/s, 0 s to go"),
-        # A file may hold more words than its first line promises.
+        # A file of word vectors may hold more words than its header states.
         (900, "epoch 1/2: 100%, 1 titles/s, 0 s to go"),
         (0, "epoch 1/2: 100%, 1 titles/s, 0 s to go"),
     ],
 )
-def test_a_line_says_how_far_how_fast_and_how_long(logged, clock, total, expected):
+def test_a_line_has_the_share_the_rate_and_the_remaining_time(logged, clock, total, expected):
     with Progress(total, "titles", "epoch 1/2") as progress:
         clock.seconds += 1000
         progress.update(1000)
     assert logged.messages == [expected]
 
 
-def test_nothing_done_yet_has_no_rate_and_no_end(logged, clock):
+def test_without_progress_rate_and_remaining_time_are_zero(logged, clock):
     with Progress(10, "titles", "encoding") as progress:
         clock.seconds += 30
         progress.update(0)
@@ -113,7 +113,7 @@ def test_a_log_holds_no_carriage_return_or_escape(logged, clock, capfd):
     assert not set("\r\x1b") & set("".join(logged.messages) + capfd.readouterr().err)
 
 
-def test_a_terminal_shows_one_line_that_moves_and_is_gone_at_the_end(logged, clock, monkeypatch):
+def test_a_terminal_shows_one_line_that_is_redrawn_and_erased_at_the_end(logged, clock, monkeypatch):
     monkeypatch.setattr("sys.stderr", terminal := Terminal())
     with Progress(1010, "titles", "encoding") as progress:
         clock.seconds += 1000

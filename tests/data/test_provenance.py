@@ -4,7 +4,7 @@ from titles.data.provenance import Source, read_sources, write_sources
 from titles.io.file_discovery import find_files
 
 
-def test_every_file_is_a_source_with_its_size_and_its_hash(tmp_path):
+def test_every_file_is_recorded_with_its_size_and_md5(tmp_path):
     raw = tmp_path / "raw"
     raw.mkdir()
     contents = {"spanish.train.csv": b"title,category\nmesa,HOME\n", "test.csv": b"id,title\n1,silla\n"}

@@ -20,7 +20,7 @@ def lists(rows):
 
 @settings(deadline=None)
 @given(ROWS, st.data())
-def test_take_gives_what_a_list_of_lists_would(rows, data):
+def test_take_selects_rows_as_in_a_list_of_lists(rows, data):
     chosen = data.draw(st.lists(st.integers(0, len(rows) - 1), max_size=8))
     taken = ragged(rows).take(np.array(chosen, np.int64))
     assert lists(taken) == [rows[row] for row in chosen]
@@ -28,21 +28,21 @@ def test_take_gives_what_a_list_of_lists_would(rows, data):
 
 
 @pytest.mark.parametrize("rows", [[[1, 2], [], [3]], [[], []], []])
-def test_saved_rows_load_as_they_were(tmp_path, rows):
+def test_loaded_rows_equal_the_saved_rows(tmp_path, rows):
     ragged(rows).save(tmp_path, "titles")
     loaded = Ragged.load(tmp_path, "titles")
     assert (len(loaded), lists(loaded)) == (len(rows), rows)
     assert (loaded.values.dtype, loaded.offsets.dtype) == (np.int32, np.int64)
 
 
-def test_loaded_rows_stay_on_the_disk(tmp_path):
+def test_loaded_rows_are_memory_maps(tmp_path):
     ragged([[1], [2, 3]]).save(tmp_path, "titles")
     loaded = Ragged.load(tmp_path, "titles")
     assert isinstance(loaded.values, np.memmap) and isinstance(loaded.offsets, np.memmap)
     assert lists(loaded.take(np.array([1, 0]))) == [[2, 3], [1]]
 
 
-def test_rows_that_are_appended_follow_those_before(tmp_path):
+def test_rows_are_appended_in_order(tmp_path):
     with RaggedWriter(tmp_path, "titles") as files:
         for rows in ([[7], [8, 9]], [[]], [[], [1]]):
             files.append(ragged(rows))
@@ -51,7 +51,7 @@ def test_rows_that_are_appended_follow_those_before(tmp_path):
 
 @settings(deadline=None)
 @given(ROWS, st.data())
-def test_a_slice_is_what_that_of_a_list_would_be(rows, data):
+def test_slice_equals_the_slice_of_a_list(rows, data):
     first = data.draw(st.integers(0, len(rows)))
     last = data.draw(st.integers(first, len(rows)))
     assert lists(ragged(rows).slice(first, last)) == rows[first:last]

@@ -1,4 +1,4 @@
-"""The invented shop, and the catalogue it wrote for data/demo."""
+"""The generator of the demo catalogue, and the committed catalogue in data/demo."""
 
 import csv
 import gzip
@@ -28,7 +28,7 @@ KINDS = [(kind, language) for kind in ("nouns", "words") for language in ("es", 
 
 
 def run_command_line(*arguments):
-    """`python -m titles.demo` of this checkout; gives its exit status and what it complained of."""
+    """Run `python -m titles.demo` of this checkout; return its exit status and its standard error."""
     command = [sys.executable, "-m", "titles.demo", *map(str, arguments)]
     done = subprocess.run(command, cwd=ROOT / "src", capture_output=True, text=True, check=False)
     return done.returncode, done.stderr
@@ -39,9 +39,9 @@ def committed():
     return pd.read_csv(COMMITTED, keep_default_na=False)
 
 
-def test_the_committed_catalogue_is_what_the_command_line_writes_unasked(tmp_path):
+def test_the_committed_catalogue_is_what_the_command_line_writes_by_default(tmp_path):
     assert run_command_line(tmp_path / "train.csv") == (0, "")
-    # How well a file is compressed may depend on the version of zlib, its content may not.
+    # Only the content is compared, because the compressed bytes depend on the version of zlib.
     assert (tmp_path / "train.csv").read_bytes() == gzip.decompress(COMMITTED.read_bytes())
 
 
@@ -64,7 +64,7 @@ def test_the_committed_catalogue_is_small_enough_for_git_and_large_enough_to_lea
     ],
     ids=["mean characters", "median characters", "mean words", "reliable", "Spanish", "Portuguese"],
 )
-def test_the_committed_titles_measure_as_those_of_the_challenge(committed, statistic, low, high):
+def test_the_committed_titles_have_the_statistics_of_the_challenge(committed, statistic, low, high):
     assert low <= statistic(committed) <= high
 
 
@@ -77,7 +77,7 @@ def test_every_committed_title_has_a_word(committed):
     assert committed.title.str.contains("[0-9A-Za-z]").all()
 
 
-def test_at_least_a_dozen_pairs_of_categories_can_be_taken_for_each_other():
+def test_at_least_a_dozen_pairs_of_categories_can_be_confused():
     def share_words(one, other):
         lists = [(getattr(one, kind)[language], getattr(other, kind)[language]) for kind, language in KINDS]
         return all(set(these) & set(those) for these, those in lists)
@@ -96,31 +96,31 @@ def test_that_many_categories_have_distinct_names_without_numbers_at_their_end(n
 
 
 @pytest.mark.parametrize("number", [2, 176, 1588])
-def test_no_category_is_like_one_that_is_not_there(number):
+def test_similar_categories_exist(number):
     names = {category.name for category in categories(number)}
     assert all(names.issuperset(category.like) for category in categories(number))
 
 
 @pytest.mark.parametrize("number", [-1, 0, 1, 1_000_000])
-def test_a_number_of_categories_the_shop_does_not_have_is_refused(number):
-    with pytest.raises(InputError, match=f"^{number} categories: the shop has from 2 to [0-9]+$"):
+def test_an_invalid_number_of_categories_is_refused(number):
+    with pytest.raises(InputError, match=f"^{number} categories: the number must be from 2 to [0-9]+$"):
         categories(number)
 
 
-def test_the_shop_has_as_many_categories_as_it_says_and_no_more():
-    with pytest.raises(InputError) as refusal:
+def test_the_maximum_number_of_categories_is_the_one_in_the_error_message():
+    with pytest.raises(InputError) as error:
         categories(1_000_000)
-    most = int(str(refusal.value).split(" ")[-1])
+    most = int(str(error.value).split(" ")[-1])
     assert len({category.name for category in categories(most)}) == most
     with pytest.raises(InputError):
         categories(most + 1)
 
 
-def test_a_crossed_category_keeps_its_words_and_is_like_the_one_it_comes_from():
+def test_a_variant_has_the_words_of_its_category_and_is_similar_to_it():
     (blenders,) = (category for category in handwritten_categories() if category.name == "BLENDERS")
-    parts = apply_variant(shop()["variants"][0], blenders)
-    assert (parts.name, parts.like, parts.nouns) == ("BLENDERS_SPARE_PARTS", ["BLENDERS"], blenders.nouns)
-    assert "repuesto" in parts.before["es"] and not blenders.before["es"]
+    variant = apply_variant(shop()["variants"][0], blenders)
+    assert (variant.name, variant.like, variant.nouns) == ("BLENDERS_SPARE_PARTS", ["BLENDERS"], blenders.nouns)
+    assert "repuesto" in variant.before["es"] and not blenders.before["es"]
 
 
 @pytest.mark.parametrize("number", [2, 3, 176, 1588])
@@ -137,7 +137,7 @@ def test_one_category_in_eight_has_one_to_ten_titles():
 
 
 @pytest.mark.parametrize("department", DEPARTMENTS, ids=lambda path: path.stem)
-def test_every_category_of_a_department_is_written_once_and_in_full(department):
+def test_every_category_of_a_department_is_unique_and_complete(department):
     text = department.read_text(encoding="utf-8")
     entries = yaml.safe_load(text)
     needed = {"nouns": {"es": 1, "pt": 1}, "brands": 1, "models": 1, "words": {"es": 5, "pt": 5}, "sizes": 1}
@@ -147,14 +147,14 @@ def test_every_category_of_a_department_is_written_once_and_in_full(department):
         lists = [*by_language, *((entry[kind], needed[kind]) for kind in ("brands", "models", "sizes"))]
         return all(len(words) >= least and all(isinstance(word, str) for word in words) for words, least in lists)
 
-    # YAML keeps the last of equal keys and says nothing.
+    # YAML silently drops duplicate keys.
     assert Counter(re.findall(r"^(\w+):", text, re.MULTILINE)) == dict.fromkeys(entries, 1)
     assert [name for name, entry in entries.items() if set(entry) - {"fits"} != {*needed, "like"}] == []
     assert [name for name, entry in entries.items() if not is_complete(entry)] == []
     assert [name for name, entry in entries.items() if "fits" in entry and entry["fits"] not in shop()["fits"]] == []
 
 
-def test_every_category_is_like_others_that_are_there():
+def test_every_handwritten_category_is_similar_to_existing_others():
     names = [category.name for category in handwritten_categories()]
     assert len(names) == len(set(names))
     wrong = [
@@ -199,11 +199,11 @@ def test_a_title_is_short_and_of_words_with_one_space_between():
 
 
 @pytest.mark.parametrize("rows", [0, 1, 50])
-def test_fewer_rows_are_the_beginning_of_more(rows):
+def test_fewer_rows_are_a_prefix_of_more(rows):
     assert list(generate(rows, 12, seed=3)) == list(islice(generate(100, 12, seed=3), rows))
 
 
-def test_rows_come_one_at_a_time_however_many_are_asked_for():
+def test_rows_are_generated_lazily():
     assert len(list(islice(generate(10**12, 12, seed=3), 10))) == 10
 
 
@@ -212,7 +212,7 @@ def test_another_seed_gives_other_titles():
     assert one.isdisjoint(other)
 
 
-def test_the_languages_take_turns_and_every_label_is_of_the_shop():
+def test_the_languages_alternate_and_every_label_is_a_category():
     rows = list(generate(200, 12, seed=1))
     assert [language for *_, language, _ in rows] == ["spanish", "portuguese"] * 100
     assert {category for *_, category in rows} <= {category.name for category in categories(12)}
@@ -233,19 +233,19 @@ def test_the_command_line_writes_equal_content_plain_and_compressed_and_equal_by
     write_csv(expected := io.StringIO(), 50, 9, 4)
     assert plain == gzip.decompress(first) == expected.getvalue().encode()
     assert first == again
-    # No flags and no time in the header: two runs within a second would be equal by chance.
+    # The flags and the time in the header are 0. Two runs within a second would be equal even with a time.
     assert first[3:8] == bytes(5)
 
 
-def test_the_stated_share_of_unreviewed_labels_is_wrong_and_most_of_it_on_categories_that_are_alike():
-    rng, shelf = random.Random(1), categories(176)
-    frequencies = {category.name: 1.0 for category in shelf}
-    labels = [(category, _noisy_label(rng, category, frequencies)) for category in shelf * 200]
+def test_label_noise_has_its_share_of_the_labels_and_mostly_confuses_similar_categories():
+    rng, shop_categories = random.Random(1), categories(176)
+    frequencies = {category.name: 1.0 for category in shop_categories}
+    labels = [(category, _noisy_label(rng, category, frequencies)) for category in shop_categories * 200]
     wrong = [(category, label) for category, label in labels if label != category.name]
-    alike = [label for category, label in wrong if label in category.like]
+    similar = [label for category, label in wrong if label in category.like]
     assert len(wrong) / len(labels) == pytest.approx(LABEL_NOISE, abs=0.003)
-    # Categories that are like no other are taken for any.
-    assert SIMILAR_CATEGORY_SHARE - 0.1 < len(alike) / len(wrong) <= SIMILAR_CATEGORY_SHARE + 0.02
+    # A category without similar ones is confused with any other.
+    assert SIMILAR_CATEGORY_SHARE - 0.1 < len(similar) / len(wrong) <= SIMILAR_CATEGORY_SHARE + 0.02
 
 
 @pytest.mark.skipif("TITLES_REAL_DATA" not in os.environ, reason="TITLES_REAL_DATA is not set")

@@ -1,4 +1,4 @@
-"""A classifier in a child that is forked from a process that used it."""
+"""Use a classifier in a child forked from a process that has used it."""
 
 import os
 import signal
@@ -19,8 +19,8 @@ if child == 0:
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"""
 
 
-def status_of_child(classifier: type, path: Path) -> int:
-    """0 where the child of a process that loads it from `path` answers as that does; one that hangs times out."""
+def forked_predict_status(classifier: type, path: Path) -> int:
+    """Return 0 if a forked child predicts what its parent does; a child that hangs times out."""
     script = SCRIPT.format(module=classifier.__module__, name=classifier.__name__)
     command, environment = [sys.executable, "-c", script, path], os.environ | {"PYTHONPATH": str(SOURCE)}
     with subprocess.Popen(command, env=environment, start_new_session=True) as parent:

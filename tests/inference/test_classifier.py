@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.inference.forked import status_of_child
+from tests.inference.forked import forked_predict_status
 from titles.core.errors import InputError
 from titles.data.encoded_dataset import LabelledDataset, Vocabulary
 from titles.data.ragged import Ragged
@@ -37,7 +37,7 @@ TITLES = {
     "train": [("Mesa roja", "HOME"), ("Silla y mesa", "HOME"), ("Zapato rojo", "SHOES"), ("Bota zapato", "SHOES")] * 3
     + [("Taladro", "TOOLS"), ("Sierra taladro", "TOOLS")],
     "validation": [("mesa", "HOME"), ("bota", "SHOES")],
-    # Words that train has once or never are known by their spelling alone, and train lacks a category.
+    # Rare and new words have only subword ids, and one category is not in train.
     "test": [
         ("Mesón 80 cm", "HOME"),
         ("sierra", "TOOLS"),
@@ -51,7 +51,7 @@ TEST = [title for title, _ in TITLES["test"]]
 
 @pytest.fixture(scope="module", params=NETWORKS)
 def trained(request, tmp_path_factory):
-    """The folder of the embedded titles, and that of a network fitted to them."""
+    """The folder of the embedded titles, and the model folder of a network fitted to them."""
     root = tmp_path_factory.mktemp(request.param)
     for split, rows in TITLES.items():
         folder = root / ("reduced" if split == "train" else "prepared")
@@ -72,7 +72,7 @@ def classifier(trained):
 
 
 @pytest.mark.parametrize("top", [1, 2, 3])
-def test_every_title_gets_its_best_categories_in_the_order_of_the_titles(classifier, top):
+def test_every_title_gets_its_top_categories_in_the_order_of_the_titles(classifier, top):
     found = classifier.predict(TEST, top)
     assert list(found.columns) == ["title", "category", "score", "reason"]
     assert found.reason.isna().all()
@@ -81,7 +81,7 @@ def test_every_title_gets_its_best_categories_in_the_order_of_the_titles(classif
     assert set(found.category) <= {"HOME", "SHOES", "TOOLS"}
 
 
-def test_scores_fall_from_the_best_and_those_of_all_categories_add_up_to_one(classifier):
+def test_scores_are_sorted_and_those_of_all_categories_add_up_to_one(classifier):
     scores = classifier.predict(TEST, top=3).score.to_numpy().reshape(-1, 3)
     assert ((scores >= 0) & (scores <= 1)).all()
     assert (np.diff(scores, axis=1) <= 0).all()
@@ -95,17 +95,17 @@ def test_fewer_categories_are_the_best_of_more(classifier):
 
 def test_predictions_are_those_of_the_network_on_the_embedded_titles(trained, classifier):
     embedded, model = trained
-    network, lexicon = load(model)
+    network, vocabulary = load(model)
     titles = LabelledDataset.load(embedded, "test").titles
     logits = torch.cat(list(predict(network, titles, Ragged.load(embedded, "subword_ids"))))
     best = logits.softmax(1).topk(3)
     found = classifier.predict(TEST, top=3)
-    assert found.category.tolist() == [lexicon.categories[label] for label in best.indices.flatten()]
+    assert found.category.tolist() == [vocabulary.categories[label] for label in best.indices.flatten()]
     np.testing.assert_allclose(found.score, best.values.flatten(), rtol=1e-5)
 
 
 @pytest.mark.parametrize(("titles", "threads"), [(1, 1), (31, 1), (32, 3)])
-def test_few_titles_are_answered_on_one_thread(classifier, titles, threads):
+def test_few_titles_are_predicted_on_one_thread(classifier, titles, threads):
     (network,) = classifier.networks.values()
     before, seen = torch.get_num_threads(), []
     torch.set_num_threads(3)
@@ -128,27 +128,27 @@ def test_a_title_of_no_known_word_gets_a_prediction_alone_and_among_others(class
 
 
 @pytest.mark.parametrize("top", [1, 3])
-def test_a_title_with_nothing_to_go_on_has_one_row_with_a_reason_and_the_others_have_theirs(classifier, top):
+def test_a_title_without_a_usable_word_has_one_row_with_a_reason(classifier, top):
     found = classifier.predict(["mesa", None, "", "¡¿...?!", "電話", float("nan"), "bota"], top)
-    nothing = found[found.category.isna()]
+    unusable = found[found.category.isna()]
     letters = "no Latin letter or digit"
-    assert nothing.reason.tolist() == ["no title", "no title", letters, letters, "no title"]
-    assert nothing.title.fillna("missing").tolist() == ["missing", "", "¡¿...?!", "電話", "missing"]
-    assert nothing.score.isna().all()
-    others = found.drop(nothing.index).reset_index(drop=True)
+    assert unusable.reason.tolist() == ["no title", "no title", letters, letters, "no title"]
+    assert unusable.title.fillna("missing").tolist() == ["missing", "", "¡¿...?!", "電話", "missing"]
+    assert unusable.score.isna().all()
+    others = found.drop(unusable.index).reset_index(drop=True)
     pd.testing.assert_frame_equal(others, classifier.predict(["mesa", "bota"], top))
 
 
-def test_of_several_networks_none_has_a_category_for_a_title_with_nothing_to_go_on(trained, tmp_path):
+def test_none_of_several_networks_has_a_category_for_a_title_without_a_usable_word(trained, tmp_path):
     for name in ("one", "other"):
         shutil.copytree(trained[1], tmp_path / name)
-    compared = Classifier.load(tmp_path).top_k_per_network(pa.array(["mesa", "電話"]), top=2)
-    assert {name: np.isnan(scores).all(1).tolist() for name, (_, scores) in compared.items()} == {
+    top_k = Classifier.load(tmp_path).top_k_per_network(pa.array(["mesa", "電話"]), top=2)
+    assert {name: np.isnan(scores).all(1).tolist() for name, (_, scores) in top_k.items()} == {
         name: [False, True] for name in ("one", "other", "mean")
     }
 
 
-def test_its_networks_are_on_the_device_asked_for_and_by_default_on_the_cpu(trained):
+def test_the_networks_are_on_the_requested_device_and_by_default_on_the_cpu(trained):
     for device, arguments in (("cpu", []), ("meta", [None, "meta"])):
         (network,) = Classifier.load(trained[1], *arguments).networks.values()
         assert {weights.device.type for weights in network.parameters()} == {device}
@@ -157,13 +157,13 @@ def test_its_networks_are_on_the_device_asked_for_and_by_default_on_the_cpu(trai
 def test_a_network_called_mean_is_refused_beside_others(trained, tmp_path):
     for name in ("mean", "other"):
         shutil.copytree(trained[1], tmp_path / name)
-    with pytest.raises(InputError, match="a network called mean, which is what all together are"):
+    with pytest.raises(InputError, match="a network called mean, the name of the average"):
         Classifier.load(tmp_path)
 
 
-def test_an_unknown_word_counts_by_its_spelling(classifier):
-    spelled, other = classifier.predict(["mesita", "qwerty"]).score
-    assert spelled != other
+def test_an_out_of_vocabulary_word_counts_by_its_subwords(classifier):
+    similar, other = classifier.predict(["mesita", "qwerty"]).score
+    assert similar != other
 
 
 @pytest.mark.parametrize(
@@ -174,10 +174,10 @@ def test_case_accents_and_punctuation_do_not_matter(classifier, title):
     pd.testing.assert_frame_equal(classifier.predict([title], top=3).drop(columns="title"), expected)
 
 
-def test_what_a_title_gets_does_not_depend_on_the_others(classifier):
-    together = classifier.predict(TEST, top=3).score
+def test_the_prediction_of_a_title_does_not_depend_on_the_others(classifier):
+    batch = classifier.predict(TEST, top=3).score
     alone = pd.concat([classifier.predict([title], top=3).score for title in TEST], ignore_index=True)
-    np.testing.assert_allclose(together, alone, rtol=1e-5)
+    np.testing.assert_allclose(batch, alone, rtol=1e-5)
 
 
 def test_more_titles_than_a_batch_are_all_predicted(classifier):
@@ -187,7 +187,7 @@ def test_more_titles_than_a_batch_are_all_predicted(classifier):
 
 
 @pytest.mark.parametrize("kind", [tuple, np.array, pd.Series, pa.array])
-def test_titles_may_come_in_any_sequence(classifier, kind):
+def test_titles_may_be_any_sequence(classifier, kind):
     pd.testing.assert_frame_equal(classifier.predict(kind(TEST)), classifier.predict(TEST))
 
 
@@ -201,7 +201,7 @@ def test_the_rows_have_the_index_of_a_series(classifier):
 
 
 @pytest.mark.parametrize(
-    ("titles", "top", "error", "told"),
+    ("titles", "top", "error", "message"),
     [
         (pd.DataFrame({"title": ["mesa"]}), 1, TypeError, "titles are a DataFrame; pass its column"),
         (["mesa", 7], 1, TypeError, "title 1 is 7, of type int"),
@@ -211,20 +211,20 @@ def test_the_rows_have_the_index_of_a_series(classifier):
         (["mesa"], True, TypeError, "top is True"),
     ],
 )
-def test_what_it_cannot_take_is_refused(classifier, titles, top, error, told):
-    with pytest.raises(error, match=told):
+def test_other_arguments_are_refused(classifier, titles, top, error, message):
+    with pytest.raises(error, match=message):
         classifier.predict(titles, top)
 
 
-def test_more_categories_than_there_are_are_all(classifier):
+def test_top_above_the_number_of_categories_gives_all(classifier):
     assert len(classifier.predict(["mesa"], top=99)) == 3
 
 
-def test_a_forked_child_answers_as_its_parent_does(trained):
-    assert status_of_child(Classifier, trained[1]) == 0
+def test_a_forked_child_predicts_what_its_parent_does(trained):
+    assert forked_predict_status(Classifier, trained[1]) == 0
 
 
-def test_no_titles_get_no_rows(classifier):
+def test_no_titles_give_no_rows(classifier):
     found = classifier.predict([])
     assert (len(found), list(found.columns)) == (0, ["title", "category", "score", "reason"])
 
@@ -240,14 +240,14 @@ def test_weights_overwritten_in_place_do_not_change_an_open_classifier(trained, 
     shutil.copytree(trained[1], tmp_path / "model")
     classifier = Classifier.load(tmp_path / "model")
     weights = tmp_path / "model" / "weights.safetensors"
-    # The same file, as `cp` writes it, not another one of its name; of bytes 255 all floats are NaN.
+    # Overwritten in place, as by `cp`; floats of bytes 255 are NaN.
     with weights.open("r+b") as file:
         file.write(b"\xff" * weights.stat().st_size)
         file.truncate(size)
     pd.testing.assert_frame_equal(classifier.predict(TEST, 3), Classifier.load(trained[1]).predict(TEST, 3))
 
 
-def test_a_category_that_train_lacks_is_in_the_lexicon_but_never_predicted(trained, classifier):
+def test_a_category_that_is_not_in_train_is_in_the_vocabulary_but_never_predicted(trained, classifier):
     assert Vocabulary.load(trained[1]).categories == ["HOME", "SHOES", "TOOLS", "ANIMALS"]
     assert "ANIMALS" not in set(classifier.predict(TEST, top=3).category)
 
@@ -259,21 +259,21 @@ def test_a_folder_of_several_networks_gives_the_mean_of_their_scores(trained, cl
     save_file(weights | {"output.bias": -weights["output.bias"] - 1}, tmp_path / "other" / "weights.safetensors")
     alone = [Classifier.load(tmp_path / name).predict(TEST, 3) for name in ("one", "other")]
     by_category = [found.assign(row=found.index // 3).set_index(["row", "category"]).score for found in alone]
-    together = Classifier.load(tmp_path).predict(TEST, 3)
-    found = together.assign(row=together.index // 3).set_index(["row", "category"]).score
+    mean = Classifier.load(tmp_path).predict(TEST, 3)
+    found = mean.assign(row=mean.index // 3).set_index(["row", "category"]).score
     pd.testing.assert_series_equal(found.sort_index(), ((by_category[0] + by_category[1]) / 2).sort_index())
     assert not np.allclose(alone[0].score, alone[1].score)
 
 
-def test_networks_of_other_words_are_no_one_classifier(trained, tmp_path):
+def test_networks_with_different_vocabularies_are_refused(trained, tmp_path):
     for name in ("one", "other"):
         shutil.copytree(trained[1], tmp_path / name)
-    lexicon = Vocabulary.load(tmp_path / "one")
-    replace(lexicon, words=lexicon.words[::-1]).save(tmp_path / "other")
-    with pytest.raises(InputError, match=r"one and .*other know different words or categories; train them on the same"):
+    vocabulary = Vocabulary.load(tmp_path / "one")
+    replace(vocabulary, words=vocabulary.words[::-1]).save(tmp_path / "other")
+    with pytest.raises(InputError, match=r"one and .*other have different words or categories; train them on the same"):
         Classifier.load(tmp_path)
 
 
-def test_a_folder_without_a_network_is_told(tmp_path):
+def test_a_folder_without_a_network_is_reported(tmp_path):
     with pytest.raises(InputError, match="holds no network; give a model folder, such as models/mlp"):
         Classifier.load(tmp_path)

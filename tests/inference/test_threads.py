@@ -5,7 +5,7 @@ import torch
 from titles.inference.threads import map_threads, one_thread
 
 
-def test_each_batch_has_one_thread_of_torch_and_afterwards_all_is_as_before():
+def test_map_threads_gives_torch_one_thread_per_item_and_restores_the_number():
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
@@ -17,7 +17,7 @@ def test_each_batch_has_one_thread_of_torch_and_afterwards_all_is_as_before():
         torch.set_num_threads(before)
 
 
-def test_torch_has_one_thread_in_the_block_and_as_many_as_before_after_it():
+def test_one_thread_restores_the_number_of_threads():
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:

@@ -40,21 +40,21 @@ def test_titles_are_any_sequence_of_text(titles):
 
 
 @pytest.mark.parametrize("missing", [None, float("nan"), np.float32("nan"), np.float64("nan"), pd.NA, pd.NaT])
-def test_a_missing_title_is_null_whatever_stands_for_it(missing):
+def test_every_missing_value_becomes_null(missing):
     assert title_array(["a", missing]).to_pylist() == ["a", None]
 
 
 @pytest.mark.parametrize("titles", [[], (), np.array([]), np.array([], str), pd.Series([], dtype=str), pa.array([])])
-def test_no_titles_are_no_titles(titles):
+def test_empty_sequences_give_an_empty_array(titles):
     assert len(title_array(titles)) == 0
 
 
-def test_half_a_surrogate_pair_becomes_a_question_mark():
+def test_a_lone_surrogate_becomes_a_question_mark():
     assert title_array(["a\ud800", "é"]).to_pylist() == ["a?", "é"]
 
 
 @pytest.mark.parametrize(
-    ("titles", "told"),
+    ("titles", "message"),
     [
         ("mesa", r"titles are a list of texts, not one: \['mesa'\]"),
         (b"mesa", r"titles are a list of texts, not one: \[b'mesa'\]"),
@@ -79,8 +79,8 @@ def test_half_a_surrogate_pair_becomes_a_question_mark():
         (pa.array([1]).dictionary_encode(), "titles are an Arrow array of dictionary"),
     ],
 )
-def test_what_is_no_text_is_refused_with_what_to_pass(titles, told):
-    with pytest.raises(TypeError, match=told):
+def test_other_types_are_refused_with_what_to_pass(titles, message):
+    with pytest.raises(TypeError, match=message):
         title_array(titles)
 
 
@@ -91,17 +91,17 @@ def test_an_array_of_titles_has_one_dimension(titles):
 
 
 @pytest.mark.parametrize("top", [1, 7, np.int64(3)])
-def test_a_title_gets_one_category_or_more(top):
+def test_top_is_an_integer_above_zero(top):
     assert check_top(top) == top
 
 
 @pytest.mark.parametrize("top", [0, -1, np.int64(0)])
-def test_fewer_categories_are_refused(top):
+def test_top_below_one_is_refused(top):
     with pytest.raises(ValueError, match=f"top is {top}; a title gets 1 category or more"):
         check_top(top)
 
 
 @pytest.mark.parametrize("top", [True, 1.0, "3", None])
-def test_what_is_no_whole_number_of_categories_is_refused(top):
-    with pytest.raises(TypeError, match=f"top is {top!r}, of type {type(top).__name__}; it is a whole number"):
+def test_top_that_is_no_integer_is_refused(top):
+    with pytest.raises(TypeError, match=f"top is {top!r}, of type {type(top).__name__}; it must be an integer"):
         check_top(top)

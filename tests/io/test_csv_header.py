@@ -5,7 +5,7 @@ import pytest
 from titles.core.errors import InputError
 from titles.io.csv_header import Header, read_header
 
-PATH, WANTED = Path("train.csv"), ("title", "category")
+PATH, EXPECTED_COLUMNS = Path("train.csv"), ("title", "category")
 
 
 @pytest.mark.parametrize(
@@ -31,14 +31,14 @@ PATH, WANTED = Path("train.csv"), ("title", "category")
     ],
 )
 def test_the_delimiter_is_the_one_that_finds_most_columns(head: str, header: Header):
-    assert read_header(head.encode(), PATH, WANTED) == header
+    assert read_header(head.encode(), PATH, EXPECTED_COLUMNS) == header
 
 
-def test_where_delimiters_are_given_others_are_text():
-    assert read_header(b"title;category\n", PATH, WANTED, "\t") == Header(["title;category"], "\t", 1)
+def test_only_the_given_delimiters_separate_columns():
+    assert read_header(b"title;category\n", PATH, EXPECTED_COLUMNS, "\t") == Header(["title;category"], "\t", 1)
 
 
 @pytest.mark.parametrize("head", ['title,"category\n', 'title;"category\n', '"title"x,category\n'])
-def test_a_header_with_a_quote_that_does_not_close_is_named(head: str):
+def test_a_quote_that_does_not_close_in_the_header_is_reported(head: str):
     with pytest.raises(InputError, match=r"train\.csv, line 1: the header is not CSV"):
-        read_header(head.encode(), PATH, WANTED)
+        read_header(head.encode(), PATH, EXPECTED_COLUMNS)

@@ -17,7 +17,7 @@ from titles.io.records import INVALID_UTF8, NO_VALUES
 
 PATH = Path("train.csv")
 COLUMNS = ("title", "category", "brand")
-# Rich in what readers of CSV may differ in.
+# Characters that CSV readers may interpret differently.
 PIECES = [b'"', b'""', b",", b";", b"\t", b"\n", b"\r", b"\r\n", b"\0", b"\xef\xbb\xbf", b"\xe9", "é".encode(), b" "]
 LINES = [b"mesa,TABLES\n", b'"mesa ""roja"", grande",TABLES\r\n', b'"silla\nalta",CHAIRS\n', b"\n", b'""\n', b"mesa\n"]
 LINES += [b'"tv;TV\nsilla;CHAIRS\ncable";CABLES\n', b'A,"mesa\nroja, alta"\n', b"mesa\tA\tB\n"]
@@ -28,8 +28,8 @@ CONTENTS = st.lists(ANY, max_size=40).map(b"".join)
 Rows = list[tuple[object, ...]]
 
 
-def strictly_read(content: bytes, columns: int, delimiter: str) -> Iterator[tuple[object, ...]]:
-    """What the reader of Python makes of the rows: title, category, line, fault; an error ends them."""
+def read_strictly(content: bytes, columns: int, delimiter: str) -> Iterator[tuple[object, ...]]:
+    """Yield title, category, line and fault of the rows by Python's strict reader, up to the first error."""
     text = io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", "surrogateescape", newline="").readlines()
     lines = iter(text)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
@@ -53,28 +53,28 @@ def strictly_read(content: bytes, columns: int, delimiter: str) -> Iterator[tupl
                 return
             continue
         record = list(islice(text, line - 1, reader.line_num))
-        yield (*row_of(fields, MISSING_QUOTE if swallowed(record, columns, delimiter) else None, line),)
+        yield (*row_of(fields, MISSING_QUOTE if contains_rows(record, columns, delimiter) else None, line),)
 
 
 def row_of(fields: list[str], fault: str | None, line: int) -> tuple[object, ...]:
-    shown = [field.encode(errors="replace").decode() for field in fields[:2]]
-    if shown != fields[:2]:
+    texts = [field.encode(errors="replace").decode() for field in fields[:2]]
+    if texts != fields[:2]:
         fault = INVALID_UTF8
-    elif [field.strip(" \ufeff") for field in shown] == list(COLUMNS[: len(shown)]):
+    elif [field.strip(" \ufeff") for field in texts] == list(COLUMNS[: len(texts)]):
         fault = REPEATED_HEADER
-    return shown[0], shown[1] if len(shown) > 1 else None, line, fault
+    return texts[0], texts[1] if len(texts) > 1 else None, line, fault
 
 
-def swallowed(record: list[str], columns: int, delimiter: str) -> bool:
+def contains_rows(record: list[str], columns: int, delimiter: str) -> bool:
     def is_row(line: str) -> bool:
         return columns > 1 and line.count(delimiter) == columns - 1 and f"{delimiter} " not in line
 
-    in_the_midst = any(is_row(line) for line in record[1:-1] if '"' not in line)
-    return in_the_midst or (len(record) > 1 and is_row(record[0]) and is_row(record[-1]))
+    has_inner_row = any(is_row(line) for line in record[1:-1] if '"' not in line)
+    return has_inner_row or (len(record) > 1 and is_row(record[0]) and is_row(record[-1]))
 
 
 def read(content: bytes) -> tuple[Rows, str]:
-    """Title, category, line and fault of every row, and the error that ended them."""
+    """Title, category, line and fault of every row, and the message of the error that ended the reading."""
     rows: Rows = []
     names = {name: name for name in COLUMNS[:2] if name.encode() in content.partition(b"\n")[0]}
     try:
@@ -94,18 +94,18 @@ def read(content: bytes) -> tuple[Rows, str]:
 @example(content=b'"' + b"m\n" * 70_000 + b'",TABLES\nmesa,TABLES\n', columns=2, delimiter=",")
 @example(content=b'mesa\n\n""\n \nsilla\n\n', columns=1, delimiter=",")
 @example(content=b"too,many\n\xef\xbb\xbftitle,category\nmesa,TABLES\ntoo few\n", columns=2, delimiter=",")
-@pytest.mark.parametrize("more", [0, 7, 1 << 20])
-def test_any_bytes_give_the_rows_that_the_strict_reader_gives_whatever_is_read_at_a_time(
-    more: int, content: bytes, columns: int, delimiter: str
+@pytest.mark.parametrize("extra_bytes", [0, 7, 1 << 20])
+def test_any_bytes_give_the_rows_of_the_strict_reader_whatever_the_block_size(
+    extra_bytes: int, content: bytes, columns: int, delimiter: str
 ):
-    # A file of one column has no delimiter to find.
+    # In a file of one column no delimiter can be detected, so the first is used.
     delimiter = delimiter if columns > 1 else ","
     header = delimiter.join(COLUMNS[:columns]).encode() + b"\n"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csv_lines, "CHUNK_BYTES", min(len(header) + more, 1 << 18))
-        patch.setattr(csv_lines, "BLOCK_BYTES", len(header) + more if len(content) < 1000 else 1 << 18)
+        patch.setattr(csv_lines, "CHUNK_BYTES", min(len(header) + extra_bytes, 1 << 18))
+        patch.setattr(csv_lines, "BLOCK_BYTES", len(header) + extra_bytes if len(content) < 1000 else 1 << 18)
         rows, error = read(header + content)
-    expected = list(strictly_read(header + content, columns, delimiter))
+    expected = list(read_strictly(header + content, columns, delimiter))
     if error:
         *expected, (_title, _category, line, _fault) = expected
         assert error.startswith(f"train.csv, line {line}: a quote opens there and ")
@@ -142,5 +142,5 @@ def test_a_field_may_have_line_breaks_and_commas(content: bytes):
         b'category;title\nTV;"tv\nCHAIRS;silla\nmesa"\n',
     ],
 )
-def test_rows_that_an_open_quote_made_one_are_at_fault(content: bytes):
+def test_rows_joined_by_a_missing_quote_have_a_fault(content: bytes):
     assert [row[3] for row in read(content)[0]] == [MISSING_QUOTE]

@@ -1,4 +1,4 @@
-"""A file that is something else than its name says stops with what it is and what to do."""
+"""A file of another type than its name claims is rejected with its actual type and what to do."""
 
 import gzip
 import io
@@ -18,8 +18,8 @@ from titles.io.file_types import first_bytes, transcode_to_utf8
 
 CSV = b"title,category\nmesa,TABLES\n"
 ROWS = [{"title": "mesa", "category": "TABLES"}, {"title": "silla", "category": "CHAIRS"}]
-# 60 Spanish and Portuguese titles with letters beyond ASCII in every third.
-LETTERS = "title\n" + "".join(f"{('café', 'mesa', 'silla')[n % 3]} {n}\n" for n in range(60))
+# 60 titles, every third with a character beyond ASCII.
+ACCENTED = "title\n" + "".join(f"{('café', 'mesa', 'silla')[n % 3]} {n}\n" for n in range(60))
 
 
 def workbook(inner: str) -> bytes:
@@ -29,7 +29,7 @@ def workbook(inner: str) -> bytes:
     return stream.getvalue()
 
 
-def refusal(path: Path, content: bytes) -> str:
+def error_message(path: Path, content: bytes) -> str:
     path.write_bytes(content)
     with pytest.raises(InputError) as error:
         titles_file(path)
@@ -43,42 +43,42 @@ def refusal(path: Path, content: bytes) -> str:
         ("a.jsonl", pa.compress(CSV, "zstd", asbytes=True), "is compressed; rename it: mv a.jsonl a.jsonl.zst"),
         ("a.csv.gz", gzip.compress(gzip.compress(CSV, mtime=0), mtime=0), "is compressed twice; unpack it once"),
         ("a.csv", workbook("a.csv"), "is a zip archive; unpack it"),
-        ("a.csv", b"Rar!\x1a\x07\x01", "is an archive of RAR; unpack it"),
+        ("a.csv", b"Rar!\x1a\x07\x01", "is a RAR archive; unpack it"),
         ("a.tsv", b"PAR1\x15", "is Parquet; rename it, so that its name ends in .parquet"),
-        ("a.csv", b"version https://git-lfs.github.com/spec/v1\n", "only points to a file of Git LFS; fetch that"),
+        ("a.csv", b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS; fetch the file"),
         ("a.csv", b"\n<!DOCTYPE html><html>", "is a web page or XML; download the file of titles itself"),
         ("a.csv", b'{"title": "mesa"}\n', "is JSON Lines; rename it, so that its name ends in .jsonl"),
         ("a.csv", "title\nmesa\n".encode("utf-32"), "is UTF-32; convert it: iconv -f UTF-32 -t UTF-8 a.csv > "),
     ],
 )
-def test_what_a_file_is_and_what_to_do(tmp_path: Path, name: str, content: bytes, message: str):
-    assert refusal(tmp_path / name, content).startswith(message)
+def test_the_actual_type_and_what_to_do_are_reported(tmp_path: Path, name: str, content: bytes, message: str):
+    assert error_message(tmp_path / name, content).startswith(message)
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a b$.csv", "a.csv.gz"])
-def test_windows_1252_stops_with_the_command_that_converts_it(tmp_path: Path, name: str):
-    content = LETTERS.encode("cp1252")
-    message = refusal(tmp_path / name, gzip.compress(content) if name.endswith("gz") else content)
-    told, command = message.split("; convert it: ")
-    assert told == "is not UTF-8, but probably Windows-1252"
+def test_windows_1252_is_rejected_with_the_command_that_converts_it(tmp_path: Path, name: str):
+    content = ACCENTED.encode("cp1252")
+    message = error_message(tmp_path / name, gzip.compress(content) if name.endswith("gz") else content)
+    description, command = message.split("; convert it: ")
+    assert description == "is not UTF-8, but probably Windows-1252"
     subprocess.run(command, shell=True, check=True, cwd=tmp_path)
     converted = (tmp_path / name).read_bytes()
-    assert (gzip.decompress(converted) if name.endswith("gz") else converted).decode() == LETTERS
+    assert (gzip.decompress(converted) if name.endswith("gz") else converted).decode() == ACCENTED
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 @pytest.mark.parametrize("indent", [None, 2])
-def test_json_that_is_no_json_lines_stops_with_the_command_that_converts_it(tmp_path: Path, indent: int | None):
+def test_json_that_is_not_json_lines_is_rejected_with_the_command_that_converts_it(tmp_path: Path, indent: int | None):
     array = json.dumps(ROWS, indent=indent)
     objects = "\n".join(json.dumps(row, indent=2) for row in ROWS)
-    assert refusal(tmp_path / "a.jsonl", array.encode()) == (
-        "is one JSON array; write an object a line: jq -c '.[]' a.jsonl > a.jsonl.converted && "
+    assert error_message(tmp_path / "a.jsonl", array.encode()) == (
+        "is one JSON array; write one object per line: jq -c '.[]' a.jsonl > a.jsonl.converted && "
         "mv -f a.jsonl.converted a.jsonl"
     )
-    assert "is one JSON array; write an object a line: jq -c '.[]' a.json " in refusal(
+    assert "is one JSON array; write one object per line: jq -c '.[]' a.json " in error_message(
         tmp_path / "a.json", array.encode()
     )
-    assert "JSON objects over several lines; write an object a line: jq -c . a.jsonl" in refusal(
+    assert "JSON objects over several lines; write one object per line: jq -c . a.jsonl" in error_message(
         tmp_path / "a.jsonl", objects.encode()
     )
 
@@ -102,25 +102,27 @@ def test_json_that_is_no_json_lines_stops_with_the_command_that_converts_it(tmp_
         ),
     ],
 )
-def test_a_workbook_stops_with_the_command_that_converts_it(tmp_path: Path, name: str, content: bytes, command: str):
+def test_a_workbook_is_rejected_with_the_command_that_converts_it(
+    tmp_path: Path, name: str, content: bytes, command: str
+):
     code = (
         '"import pandas, sys; '
         'pandas.read_excel(sys.argv[1], dtype=str, na_filter=False).to_csv(sys.argv[2], index=False)"'
     )
-    told = refusal(tmp_path / name, content).replace(code, "CODE")
-    assert told == f"is an Excel workbook; convert its first sheet: {command}; then keep the workbook elsewhere"
+    message = error_message(tmp_path / name, content).replace(code, "CODE")
+    assert message == f"is an Excel workbook; convert its first sheet: {command}; then move the workbook away"
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        LETTERS.encode() + b"caf\xe9\n" * 3,
+        ACCENTED.encode() + b"caf\xe9\n" * 3,
         b"title\n" + b"mesa\n" * 99 + b"caf\xe9\n",
         b"title\n" + b"mesa\n" * 999 + b"caf\xe9\n" * 9,
-        b"title\n" + LETTERS.encode() * 9 + b"\xc3",
+        b"title\n" + ACCENTED.encode() * 9 + b"\xc3",
     ],
 )
-def test_some_broken_bytes_are_a_matter_of_their_rows(tmp_path: Path, content: bytes):
+def test_a_few_invalid_lines_do_not_reject_the_file(tmp_path: Path, content: bytes):
     (tmp_path / "a.csv").write_bytes(content)
     assert titles_file(tmp_path / "a.csv").names == {"title": "title"}
 
@@ -129,12 +131,12 @@ def test_some_broken_bytes_are_a_matter_of_their_rows(tmp_path: Path, content: b
 @given(text=st.text(st.characters(codec="utf-8"), max_size=99), size=st.sampled_from([4, 7, 64]))
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8", "utf-8-sig"])
 def test_any_text_of_utf_16_becomes_utf_8(encoding: str, text: str, size: int):
-    written = f"title{text}".encode(encoding)
-    stream = transcode_to_utf8(io.BufferedReader(io.BytesIO(written), size))  # type: ignore[type-var]
+    content = f"title{text}".encode(encoding)
+    stream = transcode_to_utf8(io.BufferedReader(io.BytesIO(content), size))  # type: ignore[type-var]
     assert first_bytes(stream).decode("utf-8-sig") == f"title{text}"
 
 
-def test_of_a_damaged_stream_the_bytes_before_the_damage_are_its_first():
+def test_first_bytes_returns_the_bytes_before_a_damage():
     class Damaged(io.BytesIO):
         def read(self, _size: int | None = -1) -> bytes:
             if piece := super().read(3):

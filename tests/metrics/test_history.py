@@ -3,7 +3,7 @@ import math
 from titles.metrics.history import EpochMetrics, write_history
 
 
-def test_the_history_is_a_csv_file_with_a_row_an_epoch(tmp_path):
+def test_the_history_is_a_csv_file_with_one_row_per_epoch(tmp_path):
     write_history(
         [EpochMetrics(1, 0.1, 2.0, 3.0, 0.25, 0.5, 0.1), EpochMetrics(2, 0.05, 1.0, 2.5, 0.5, 0.75, 0.2)],
         tmp_path / "h.csv",
@@ -16,6 +16,6 @@ def test_the_history_is_a_csv_file_with_a_row_an_epoch(tmp_path):
     )
 
 
-def test_a_loss_that_no_title_has_is_an_empty_cell(tmp_path):
+def test_a_loss_of_nan_is_an_empty_cell(tmp_path):
     write_history([EpochMetrics(1, 0.1, 2.0, math.nan, 0.0, 0.0, 0.1)], tmp_path / "h.csv")
     assert (tmp_path / "h.csv").read_text().splitlines()[1] == "1,0.1,2.0,,0.0,0.0,0.1"

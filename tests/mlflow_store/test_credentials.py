@@ -1,4 +1,4 @@
-"""Addresses that carry a password, wherever one could come to light."""
+"""Passwords in URLs are redacted in logs, errors and files."""
 
 import logging
 import subprocess
@@ -33,12 +33,12 @@ from titles.tracking.uploader import connect
         ("http://host:5000", "http://host:5000"),
     ],
 )
-def test_what_is_secret_is_left_out(text: str, expected: str):
+def test_secrets_are_redacted(text: str, expected: str):
     assert redact(text) == expected
 
 
 @given(st.text(st.characters(exclude_categories=["Z", "C"]), min_size=1))
-def test_no_password_is_too_odd_to_be_left_out(password: str):
+def test_a_password_of_any_characters_is_redacted(password: str):
     assert redact(f"see http://ana:{password}@host:5000") == "see http://host:5000"
 
 
@@ -64,7 +64,7 @@ def test_the_logs_of_every_library_are_redacted(caplog: pytest.LogCaptureFixture
     assert "secret" not in caplog.text
 
 
-def test_an_error_that_nobody_handles_is_redacted():
+def test_an_unhandled_error_is_redacted():
     script = "from titles.mlflow_store.credentials import redact_logs; redact_logs()\n"
     script += "raise ConnectionError('no answer of http://ana:secret@host')"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
@@ -85,25 +85,25 @@ def test_the_error_of_a_store_that_cannot_be_reached_has_no_password(
     assert "secret" not in str(raised.value)
 
 
-def test_what_waits_for_a_server_has_no_password_and_is_found_by_another(root: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_spool_has_no_password_and_is_found_with_another_password(root: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ana:secret@host:5000")
-    waiting = leave(root, "embed", {"metrics": {"rows_in": 5}, "time": 1, "step": 0})
-    assert "secret" not in waiting.path.read_text()
+    unsent = leave(root, "embed", {"metrics": {"rows_in": 5}, "time": 1, "step": 0})
+    assert "secret" not in unsent.path.read_text()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ana:changed@host:5000")
-    assert [journal.begin for journal in unsent_spools(root)] == [waiting.begin]
+    assert [spool.begin for spool in unsent_spools(root)] == [unsent.begin]
 
 
-def test_what_an_earlier_version_left_for_a_server_is_found(root: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_spool_of_an_earlier_version_with_a_password_is_found(root: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ana:changed@host:5000")
-    waiting = leave(root, "embed")
-    waiting.begin["store"] = "http://ana:secret@host:5000"
-    waiting.save()
-    (journal,) = unsent_spools(root)
-    assert journal.folder == waiting.folder
+    unsent = leave(root, "embed")
+    unsent.begin["store"] = "http://ana:secret@host:5000"
+    unsent.save()
+    (spool,) = unsent_spools(root)
+    assert spool.folder == unsent.folder
 
 
 @pytest.mark.parametrize("store", [None, "sqlite:///mlflow.db", "sqlite:///{}/mlflow.db"])
-def test_a_store_within_the_checkout_is_named_by_its_path_there(
+def test_the_name_of_a_store_within_the_checkout_has_its_relative_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str | None
 ):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -112,11 +112,11 @@ def test_a_store_within_the_checkout_is_named_by_its_path_there(
     assert store_name(tmp_path) == "sqlite:///mlflow.db"
 
 
-def test_only_their_owner_can_read_files_that_wait(root: Path):
+def test_only_the_owner_can_read_a_spool(root: Path):
     table = root / "table.csv"
     table.write_text("confidential")
-    journal = leave(root, "evaluate")
-    kept = journal.folder / journal.copy_files("tables", [table])
-    assert journal.path.stat().st_mode & 0o077 == 0
-    for file in (journal.path, kept / "table.csv"):
+    spool = leave(root, "evaluate")
+    copies = spool.folder / spool.copy_files("tables", [table])
+    assert spool.path.stat().st_mode & 0o077 == 0
+    for file in (spool.path, copies / "table.csv"):
         assert any(folder.stat().st_mode & 0o077 == 0 for folder in file.parents if folder.is_relative_to(root))

@@ -1,4 +1,4 @@
-"""A model in MLflow, served by MLflow's own server."""
+"""A logged model behind MLflow's own model server."""
 
 import mlflow
 import pytest
@@ -12,7 +12,7 @@ from titles.mlflow_store.logged_model import log_model
 pytestmark = pytest.mark.services
 
 
-def test_the_champion_served_by_mlflow_answers_as_the_model_folder_does(tmp_path, monkeypatch):
+def test_the_champion_on_an_mlflow_server_predicts_like_the_model_folder(tmp_path, monkeypatch):
     store, models = f"sqlite:///{tmp_path}/mlflow.db", fit_both(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     mlflow.set_tracking_uri(store)
@@ -31,7 +31,7 @@ def test_the_champion_served_by_mlflow_answers_as_the_model_folder_does(tmp_path
             "dataframe_split": {"columns": ["title"], "data": [[title] for title in titles]},
             "params": {"top": 2},
         }
-        answer = requests.post(f"{server.uri}/invocations", json=content, timeout=60)
+        reply = requests.post(f"{server.uri}/invocations", json=content, timeout=60)
         content = {"dataframe_records": [{"title": "palabra1"}, {"title": None}, {}]}
         records = requests.post(f"{server.uri}/invocations", json=content, timeout=60)
         too_few = requests.post(f"{server.uri}/invocations", json=content | {"params": {"top": 0}}, timeout=60)
@@ -39,14 +39,14 @@ def test_the_champion_served_by_mlflow_answers_as_the_model_folder_does(tmp_path
     finally:
         server.kill()
     expected = Classifier.load(models / "mlp").predict(titles, top=2)
-    found = answer.json()["predictions"]
+    rows = reply.json()["predictions"]
     for column in ("title", "category", "reason"):
-        assert [row[column] for row in found] == expected[column].astype(object).where(
+        assert [row[column] for row in rows] == expected[column].astype(object).where(
             expected[column].notna(), None
         ).tolist()
-    scores = [row["score"] for row in found]
+    scores = [row["score"] for row in rows]
     assert [score for score in scores if score is not None] == pytest.approx(expected.score.dropna().tolist(), abs=1e-5)
     assert [score is None for score in scores] == expected.score.isna().tolist()
-    # A row without a title is of the records that JSON has.
+    # Records in JSON may lack the title.
     assert [row["reason"] for row in records.json()["predictions"]] == [None, "no title", "no title"]
     assert refused.status_code == too_few.status_code == 400

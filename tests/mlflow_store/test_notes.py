@@ -1,4 +1,4 @@
-"""The notes of runs, and what names a run of the pipeline."""
+"""Notes of runs, and the identity of a run of the pipeline."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ YAML = "model:\n  activation: relu\n  widths:\n  - 1\n  - 2\ntrain:\n  epochs: 8
 
 @pytest.fixture
 def commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Of a repository with parameters and code, which is the current folder."""
+    """The only commit of a repository with parameters and code, which is the current folder."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "stages").mkdir()
     (tmp_path / "stages/embed.py").write_text("")
@@ -47,16 +47,16 @@ def test_a_note_has_the_command_and_what_differs_from_the_commit(commit: str, tm
 
 @pytest.mark.parametrize("params", [{}, None, "not a table"])
 @pytest.mark.usefixtures("commit")
-def test_a_note_does_without_what_is_not_known(params: object):
+def test_a_note_needs_no_commit_and_no_parameters(params: object):
     assert pipeline_note({"command": "dvc repro", "tags": {}}, params) == "`dvc repro` on commit unknown"
     assert params_note("0000000", PARAMS) == ""
 
 
-def test_the_note_of_a_stage_is_its_description(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_note_of_a_stage_is_its_description_and_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     assert stage_note("embed") == ""
-    (tmp_path / "dvc.yaml").write_text("stages:\n  embed:\n    desc: Number words\n    cmd: python -m stages.embed\n")
-    assert stage_note("embed") == "Number words: `python -m stages.embed`"
+    (tmp_path / "dvc.yaml").write_text("stages:\n  embed:\n    desc: Encode titles\n    cmd: python -m stages.embed\n")
+    assert stage_note("embed") == "Encode titles: `python -m stages.embed`"
     assert stage_note("train") == ""
 
 
@@ -70,12 +70,12 @@ def test_the_note_of_a_stage_is_its_description(tmp_path: Path, monkeypatch: pyt
         (["/venv/bin/python", "-m", "stages.reduce", "data"], "python -m stages.reduce data"),
     ],
 )
-def test_a_command_is_shown_as_it_was_typed(command: list[str], expected: str):
+def test_a_command_is_displayed_as_the_user_typed_it(command: list[str], expected: str):
     assert _display_command(command) == expected
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no start that a clock cannot move")
-def test_a_clock_that_is_set_makes_no_second_pipeline(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has start times that do not change with the clock")
+def test_setting_the_clock_does_not_change_the_key_of_a_pipeline(monkeypatch: pytest.MonkeyPatch):
     key = PipelineRun.from_current_process().key
     started = psutil.Process.create_time
     monkeypatch.setattr(psutil.Process, "create_time", lambda process: started(process) + 3600)
@@ -84,11 +84,11 @@ def test_a_clock_that_is_set_makes_no_second_pipeline(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("name", [".DS_Store", "host", "host-1-0.00", "a-b-c", "host-99999999999999999999999-1", "--"])
-def test_a_folder_that_no_pipeline_made_is_that_of_none_alive(name: str):
+def test_the_name_of_an_unrelated_folder_is_the_key_of_no_process(name: str):
     assert not is_alive(name)
 
 
-def test_a_user_without_a_name_has_none(monkeypatch: pytest.MonkeyPatch):
+def test_a_user_without_a_name_leaves_no_user_tag(monkeypatch: pytest.MonkeyPatch):
     def getuser() -> str:
         raise KeyError("getpwuid(): uid not found: 12345")
 

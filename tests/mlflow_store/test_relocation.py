@@ -1,4 +1,4 @@
-"""A checkout that was moved or copied with its store."""
+"""Checkouts moved or copied with their store."""
 
 import shutil
 import sqlite3
@@ -18,7 +18,7 @@ from titles.tracking.worker import upload_unsent
 
 @pytest.fixture
 def original(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout with a run that has a file, a registered model, and a file that waits."""
+    """A checkout with a model folder."""
     folder = tmp_path_factory.mktemp("checkouts") / "año 50% #1"
     shutil.copytree(root, folder)
     model = folder / "model"
@@ -29,16 +29,17 @@ def original(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def fill(original: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Add a run with a file and a registered model to its store."""
     monkeypatch.setenv("DVC_ROOT", str(original))
-    journal = leave(original, "evaluate")
+    spool = leave(original, "evaluate")
     (table := original / "table.csv").write_text("first")
-    journal.add({"files": [journal.copy_files("tables", [table])]})
+    spool.add({"files": [spool.copy_files("tables", [table])]})
     assert upload_unsent(original)
     mlflow.register_model(f"models:/{log_model('mlp', original / 'model', {})}", "titles")
 
 
 def paths(checkout: Path) -> set[str]:
-    """All that the store says of where artifacts are."""
+    """All paths of artifacts in the store."""
     columns = [
         ("experiments", "artifact_location"),
         ("runs", "artifact_uri"),
@@ -64,9 +65,9 @@ def test_a_copied_checkout_has_artifacts_of_its_own(original: Path, monkeypatch:
     assert send(copy, "prepare")
     log_model("cnn", copy / "model", {})
     assert (files(original), (original / "mlflow.db").read_bytes()) == before
-    ours = {path for path in paths(copy) if "mlartifacts" in path}
-    assert len(ours) >= 5
-    assert {path for path in ours if not path.startswith(f"{copy.as_uri()}/")} == set()
+    copied = {path for path in paths(copy) if "mlartifacts" in path}
+    assert len(copied) >= 5
+    assert {path for path in copied if not path.startswith(f"{copy.as_uri()}/")} == set()
     shutil.rmtree(original)
     store = connect(copy)
     downloaded = [
@@ -76,13 +77,13 @@ def test_a_copied_checkout_has_artifacts_of_its_own(original: Path, monkeypatch:
     assert downloaded == ["first"]
     assert mlflow.models.get_model_info("models:/titles/1").flavors
     connect(copy)
-    assert {path for path in paths(copy) if "mlartifacts" in path} == ours
+    assert {path for path in paths(copy) if "mlartifacts" in path} == copied
 
 
-def test_what_waits_in_a_moved_checkout_is_sent_to_its_store(original: Path, monkeypatch: pytest.MonkeyPatch):
-    journal = leave(original, "evaluate")
+def test_the_spool_of_a_moved_checkout_is_sent_to_its_store(original: Path, monkeypatch: pytest.MonkeyPatch):
+    spool = leave(original, "evaluate")
     (table := original / "table.csv").write_text("first")
-    journal.add({"files": [journal.copy_files("tables", [table])]})
+    spool.add({"files": [spool.copy_files("tables", [table])]})
     moved = original.rename(original.with_name("moved"))
     monkeypatch.setenv("DVC_ROOT", str(moved))
     assert upload_unsent(moved)
@@ -92,7 +93,7 @@ def test_what_waits_in_a_moved_checkout_is_sent_to_its_store(original: Path, mon
     ]
 
 
-def test_a_store_copied_without_its_artifacts_is_refused(original: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_store_copied_without_its_artifacts_is_an_error(original: Path, monkeypatch: pytest.MonkeyPatch):
     fill(original, monkeypatch)
     copy = original.with_name("copy")
     copy.mkdir()
@@ -102,7 +103,7 @@ def test_a_store_copied_without_its_artifacts_is_refused(original: Path, monkeyp
         connect(copy)
 
 
-def test_a_checkout_is_the_same_through_a_link(original: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_link_to_a_checkout_does_not_relocate_its_store(original: Path, monkeypatch: pytest.MonkeyPatch):
     fill(original, monkeypatch)
     before = paths(original)
     link = original.with_name("link")

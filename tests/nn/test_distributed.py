@@ -1,4 +1,4 @@
-"""Several processes, as torchrun starts them."""
+"""Training with several processes, started by torchrun."""
 
 import os
 import subprocess
@@ -18,10 +18,10 @@ from titles.nn.hparams import CnnParams, MlpParams, ModelParams, TrainParams
 from titles.training.fit import fit
 
 ROOT = Path(__file__).resolve().parents[2]
-OWN = {"mlp": MlpParams(1, 8, 4), "cnn": CnnParams(4, 1, 2)}
-# What is left out at random differs from process to process.
+NETWORK_PARAMS = {"mlp": MlpParams(1, 8, 4), "cnn": CnnParams(4, 1, 2)}
+# Dropout differs from process to process.
 MODEL = ModelParams("tanh", "trained", dropout=0.0, word_dropout=0.0, ensemble_size=2)
-# Batches of 8 of 65 titles: of the last, which has one, the second process has no part.
+# 65 titles in batches of 8: the last batch has one title, so that the second process has none of it.
 TRAIN = TrainParams(0, 1, 3, 1, 4, 8, 0.02, 0.01, 0.1, False, "balanced_accuracy")
 
 
@@ -36,32 +36,36 @@ def root(tmp_path_factory):
     return root
 
 
-def fit_both(root, models):
-    """Trains both networks; gives the history of each."""
+def fit_both(root, models_dir):
+    """Train both networks; return the history of each."""
     return {
-        name: fit(name, root / "embedded", root / "vectors.npy", root / models / name, MODEL, OWN[name], TRAIN)
-        for name in OWN
+        name: fit(
+            name, root / "embedded", root / "vectors.npy", root / models_dir / name, MODEL, NETWORK_PARAMS[name], TRAIN
+        )
+        for name in NETWORK_PARAMS
     }
 
 
-@pytest.mark.parametrize("name", OWN)
-def test_two_processes_train_the_network_that_one_trains(root, name):
-    expected = fit(name, root / "embedded", root / "vectors.npy", root / "alone" / name, MODEL, OWN[name], TRAIN)
-    history = np.genfromtxt(root / "together" / name / "history.csv", delimiter=",", names=True)
+@pytest.mark.parametrize("name", NETWORK_PARAMS)
+def test_two_processes_train_the_same_network_as_one(root, name):
+    expected = fit(
+        name, root / "embedded", root / "vectors.npy", root / "one" / name, MODEL, NETWORK_PARAMS[name], TRAIN
+    )
+    history = np.genfromtxt(root / "two" / name / "history.csv", delimiter=",", names=True)
     for column in EpochMetrics.__dataclass_fields__:
         np.testing.assert_allclose(history[column], [getattr(epoch, column) for epoch in expected], atol=2e-5)
-    weights, of_one = (load_file(root / models / name / "weights.safetensors") for models in ("together", "alone"))
-    counted = "word_vectors.normalise.num_batches_tracked"
-    del weights[counted], of_one[counted]
-    torch.testing.assert_close(weights, of_one, rtol=1e-4, atol=1e-5)
+    weights, expected_weights = (load_file(root / folder / name / "weights.safetensors") for folder in ("two", "one"))
+    batch_count = "word_vectors.normalise.num_batches_tracked"
+    del weights[batch_count], expected_weights[batch_count]
+    torch.testing.assert_close(weights, expected_weights, rtol=1e-4, atol=1e-5)
 
 
-def test_one_process_writes_and_takes_its_checkpoint_away(root):
-    assert {path.name for path in (root / "together").iterdir()} == {*OWN, ".checkpoints"}
-    assert not [*(root / "together" / ".checkpoints").glob("*/*")]
+def test_one_process_writes_the_model_and_removes_the_checkpoint(root):
+    assert {path.name for path in (root / "two").iterdir()} == {*NETWORK_PARAMS, ".checkpoints"}
+    assert not [*(root / "two" / ".checkpoints").glob("*/*")]
 
 
-def test_a_process_of_its_own_is_the_first_of_one(monkeypatch):
+def test_a_single_process_has_rank_0_of_1(monkeypatch):
     monkeypatch.delenv("RANK", raising=False)
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     rows = torch.arange(3)
@@ -71,4 +75,4 @@ def test_a_process_of_its_own_is_the_first_of_one(monkeypatch):
 
 
 if __name__ == "__main__":
-    fit_both(Path(sys.argv[1]), "together")
+    fit_both(Path(sys.argv[1]), "two")

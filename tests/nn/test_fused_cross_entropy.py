@@ -12,7 +12,7 @@ def layer(members=2, titles=5, features=3, categories=4, scale=1.0):
     return weights, torch.randint(categories, (titles,))
 
 
-def uneven(categories=4):
+def uneven_target(categories=4):
     return torch.arange(1, categories + 1, dtype=torch.float64).softmax(0)
 
 
@@ -25,24 +25,26 @@ def by_torch(features, weight, bias, labels, label_smoothing, smoothing_target):
 
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1, 1.0])
 @pytest.mark.parametrize("titles", [1, 5, CHUNK_SIZE, 2 * CHUNK_SIZE + 3])
-def test_loss_and_gradients_are_those_of_torch_in_however_many_parts(titles, label_smoothing):
+def test_loss_and_gradients_equal_those_of_torch_for_any_number_of_chunks(titles, label_smoothing):
     weights, labels = layer(titles=titles)
-    loss, expected = (find(*weights, labels, label_smoothing, uneven()) for find in (cross_entropy, by_torch))
+    loss, expected = (
+        function(*weights, labels, label_smoothing, uneven_target()) for function in (cross_entropy, by_torch)
+    )
     torch.testing.assert_close(loss, expected)
-    gradients, expected = (torch.autograd.grad(one / 7, weights) for one in (loss, expected))
+    gradients, expected = (torch.autograd.grad(value / 7, weights) for value in (loss, expected))
     torch.testing.assert_close(gradients, expected)
 
 
-def test_logits_too_far_apart_for_exponentials_have_finite_losses_and_torchs_gradients():
+def test_extreme_logits_have_a_finite_loss_and_the_gradients_of_torch():
     weights, labels = layer(scale=1e4)
-    loss = cross_entropy(*weights, labels, 0.0, uneven())
+    loss = cross_entropy(*weights, labels, 0.0, uneven_target())
     assert loss.isfinite()
-    expected = torch.autograd.grad(by_torch(*weights, labels, 0.0, uneven()), weights)
+    expected = torch.autograd.grad(by_torch(*weights, labels, 0.0, uneven_target()), weights)
     torch.testing.assert_close(torch.autograd.grad(loss, weights), expected)
 
 
-def test_no_titles_lose_nothing_and_teach_nothing():
+def test_without_titles_loss_and_gradients_are_zero():
     weights, labels = layer(titles=0)
-    loss = cross_entropy(*weights, labels, 0.0, uneven())
+    loss = cross_entropy(*weights, labels, 0.0, uneven_target())
     assert loss == 0
     assert not any(gradient.any() for gradient in torch.autograd.grad(loss, weights))

@@ -15,16 +15,16 @@ ROWS = 6
 BAGS = st.lists(st.lists(st.integers(0, ROWS - 1), max_size=5), min_size=1, max_size=5)
 
 
-def bags_of(held):
-    return CSRBags.from_offsets(np.array(list(chain(*held)), np.int32), np.cumsum([0, *map(len, held)]))
+def bags_of(contents):
+    return CSRBags.from_offsets(np.array(list(chain(*contents)), np.int32), np.cumsum([0, *map(len, contents)]))
 
 
-def by_torch(weight, numbers, bags):
-    return F.embedding_bag(numbers, weight, bags.offsets, mode="sum", include_last_offset=True)
+def by_torch(weight, indices, bags):
+    return F.embedding_bag(indices, weight, bags.offsets, mode="sum", include_last_offset=True)
 
 
 def gradient(sums, weight):
-    """Of a loss that weighs every number differently."""
+    """The gradient of a loss in which every element has another weight."""
     weights = torch.arange(1.0, 1 + sums.numel()).view_as(sums)
     return torch.autograd.grad((sums * weights).sum(), weight)[0]
 
@@ -32,18 +32,18 @@ def gradient(sums, weight):
 @settings(deadline=None, max_examples=50)
 @given(BAGS)
 @example([[]])
-def test_a_table_sums_as_torch_does_and_its_gradient_has_every_row_once(held):
+def test_sums_equal_those_of_torch_and_the_gradient_has_every_row_once(contents):
     torch.manual_seed(0)
-    table, bags = SparseEmbedding(ROWS, 3, MODEL), bags_of(held)
+    table, bags = SparseEmbedding(ROWS, 3, MODEL), bags_of(contents)
     table.weight.data.normal_()
     sums, expected = table(bags), by_torch(table.weight, bags.indices, bags)
     torch.testing.assert_close(sums, expected)
-    found = gradient(sums, table.weight)
-    assert found._indices()[0].tolist() == sorted(set(bags.indices.tolist()))
-    torch.testing.assert_close(found.to_dense(), gradient(expected, table.weight))
+    actual = gradient(sums, table.weight)
+    assert actual._indices()[0].tolist() == sorted(set(bags.indices.tolist()))
+    torch.testing.assert_close(actual.to_dense(), gradient(expected, table.weight))
 
 
-def test_rows_looked_up_have_themselves_as_gradient():
+def test_the_gradient_of_rows_has_their_indices():
     table = SparseEmbedding(ROWS, 2, MODEL)
-    found = torch.autograd.grad(table.rows(torch.tensor([1, 4])).sum(), table.weight)[0]
-    assert (found._indices().tolist(), found._values().tolist()) == ([[1, 4]], [[1, 1], [1, 1]])
+    actual = torch.autograd.grad(table.rows(torch.tensor([1, 4])).sum(), table.weight)[0]
+    assert (actual._indices().tolist(), actual._values().tolist()) == ([[1, 4]], [[1, 1], [1, 1]])

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.inference.forked import status_of_child
+from tests.inference.forked import forked_predict_status
 from tests.numbered import write_numbered
 from titles.core.errors import InputError
 from titles.inference.classifier import Classifier
@@ -34,14 +34,14 @@ MODEL = ModelParams("relu", "trained", 0.0, 0.1, 2)
 TRAIN = TrainParams(0, 1, 2, 1, 2, 8, 0.05, 0.0, 0.0, False, "accuracy")
 TITLES = ["Palabra1 palabra2", "", "¿palabra7?", "otra, «palabra»", "¡!", "palabra3 " * 70, "x y"]
 
-KNOWN = [title for title in TITLES if clean(title)]
+USABLE = [title for title in TITLES if clean(title)]
 
 TEXT = st.text() | st.lists(st.sampled_from(["palabra1", "palabra2", "palabra5", "otra", "É", "x"])).map(" ".join)
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
 def model(request, tmp_path_factory):
-    """A model folder, with the file exported from it beside it."""
+    """A model folder, with its exported file next to it."""
     root = tmp_path_factory.mktemp(request.param)
     write_numbered(root, train=60, validation=12)
     fit(request.param, root / "embedded", root / "vectors.npy", root / "model", MODEL, OWN[request.param], TRAIN)
@@ -55,26 +55,29 @@ def classifiers(model):
 
 
 def check(classifiers, titles):
-    """That both find the same best category, or one of two whose scores differ by rounding."""
+    """Assert that both predict the same category, or one of two with equal scores up to rounding."""
     classifier, exported = classifiers
-    (labels, scores), (found, score) = classifier.top_k(title_array(titles), 2), exported.top_k(title_array(titles))
+    (labels, scores), (exported_labels, score) = (
+        classifier.top_k(title_array(titles), 2),
+        exported.top_k(title_array(titles)),
+    )
     np.testing.assert_allclose(score, scores[:, :1], atol=1e-5)
-    nothing = np.isnan(score[:, 0])
-    (labels, scores), found = (labels[~nothing], scores[~nothing]), found[~nothing]
-    differs = found[:, 0] != labels[:, 0]
-    assert (found[differs, 0] == labels[differs, 1]).all()
+    unusable = np.isnan(score[:, 0])
+    labels, scores, exported_labels = labels[~unusable], scores[~unusable], exported_labels[~unusable]
+    differs = exported_labels[:, 0] != labels[:, 0]
+    assert (exported_labels[differs, 0] == labels[differs, 1]).all()
     assert (scores[differs, 0] - scores[differs, 1] < 1e-5).all()
 
 
 @pytest.mark.parametrize("top", [1, 2, 3, 9])
-def test_titles_get_the_table_the_classifier_gives_them(classifiers, top):
+def test_predict_returns_the_same_table_as_the_classifier(classifiers, top):
     expected, found = (classifier.predict(TITLES, top) for classifier in classifiers)
     pd.testing.assert_frame_equal(found, expected)
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(TEXT, max_size=6))
-def test_any_titles_get_the_category_the_classifier_gives_them(classifiers, titles):
+def test_any_titles_get_the_same_category_as_from_the_classifier(classifiers, titles):
     check(classifiers, titles)
 
 
@@ -89,25 +92,25 @@ def test_the_number_of_threads_does_not_matter(model, classifiers):
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_both_decide_for_the_objective_asked_for_and_give_probabilities_as_scores(model, tmp_path, objective):
+def test_both_decide_for_the_requested_objective_and_scores_are_probabilities(model, tmp_path, objective):
     uneven = shutil.copytree(model, tmp_path / "uneven")
-    lexicon = json.loads((uneven / "vocabulary.json").read_text())
-    (uneven / "vocabulary.json").write_text(json.dumps(lexicon | {"category_counts": [1000, 10, 1]}))
+    vocabulary = json.loads((uneven / "vocabulary.json").read_text())
+    (uneven / "vocabulary.json").write_text(json.dumps(vocabulary | {"category_counts": [1000, 10, 1]}))
     export(uneven, tmp_path / "uneven.onnx")
     classifier = Classifier.load(uneven, objective)
     check((classifier, OnnxClassifier.load(tmp_path / "uneven.onnx", objective=objective)), TITLES)
-    (probabilities,) = classifier.probabilities(title_array(KNOWN)).values()
-    labels, scores = classifier.top_k(title_array(KNOWN))
+    (probabilities,) = classifier.probabilities(title_array(USABLE)).values()
+    labels, scores = classifier.top_k(title_array(USABLE))
     weights = np.array([1000, 10, 1]) ** -OBJECTIVES[objective]
     assert np.array_equal(labels[:, 0], (probabilities * weights).argmax(1))
-    np.testing.assert_allclose(scores[:, 0], probabilities[np.arange(len(KNOWN)), labels[:, 0]], rtol=1e-6)
+    np.testing.assert_allclose(scores[:, 0], probabilities[np.arange(len(USABLE)), labels[:, 0]], rtol=1e-6)
 
 
-def test_without_an_objective_both_decide_for_that_of_the_training(classifiers):
+def test_the_default_objective_is_that_of_the_training(classifiers):
     assert [classifier.objective for classifier in classifiers] == [TRAIN.objective] * 2
 
 
-def test_the_file_is_all_it_takes_and_neither_torch_nor_onnx_is_needed(model, classifiers, tmp_path):
+def test_the_file_alone_is_enough_and_neither_torch_nor_onnx_is_needed(model, classifiers, tmp_path):
     shutil.copyfile(model.with_suffix(".onnx"), tmp_path / "moved.onnx")
     script = """import sys
 sys.modules["torch"] = sys.modules["onnx"] = sys.modules["safetensors"] = None
@@ -118,11 +121,11 @@ print(*OnnxClassifier.load("moved.onnx").predict(sys.argv[1:]).category.fillna("
     assert printed.split() == classifiers[0].predict(TITLES[:5]).category.fillna("-").tolist()
 
 
-def test_a_forked_child_answers_as_its_parent_does(model):
-    assert status_of_child(OnnxClassifier, model.with_suffix(".onnx")) == 0
+def test_a_forked_child_predicts_what_its_parent_does(model):
+    assert forked_predict_status(OnnxClassifier, model.with_suffix(".onnx")) == 0
 
 
-def test_a_link_to_write_to_stays_a_link(model, tmp_path):
+def test_an_output_that_is_a_link_stays_a_link(model, tmp_path):
     (tmp_path / "link.onnx").symlink_to("file.onnx")
     export(model, tmp_path / "link.onnx")
     assert (tmp_path / "link.onnx").is_symlink()
@@ -133,24 +136,24 @@ FOREIGN = '<ir_version: 10, opset_import: ["": 20]> other (float[N] x) => (float
 
 
 @pytest.mark.parametrize("content", [b"", b"no model", onnx.parser.parse_model(FOREIGN).SerializeToString()])
-def test_another_file_is_told(tmp_path, content):
+def test_a_file_that_titles_export_did_not_write_is_refused(tmp_path, content):
     (tmp_path / "a.onnx").write_bytes(content)
-    with pytest.raises(InputError, match=r"a\.onnx is not as titles export writes it"):
+    with pytest.raises(InputError, match=r"a\.onnx is not a file of titles export"):
         OnnxClassifier.load(tmp_path / "a.onnx")
 
 
-def test_a_file_of_other_rules_of_cleaning_is_refused(model, monkeypatch):
+def test_a_file_with_other_normalization_rules_is_refused(model, monkeypatch):
     monkeypatch.setitem(RULES, "most_words", RULES["most_words"] + 1)
     with pytest.raises(InputError, match=r"model\.onnx is of a version that cleans titles in another way; export it"):
         OnnxClassifier.load(model.with_suffix(".onnx"))
 
 
-def test_a_missing_file_is_told(tmp_path):
+def test_a_missing_file_is_reported(tmp_path):
     with pytest.raises(InputError, match=r"a\.onnx is not a file; titles export writes one"):
         OnnxClassifier.load(tmp_path / "a.onnx")
 
 
-def test_without_onnxruntime_one_is_told_what_to_install(monkeypatch, model):
+def test_without_onnxruntime_the_error_says_what_to_install(monkeypatch, model):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(InputError, match="adds it"):
         OnnxClassifier.load(model.with_suffix(".onnx"))
@@ -158,15 +161,15 @@ def test_without_onnxruntime_one_is_told_what_to_install(monkeypatch, model):
 
 @pytest.mark.skipif(REAL_DATA is None, reason="TITLES_REAL_DATA does not name the folder of the challenge's titles")
 @pytest.mark.parametrize("name", NETWORKS)
-def test_all_real_titles_get_the_category_the_classifier_gives_them(name, tmp_path):
+def test_all_real_titles_get_the_same_category_as_from_the_classifier(name, tmp_path):
     rows = pd.read_csv(Path(REAL_DATA or "") / "meli-es/train.csv.gz", usecols=["title", "category"])
     rows["cleaned"] = rows.title.map(clean)
     rows["label_quality"] = "reliable"
-    # Of the other titles many words are unknown.
+    # Many words of the other titles are not in the vocabulary.
     splits = {"reduced/train": rows[:6000], "prepared/validation": rows[6000:6500], "prepared/test": rows[6500:6501]}
-    for split, part in splits.items():
+    for split, table in splits.items():
         (tmp_path / split).parent.mkdir(exist_ok=True)
-        part.to_parquet(tmp_path / f"{split}.parquet")
+        table.to_parquet(tmp_path / f"{split}.parquet")
     (tmp_path / "prepared" / "sources.csv").write_text("file,split,bytes,md5\n")
     folders = [tmp_path / folder for folder in ("prepared", "reduced", "word_vectors", "embedded", "vectors.npy")]
     embed(*folders, EmbedParams(16, 100_000, 3, 4, 10_000, 10_000, "none"))

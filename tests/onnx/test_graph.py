@@ -30,15 +30,15 @@ def ragged(rows):
     return Ragged(np.array(list(chain(*rows)), np.int32), np.cumsum([0, *map(len, rows)]))
 
 
-# Words from 5 on are unknown, the last of them without subwords.
-SPELLING = ragged([[], [], [], [], [], [6, 0], [9, 1, 1], []])
+# Word ids from 5 on are out of the vocabulary; the last has no subwords.
+SUBWORD_IDS = ragged([[], [], [], [], [], [6, 0], [9, 1, 1], []])
 
 
-def build(name, own=None, activation="relu", embeddings="trained", members=2, **sizes):
-    """A network in use whose weights are large enough for any fault to show in what it says."""
+def build(name, own=None, activation="relu", embeddings="trained", ensemble_size=2, **sizes):
+    """A network in eval mode, with weights large enough for any error to show in its probabilities."""
     torch.manual_seed(0)
-    kind, usual = NETWORKS[name]
-    network = kind(Sizes(**SIZES | sizes), ModelParams(activation, embeddings, 0.5, 0.5, members), own or usual)
+    cls, default = NETWORKS[name]
+    network = cls(Sizes(**SIZES | sizes), ModelParams(activation, embeddings, 0.5, 0.5, ensemble_size), own or default)
     for weight in network.parameters():
         weight.data.normal_(std=0.5)
     network.word_vectors.normalise.running_mean.normal_()
@@ -47,23 +47,25 @@ def build(name, own=None, activation="relu", embeddings="trained", members=2, **
     network.temperature.fill_(1.7)
     network.calibration_bias.normal_()
     if name == "mlp":
-        # Of words 1 and 2, and of 3 and 0.
+        # The bigrams of words 1 and 2, and of 3 and 0.
         network.pair_vectors.keys.copy_(torch.tensor([1 << 32 | 2, 3 << 32])[: sizes.get("bigrams")])
     return network.eval()
 
 
 def exported(network):
     counts = list(range(1, network.output.bias.shape[2] + 1))
-    lexicon = Vocabulary(["a", "b", "c", "d"], counts, [3], 10, ["v"] * SIZES["vocabulary"])
-    model = onnx_ir.to_proto(build_model(network, lexicon, "accuracy"))
+    vocabulary = Vocabulary(["a", "b", "c", "d"], counts, [3], 10, ["v"] * SIZES["vocabulary"])
+    model = onnx_ir.to_proto(build_model(network, vocabulary, "accuracy"))
     onnx.checker.check_model(model)
     return InferenceSession(model.SerializeToString())
 
 
-def check(network, session, titles, spelling=SPELLING):
-    """That both say the same of the titles."""
-    expected = torch.cat([said["it"] for _, said in iter_probabilities({"it": network}, ragged(titles), spelling)])
-    (found,) = session.run(None, model_inputs(ragged(titles), spelling, len(network.word_vectors.own.weight)))
+def check(network, session, titles, subword_ids=SUBWORD_IDS):
+    """Assert that the graph returns the probabilities of the network."""
+    expected = torch.cat(
+        [probs["network"] for _, probs in iter_probabilities({"network": network}, ragged(titles), subword_ids)]
+    )
+    (found,) = session.run(None, model_inputs(ragged(titles), subword_ids, len(network.word_vectors.own.weight)))
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-6)
 
@@ -79,55 +81,55 @@ def both(request):
     [TITLES, [[0, 1]], [[0], [4, 4]], [[7], [5, 6]], [[]], [[], []], [[], [1]]],
     ids=["all kinds", "one", "known words", "unknown words", "no words", "several without words", "one without words"],
 )
-def test_the_graph_gives_the_probabilities_of_the_network(both, titles):
+def test_the_graph_returns_the_probabilities_of_the_network(both, titles):
     check(*both, titles)
 
 
 @both_networks
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_it_has_every_activation(name, activation):
+def test_every_activation_is_exported(name, activation):
     network = build(name, activation=activation)
     check(network, exported(network), TITLES)
 
 
 @both_networks
-@pytest.mark.parametrize("members", [1, 3])
-def test_it_has_any_number_of_members(name, members):
-    network = build(name, members=members)
+@pytest.mark.parametrize("ensemble_size", [1, 3])
+def test_any_ensemble_size_is_exported(name, ensemble_size):
+    network = build(name, ensemble_size=ensemble_size)
     check(network, exported(network), TITLES)
 
 
 @both_networks
-def test_it_can_do_without_subwords(name):
+def test_a_network_without_subwords_is_exported(name):
     network = build(name, buckets=0)
     check(network, exported(network), TITLES, ragged([[]] * 8))
 
 
 @both_networks
-def test_it_can_do_without_a_vocabulary(name):
+def test_a_network_without_a_vocabulary_is_exported(name):
     network = build(name, vocabulary=0, bigrams=0)
     check(network, exported(network), [[0, 1], [], [2]], ragged([[6, 0], [9, 1, 1], []]))
 
 
 @both_networks
-def test_it_has_frozen_embeddings(name):
+def test_frozen_embeddings_are_exported(name):
     network = build(name, embeddings="frozen")
     check(network, exported(network), TITLES)
 
 
-def test_it_can_do_without_pairs():
+def test_a_network_without_bigrams_is_exported():
     network = build("mlp", bigrams=0)
     check(network, exported(network), TITLES)
 
 
 @pytest.mark.parametrize("hidden_layers", [0, 1, 3])
-def test_the_mlp_has_any_number_of_hidden_layers(hidden_layers):
+def test_any_number_of_hidden_layers_is_exported(hidden_layers):
     network = build("mlp", MlpParams(hidden_layers, 5, 4))
     check(network, exported(network), TITLES)
 
 
 @pytest.mark.parametrize(("smallest", "largest"), [(1, 1), (2, 2), (4, 4), (2, 4)])
-def test_the_cnn_has_filters_of_any_kernel_sizes(smallest, largest):
+def test_any_kernel_sizes_are_exported(smallest, largest):
     network = build("cnn", CnnParams(3, smallest, largest))
     check(network, exported(network), TITLES)
 
@@ -138,14 +140,14 @@ def test_any_titles_get_the_probabilities_of_the_network(both, titles):
     check(*both, titles)
 
 
-def test_padding_may_be_of_any_width(both):
+def test_more_padding_changes_nothing(both):
     session = both[1]
-    inputs = model_inputs(ragged(TITLES), SPELLING, 5)
+    inputs = model_inputs(ragged(TITLES), SUBWORD_IDS, 5)
     wider = {key: np.pad(array, [(0, 0), (0, 3)], constant_values=-1) for key, array in inputs.items()}
     np.testing.assert_allclose(session.run(None, wider)[0], session.run(None, inputs)[0], rtol=1e-5, atol=1e-7)
 
 
-def test_the_graph_names_what_it_is_takes_and_gives(both):
+def test_the_model_has_metadata_and_named_inputs_and_outputs(both):
     network, session = both
     metadata = session.get_modelmeta().custom_metadata_map
     assert metadata["network"] == type(network).__name__

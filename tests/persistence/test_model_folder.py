@@ -27,9 +27,9 @@ from titles.training.train_step import set_determinism
 from titles.training.trainer import train
 from titles.training.validation import calibrate
 
-LEXICON = Vocabulary(["casa", "ropa", "sin ver"], [6, 2], [3, 4], 50, ["mesa", "silla", "camisa", "falda"])
-OTHERS = ["mesita"]
-OWN = {"mlp": MlpParams(1, 5, 4), "cnn": CnnParams(4, 1, 2)}
+VOCABULARY = Vocabulary(["casa", "ropa", "sin ver"], [6, 2], [3, 4], 50, ["mesa", "silla", "camisa", "falda"])
+OTHER_WORDS = ["mesita"]
+NETWORK_PARAMS = {"mlp": MlpParams(1, 5, 4), "cnn": CnnParams(4, 1, 2)}
 MODEL = ModelParams("gelu", "trained", dropout=0.2, word_dropout=0.1, ensemble_size=2)
 PARAMS = TrainParams(0, 1, 1, 1, 1, 4, 0.05, 0.01, 0.1, False, "balanced_accuracy")
 TITLES = ["mesa silla", "", "camisa", "falda camisa", "mesita silla", "falda"]
@@ -43,11 +43,13 @@ def ragged(rows):
 
 @pytest.fixture
 def embedded(tmp_path):
-    """A folder as embed leaves it, with vectors that start from nothing beside it."""
+    """A folder in the format of data/embedded, and a vectors.npy without pretrained vectors next to it."""
     folder = tmp_path / "embedded"
     folder.mkdir()
-    LEXICON.save(folder)
-    hash_ngrams(LEXICON.words + OTHERS, LEXICON.subword_lengths, LEXICON.subword_buckets).save(folder, "subword_ids")
+    VOCABULARY.save(folder)
+    hash_ngrams(VOCABULARY.words + OTHER_WORDS, VOCABULARY.subword_lengths, VOCABULARY.subword_buckets).save(
+        folder, "subword_ids"
+    )
     for split, titles, labels in [
         ("train", [[0, 1], [1], [2], [3, 2], [0], [3]], [0, 0, 1, 1, 0, 1]),
         ("validation", [[1, 4], [3], []], [0, 1, 2]),
@@ -64,26 +66,26 @@ def embedded(tmp_path):
 def fitted(embedded, name):
     """The model folder of a network trained on `embedded`."""
     root = embedded.parent
-    fit(name, embedded, root / "vectors.npy", root / "models" / name, MODEL, OWN[name], PARAMS)
+    fit(name, embedded, root / "vectors.npy", root / "models" / name, MODEL, NETWORK_PARAMS[name], PARAMS)
     return root / "models" / name
 
 
-def logits(network, titles, spelling):
-    return torch.cat(list(predict(network, titles, spelling)))
+def logits(network, titles, subword_ids):
+    return torch.cat(list(predict(network, titles, subword_ids)))
 
 
 @both_networks
 def test_a_loaded_network_gives_the_logits_of_the_trained_one(embedded, tmp_path, name):
-    loaded, lexicon = load(fitted(embedded, name))
+    loaded, vocabulary = load(fitted(embedded, name))
     set_determinism(PARAMS, torch.device("cpu"))
-    trained = NETWORKS[name][0](Sizes(4, 50, 1, 6, 2), MODEL, OWN[name])
+    trained = NETWORKS[name][0](Sizes(4, 50, 1, 6, 2), MODEL, NETWORK_PARAMS[name])
     training, validation = LabelledDataset.load(embedded, "train"), LabelledDataset.load(embedded, "validation")
-    spelling = Ragged.load(embedded, "subword_ids")
+    subword_ids = Ragged.load(embedded, "subword_ids")
     checkpoint = Checkpoint(tmp_path / "checkpoints" / "this")
-    train(trained, training, validation, spelling, PARAMS, checkpoint, lambda _: None)
-    calibrate(trained, validation, spelling, lexicon)
-    assert torch.equal(logits(loaded, training.titles, spelling), logits(trained, training.titles, spelling))
-    assert lexicon == LEXICON
+    train(trained, training, validation, subword_ids, PARAMS, checkpoint, lambda _: None)
+    calibrate(trained, validation, subword_ids, vocabulary)
+    assert torch.equal(logits(loaded, training.titles, subword_ids), logits(trained, training.titles, subword_ids))
+    assert vocabulary == VOCABULARY
 
 
 @both_networks
@@ -95,11 +97,11 @@ def test_a_model_folder_needs_no_other_file(embedded, tmp_path_factory, name):
     expected = logits(before, titles, Ragged.load(embedded, "subword_ids"))
     shutil.move(folder, alone)
     shutil.rmtree(embedded.parent)
-    network, lexicon = load(alone)
-    words = [*lexicon.words, "mesita"]
-    numbered = lookup_word_ids(split_words(pa.array(["silla mesita", "falda", ""])), pa.array(words))
-    spelling = hash_ngrams(words, lexicon.subword_lengths, lexicon.subword_buckets)
-    assert torch.equal(logits(network, numbered, spelling), expected)
+    network, vocabulary = load(alone)
+    words = [*vocabulary.words, "mesita"]
+    word_ids = lookup_word_ids(split_words(pa.array(["silla mesita", "falda", ""])), pa.array(words))
+    subword_ids = hash_ngrams(words, vocabulary.subword_lengths, vocabulary.subword_buckets)
+    assert torch.equal(logits(network, word_ids, subword_ids), expected)
     assert sorted(path.name for path in alone.iterdir()) == [
         "README.md",
         "history.csv",
@@ -113,7 +115,7 @@ def test_a_model_folder_needs_no_other_file(embedded, tmp_path_factory, name):
 def test_the_history_of_a_model_folder_is_that_of_its_training(embedded, tmp_path, name):
     reported, params = [], replace(PARAMS, epochs=3, patience=3)
     folder = tmp_path / name
-    epochs = fit(name, embedded, tmp_path / "vectors.npy", folder, MODEL, OWN[name], params, reported.append)
+    epochs = fit(name, embedded, tmp_path / "vectors.npy", folder, MODEL, NETWORK_PARAMS[name], params, reported.append)
     with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert rows == [{column: str(value) for column, value in asdict(epoch).items()} for epoch in epochs]
@@ -133,27 +135,27 @@ def test_training_starts_from_the_given_vectors(embedded, tmp_path):
     vectors = np.arange(24, dtype=np.float32).reshape(4, 6)
     np.save(tmp_path / "vectors.npy", vectors)
     frozen = ModelParams("gelu", "frozen", dropout=0.0, word_dropout=0.0, ensemble_size=2)
-    fit("mlp", embedded, tmp_path / "vectors.npy", tmp_path / "mlp", frozen, OWN["mlp"], PARAMS)
-    kept = load(tmp_path / "mlp")[0].eval().word_vectors
-    assert torch.equal(kept.own.weight, kept.normalise(torch.from_numpy(vectors), torch.arange(4)))
+    fit("mlp", embedded, tmp_path / "vectors.npy", tmp_path / "mlp", frozen, NETWORK_PARAMS["mlp"], PARAMS)
+    loaded = load(tmp_path / "mlp")[0].eval().word_vectors
+    assert torch.equal(loaded.own.weight, loaded.normalise(torch.from_numpy(vectors), torch.arange(4)))
 
 
-def test_a_network_without_subwords_keeps_no_table_of_them(embedded):
-    Vocabulary(LEXICON.categories, [6, 2], [], 50, LEXICON.words).save(embedded)
+def test_a_network_without_subwords_has_an_empty_table_of_them(embedded):
+    Vocabulary(VOCABULARY.categories, [6, 2], [], 50, VOCABULARY.words).save(embedded)
     ragged([[]] * 5).save(embedded, "subword_ids")
     folder = fitted(embedded, "mlp")
     assert json.loads((folder / "network.json").read_text())["sizes"]["buckets"] == 0
     assert load(folder)[0].word_vectors.subwords.weight.shape == (0, 6)
 
 
-def test_a_dimension_that_the_members_cannot_share_is_refused(embedded, tmp_path):
+def test_a_dimension_that_is_not_divisible_by_the_ensemble_size_is_refused(embedded, tmp_path):
     np.save(tmp_path / "vectors.npy", np.empty((0, 7), np.float32))
     with pytest.raises(InputError, match=r"embed\.dimension is 7, which model\.ensemble_size, 2, does not divide"):
         fitted(embedded, "mlp")
 
 
 @both_networks
-def test_a_network_that_wants_its_titles_cleaned_in_another_way_is_refused(embedded, name):
+def test_a_model_folder_with_other_rules_of_normalization_is_refused(embedded, name):
     folder = fitted(embedded, name)
     description = json.loads((folder / "network.json").read_text())
     description["cleaning"]["most_words"] += 1
@@ -163,36 +165,36 @@ def test_a_network_that_wants_its_titles_cleaned_in_another_way_is_refused(embed
 
 
 @both_networks
-def test_what_a_killed_embed_leaves_in_its_folder_does_not_disturb_a_training(embedded, name):
+def test_an_unfinished_folder_of_a_killed_embed_does_not_affect_training(embedded, name):
     (embedded / ".unfinished").mkdir()
     load(fitted(embedded, name))
 
 
-def test_vectors_that_a_killed_embed_did_not_come_to_write_are_named(embedded):
+def test_vectors_that_a_killed_embed_has_not_written_are_named(embedded):
     (embedded.parent / "vectors.npy").unlink()
     with pytest.raises(InputError, match=r"vectors\.npy is not there; run the stage embed to its end first"):
         fitted(embedded, "mlp")
 
 
-def shortened(folder):
-    lexicon = json.loads((folder / "vocabulary.json").read_text())
-    (folder / "vocabulary.json").write_text(json.dumps(lexicon | {"words": lexicon["words"][:2]}))
+def shorten_vocabulary(folder):
+    vocabulary = json.loads((folder / "vocabulary.json").read_text())
+    (folder / "vocabulary.json").write_text(json.dumps(vocabulary | {"words": vocabulary["words"][:2]}))
 
 
-def renamed(folder):
+def rename_network(folder):
     description = json.loads((folder / "network.json").read_text())
     (folder / "network.json").write_text(json.dumps(description | {"network": "rnn"}))
 
 
 DAMAGES = {
-    "weights cut short": lambda folder: os.truncate(folder / "weights.safetensors", 100),
+    "truncated weights": lambda folder: os.truncate(folder / "weights.safetensors", 100),
     "no weights": lambda folder: (folder / "weights.safetensors").unlink(),
-    "no lexicon": lambda folder: (folder / "vocabulary.json").unlink(),
-    "a lexicon cut short": lambda folder: os.truncate(folder / "vocabulary.json", 20),
-    "the lexicon of another": shortened,
-    "a description cut short": lambda folder: os.truncate(folder / "network.json", 20),
-    "a description that is a list": lambda folder: (folder / "network.json").write_text("[]"),
-    "an unknown network": renamed,
+    "no vocabulary": lambda folder: (folder / "vocabulary.json").unlink(),
+    "a truncated vocabulary": lambda folder: os.truncate(folder / "vocabulary.json", 20),
+    "the vocabulary of another network": shorten_vocabulary,
+    "a truncated network.json": lambda folder: os.truncate(folder / "network.json", 20),
+    "a network.json that is a list": lambda folder: (folder / "network.json").write_text("[]"),
+    "an invalid network": rename_network,
 }
 
 
@@ -200,21 +202,50 @@ DAMAGES = {
 def test_a_damaged_model_folder_is_named(embedded, damage):
     folder = fitted(embedded, "mlp")
     DAMAGES[damage](folder)
-    with pytest.raises(InputError, match=r"models/mlp is not a whole model folder .*; train it again or fetch it anew"):
+    expected = r"models/mlp is not a complete model folder .*; train it again or fetch it anew"
+    with pytest.raises(InputError, match=expected):
         load(folder)
 
 
-def test_whoever_may_read_one_file_of_a_model_may_read_all(embedded):
+def rename_vocabulary(folder):
+    vocabulary = json.loads((folder / "vocabulary.json").read_text())
+    (folder / "vocabulary.json").unlink()
+    (folder / "lexicon.json").write_text(json.dumps({"vocabulary": vocabulary.pop("words")} | vocabulary))
+
+
+def rename_ensemble_size(folder):
+    description = json.loads((folder / "network.json").read_text())
+    description["model"]["members"] = description["model"].pop("ensemble_size")
+    (folder / "network.json").write_text(json.dumps(description))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [[rename_vocabulary], [rename_ensemble_size], [rename_vocabulary, rename_ensemble_size]],
+    ids=["lexicon.json", "model.members", "both"],
+)
+def test_a_model_folder_of_an_earlier_version_is_refused_with_what_to_do(embedded, changes):
+    folder = fitted(embedded, "mlp")
+    for change in changes:
+        change(folder)
+    with pytest.raises(InputError) as error:
+        load(folder)
+    assert str(error.value) == (
+        f"{folder} was written by an earlier version of titles; train it again or fetch it anew"
+    )
+
+
+def test_all_files_of_a_model_folder_have_the_same_mode(embedded):
     assert len({path.stat().st_mode for path in fitted(embedded, "mlp").iterdir()}) == 1
 
 
-def test_opening_a_model_loads_no_compiler(embedded):
-    opened = f"from titles.inference.classifier import Classifier; Classifier.load({str(fitted(embedded, 'cnn'))!r})"
-    script = f"import sys; {opened}; print(*sys.modules)"
+def test_loading_a_model_does_not_import_the_compiler_of_torch(embedded):
+    loading = f"from titles.inference.classifier import Classifier; Classifier.load({str(fitted(embedded, 'cnn'))!r})"
+    script = f"import sys; {loading}; print(*sys.modules)"
     assert "torch._dynamo" not in subprocess.check_output([sys.executable, "-c", script], text=True).split()
 
 
-def test_both_networks_leave_out_what_one_search_found(embedded, monkeypatch):
+def test_both_networks_exclude_the_suspects_of_one_search(embedded, monkeypatch):
     searches = []
 
     def find(self, training, validation):
@@ -225,12 +256,12 @@ def test_both_networks_leave_out_what_one_search_found(embedded, monkeypatch):
     params = replace(PARAMS, drop_suspect_labels=True)
     for name in ("mlp", "cnn", "mlp"):
         folder = embedded.parent / "models" / name
-        fit(name, embedded, embedded.parent / "vectors.npy", folder, MODEL, OWN[name], params)
+        fit(name, embedded, embedded.parent / "vectors.npy", folder, MODEL, NETWORK_PARAMS[name], params)
         assert json.loads((folder / "network.json").read_text())["suspect_labels"] == 1
     assert searches == [6]
 
 
-def test_another_seed_searches_anew(embedded, monkeypatch):
+def test_another_seed_needs_another_search(embedded, monkeypatch):
     searches = []
 
     def find(self, training, validation):
@@ -240,5 +271,13 @@ def test_another_seed_searches_anew(embedded, monkeypatch):
     monkeypatch.setattr(SuspectSearch, "find", find)
     for seed in (1, 2):
         params = replace(PARAMS, drop_suspect_labels=True, seed=seed)
-        fit("mlp", embedded, embedded.parent / "vectors.npy", embedded.parent / "mlp", MODEL, OWN["mlp"], params)
+        fit(
+            "mlp",
+            embedded,
+            embedded.parent / "vectors.npy",
+            embedded.parent / "mlp",
+            MODEL,
+            NETWORK_PARAMS["mlp"],
+            params,
+        )
     assert searches == [1, 2]

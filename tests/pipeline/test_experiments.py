@@ -81,4 +81,4 @@ def test_titles_may_come_by_any_way_dvc_knows_into_a_temporary_checkout(
     baseline.commit(way)
     printed = baseline.run("dvc", "exp", "run", "--temp", "-S", f"data.raw=data/{way}", "prepare")
     assert "prepare: 600 read" in printed
-    assert "passed over" not in printed
+    assert "prepare: skipped" not in printed

@@ -110,7 +110,7 @@ def test_a_training_whose_disk_is_full_says_so_and_goes_on_once_there_is_room_to
     # So the room was too small in several places on the way.
     assert room > 3 * STEP
     assert "no checkpoint could be saved (No space left on device), the training goes on" in caplog.messages
-    assert any(message.startswith("goes on in epoch") for message in caplog.messages)
+    assert any(message.startswith("resuming in epoch") for message in caplog.messages)
 
 
 @pytest.mark.parametrize("stage", [prepare, reduce])

@@ -1,4 +1,4 @@
-"""DuckDB and a local Spark write the same bytes, whatever is in the titles."""
+"""DuckDB and a local Spark write the same bytes for any titles."""
 
 import csv
 import io
@@ -20,12 +20,12 @@ pytestmark = pytest.mark.services
 
 ROOT = Path(__file__).parents[2]
 REAL_DATA = os.environ.get("TITLES_REAL_DATA")
-# Most of the time goes into starting, planning and compiling, of which short runs need less.
+# Short runs spend most of their time on starting, planning and compiling; these options reduce it.
 SUBMIT = (
     "--master local[2] --driver-java-options -XX:TieredStopAtLevel=1 --conf spark.ui.enabled=false "
     "--conf spark.sql.shuffle.partitions=2 --conf spark.sql.codegen.wholeStage=false pyspark-shell"
 )
-# What the one reader of both engines makes of these is in test_raw.py.
+# tests/io checks how these rows are read, which is the same for both engines.
 BROKEN = (
     b"title,category,language,label_quality\n"
     b"Mesa,TABLES,spanish,reliable\nMESA!,CHAIRS,spanish,unreliable\nm\xc3\xa9sa,CHAIRS,,\nmesa,CHAIRS,,unreliable\n"
@@ -36,8 +36,8 @@ BROKEN = (
 )
 
 
-def unusual(folder: Path) -> Path:
-    """Every code point, and rows broken in every way, beside an unlabelled test file."""
+def write_unusual_catalogue(folder: Path) -> Path:
+    """Write titles of all code points, rows with every kind of fault, and an unlabelled test file."""
     points = [chr(point) for point in range(1, sys.maxunicode + 1) if not 0xD800 <= point < 0xE000]
     titles = ["".join(points[start : start + 32]) for start in range(0, len(points), 32)]
     titles += [f"mesa {number}{point}b" for number, point in enumerate(points[:0x3000])]
@@ -58,7 +58,7 @@ def catalogue(name: str, folder: Path) -> Path:
     if name == "demo":
         return ROOT / "data/demo"
     if name == "unusual":
-        return unusual(folder)
+        return write_unusual_catalogue(folder)
     if REAL_DATA is None:
         pytest.skip("TITLES_REAL_DATA does not name the folder of the challenge's titles")
     return Path(REAL_DATA) / name
@@ -68,8 +68,8 @@ def outputs(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def written(raw: Path, folder: Path, engine: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """What the three data stages write."""
+def run_data_stages(raw: Path, folder: Path, engine: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """Run the three data stages and return their output files."""
     monkeypatch.setenv("TITLES_ENGINE", engine)
     prepared, reduced = folder / "prepared", folder / "reduced"
     prepare(raw, prepared, PrepareParams(0.03, 0.1))
@@ -93,19 +93,21 @@ def test_both_engines_write_the_same_bytes(name: str, tmp_path: Path, monkeypatc
     for folder in ("raw", "duckdb", "spark"):
         (tmp_path / folder).mkdir()
     raw = catalogue(name, tmp_path / "raw")
-    by_duckdb, by_spark = (written(raw, tmp_path / engine, engine, monkeypatch) for engine in ("duckdb", "spark"))
+    by_duckdb, by_spark = (
+        run_data_stages(raw, tmp_path / engine, engine, monkeypatch) for engine in ("duckdb", "spark")
+    )
     assert by_duckdb.keys() == by_spark.keys()
     assert [path for path in by_duckdb if by_duckdb[path] != by_spark[path]] == []
 
 
-def test_a_spark_far_away_writes_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_remote_spark_writes_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     raw, prepared = tmp_path / "raw", tmp_path / "prepared"
     raw.mkdir()
     rows = b"".join(b"mesa %d,%s,,\n" % (number, (b"TABLES", b"CHAIRS")[number % 2]) for number in range(100))
     (raw / "train.csv").write_bytes(BROKEN + rows)
     monkeypatch.setenv("TITLES_ENGINE", "duckdb")
     prepare(raw, tmp_path / "by_duckdb", PrepareParams(0.03, 0.1))
-    # Spark Connect, with a server that goes when the stage does.
+    # Spark Connect, with a server that ends with the stage.
     environment = os.environ | {"TITLES_ENGINE": "spark", "TITLES_TRACKING": "off", "SPARK_REMOTE": "local[2]"}
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text().replace("data/demo", str(raw)))
     command = [sys.executable, "-m", "stages.prepare", str(prepared)]

@@ -35,7 +35,7 @@ def reduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("reduced")
 
 
-def kept(prepared: Path, reduced: Path, fraction: float, min_rows: int = 1) -> pd.DataFrame:
+def sample(prepared: Path, reduced: Path, fraction: float, min_rows: int = 1) -> pd.DataFrame:
     reduce(prepared, reduced, ReduceParams(fraction, min_rows))
     return pd.read_parquet(reduced / "train.parquet")
 
@@ -53,14 +53,14 @@ def kept(prepared: Path, reduced: Path, fraction: float, min_rows: int = 1) -> p
         (1.0, 1, SIZES),
     ],
 )
-def test_each_category_keeps_its_fraction_rounded_up_and_at_least_the_minimum(
+def test_each_category_is_sampled_by_its_fraction_rounded_up_and_at_least_the_minimum(
     prepared: Path, reduced: Path, fraction: float, min_rows: int, sizes: dict[str, int]
 ):
-    assert kept(prepared, reduced, fraction, min_rows).category.value_counts().to_dict() == sizes
+    assert sample(prepared, reduced, fraction, min_rows).category.value_counts().to_dict() == sizes
 
 
-def test_fraction_1_keeps_every_row_as_it_is(prepared: Path, reduced: Path):
-    rows = kept(prepared, reduced, 1.0)
+def test_fraction_1_returns_every_row_unchanged(prepared: Path, reduced: Path):
+    rows = sample(prepared, reduced, 1.0)
     pd.testing.assert_frame_equal(
         rows.sort_values("cleaned", ignore_index=True), TRAIN.sort_values("cleaned", ignore_index=True)
     )
@@ -68,27 +68,29 @@ def test_fraction_1_keeps_every_row_as_it_is(prepared: Path, reduced: Path):
 
 @settings(deadline=None, max_examples=15)
 @given(fractions=st.tuples(*[st.floats(0, 1, exclude_min=True)] * 2).map(sorted), min_rows=st.integers(1, 5))
-def test_a_smaller_part_lies_within_a_larger_one(prepared: Path, reduced: Path, fractions: list[float], min_rows: int):
-    smaller, larger = (set(kept(prepared, reduced, fraction, min_rows).title) for fraction in fractions)
+def test_a_smaller_sample_is_a_subset_of_a_larger_one(
+    prepared: Path, reduced: Path, fractions: list[float], min_rows: int
+):
+    smaller, larger = (set(sample(prepared, reduced, fraction, min_rows).title) for fraction in fractions)
     assert smaller <= larger
 
 
-def test_the_rows_kept_do_not_depend_on_the_order_they_come_in(prepared: Path, reduced: Path, tmp_path: Path):
-    kept(prepared, reduced, 0.3)
+def test_the_sample_does_not_depend_on_the_order_of_the_rows(prepared: Path, reduced: Path, tmp_path: Path):
+    sample(prepared, reduced, 0.3)
     TRAIN[::-1].to_parquet(tmp_path / "train.parquet")
-    kept(tmp_path, tmp_path / "reduced", 0.3)
+    sample(tmp_path, tmp_path / "reduced", 0.3)
     assert (reduced / "train.parquet").read_bytes() == (tmp_path / "reduced" / "train.parquet").read_bytes()
 
 
-def test_the_rows_kept_are_the_first_of_their_category_neither_in_the_file_nor_by_name(prepared: Path, reduced: Path):
-    rows = kept(prepared, reduced, 0.1)
+def test_the_sampled_rows_of_a_category_are_not_its_first_in_the_file_or_by_name(prepared: Path, reduced: Path):
+    rows = sample(prepared, reduced, 0.1)
     common = TRAIN[TRAIN.category == "COMMON"].cleaned
-    chosen = set(rows[rows.category == "COMMON"].cleaned)
-    assert chosen != set(common[:10])
-    assert chosen != set(sorted(common)[:10])
+    sampled = set(rows[rows.category == "COMMON"].cleaned)
+    assert sampled != set(common[:10])
+    assert sampled != set(sorted(common)[:10])
 
 
-def test_the_counts_are_the_rows_read_and_kept(prepared: Path, reduced: Path):
+def test_the_counts_are_the_rows_read_and_sampled(prepared: Path, reduced: Path):
     assert reduce(prepared, reduced, ReduceParams(0.1, 1)) == {"read": 105, "train": 12}
 
 
@@ -96,8 +98,8 @@ def test_the_log_says_how_many_titles_are_left_out_and_how_to_use_all(
     prepared: Path, reduced: Path, caplog: pytest.LogCaptureFixture
 ):
     reduce(prepared, reduced, ReduceParams(0.1, 1))
-    left_out = "reduce.fraction is 0.1: 93 training titles are left out; to use all: dvc exp run -S reduce.fraction=1"
-    assert left_out in caplog.messages
+    warning = "reduce.fraction is 0.1: 93 training titles are left out; to use all: dvc exp run -S reduce.fraction=1"
+    assert warning in caplog.messages
     caplog.clear()
     reduce(prepared, reduced, ReduceParams(1.0, 1))
     assert not [record for record in caplog.records if record.levelname == "WARNING"]

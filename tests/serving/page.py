@@ -1,4 +1,4 @@
-"""A page as whoever reads it finds it: what its tables say, and what it would load."""
+"""Parse an HTML page: its tables, sections, text and elements."""
 
 from html.parser import HTMLParser
 
@@ -6,10 +6,10 @@ VOID = {"meta", "input", "br"}
 
 
 class Page(HTMLParser):
-    """Fails where an element does not close.
+    """A parsed page. Raises AssertionError if an element is not closed.
 
-    tables     the rows of each table, by its caption; a cell is its text
-    sections   the headings of the sections, in their order
+    tables     the rows of each table by caption, as the texts of the cells
+    sections   the headings of the sections, in order
     elements   every element with its attributes
     """
 
@@ -45,10 +45,10 @@ class Page(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self._open.pop() == tag
-        said = " ".join(self.text[self._since[tag] :].split())
+        text = " ".join(self.text[self._since[tag] :].split())
         if tag in ("td", "th"):
-            self._rows[-1].append(said)
+            self._rows[-1].append(text)
         elif tag == "caption":
-            self.tables[said] = self._rows
+            self.tables[text] = self._rows
         elif tag == "h2":
-            self.sections.append(said)
+            self.sections.append(text)

@@ -22,7 +22,7 @@ def models(fitted, tmp_path):
 
 
 @pytest.mark.parametrize(("folder", "files"), [(".", "*/"), ("mlp", "")])
-def test_the_hash_is_the_one_the_shell_prints(models, folder, files):
+def test_the_hash_equals_that_of_sha256sum(models, folder, files):
     shutil.copytree(models / "mlp", models / "mlp-2")
     names = "{vocabulary.json,network.json,weights.safetensors}"
     command = f"sha256sum {files}{names} | LC_ALL=C sort -k2 | sha256sum"
@@ -39,14 +39,14 @@ def test_every_model_file_changes_the_hash(models):
     assert load_model(models, None).hash != before
 
 
-def test_a_model_has_the_name_of_its_folder_the_version_that_trained_it_and_its_thresholds(models):
+def test_a_model_has_a_name_a_version_and_thresholds(models):
     model = load_model(models / "mlp", None)
     assert (model.name, model.version) == ("mlp", "1.0.0")
     assert list(model.thresholds) == ["mlp"]
     assert list(load_model(models, None).thresholds) == ["cnn", "mlp"]
 
 
-def test_the_commit_is_that_of_the_checkout_the_folder_lies_in(models):
+def test_the_commit_is_that_of_the_checkout_that_holds_the_folder(models):
     assert load_model(models, None).commit is None
 
     def git(*arguments):
@@ -99,13 +99,13 @@ def test_weights_that_are_not_finite_are_refused(models, value):
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "vocabulary.json", "network.json"])
-def test_a_folder_that_lacks_a_file_is_refused(models, name):
+def test_a_folder_with_a_missing_file_is_refused(models, name):
     (models / "mlp" / name).unlink()
-    with pytest.raises(InputError, match=r"mlp (is not a whole model folder|holds no network)"):
+    with pytest.raises(InputError, match=r"mlp (is not a complete model folder|holds no network)"):
         load_model(models / "mlp", None)
 
 
-def test_a_model_of_a_version_that_wrote_less_is_served(models):
+def test_a_model_without_versions_and_thresholds_is_loaded(models):
     file = models / "mlp" / "network.json"
     description = json.loads(file.read_text())
     del description["versions"], description["thresholds"]

@@ -12,7 +12,7 @@ from ibis.backends.duckdb import Backend
 from titles.text.html_entities import unescape_titles
 from titles.text.normalization import TRANSLATE_FROM, clean, clean_expression, unescape
 
-# Any text, but rich in what the table folds, what separates words, what case changes and what HTML escapes.
+# Any text, with many characters that are translated, separate words, have upper case or are escaped in HTML.
 LETTERS = st.text(st.characters(codec="utf-8") | st.sampled_from(TRANSLATE_FROM + "aZ9 -\t\n&#;"))
 REFERENCES = st.sampled_from(["&eacute;", "&NTILDE;", "&amp;amp;#233;", "&#xE9;", "&#0;", "&#xD800;", "&#38;#50;", "&"])
 TITLES = st.lists(LETTERS | REFERENCES, max_size=4).map("".join)
@@ -25,10 +25,10 @@ def engine() -> Iterator[Backend]:
     engine.disconnect()
 
 
-def cleaned_by(engine: Backend, titles: list[str]) -> list[str]:
-    plain = unescape_titles(pa.array(titles, pa.string())).to_pylist()
-    table = ibis.memtable({"place": range(len(titles)), "title": plain}, schema={"place": "int64", "title": "string"})
-    rows = table.select("place", cleaned=clean_expression(table.title)).order_by("place")
+def clean_with(engine: Backend, titles: list[str]) -> list[str]:
+    unescaped = unescape_titles(pa.array(titles, pa.string())).to_pylist()
+    table = ibis.memtable({"row": range(len(titles)), "title": unescaped}, schema={"row": "int64", "title": "string"})
+    rows = table.select("row", cleaned=clean_expression(table.title)).order_by("row")
     return engine.to_pyarrow(rows)["cleaned"].to_pylist()
 
 
@@ -69,12 +69,12 @@ def test_a_clean_title_is_words_of_digits_and_lower_case_letters_with_one_space_
 
 
 @given(title=TITLES)
-def test_cleaning_twice_changes_nothing_more(title: str):
+def test_cleaning_is_idempotent(title: str):
     assert clean(clean(title)) == clean(title)
 
 
 @pytest.mark.parametrize(
-    ("title", "plain"),
+    ("title", "unescaped"),
     [
         ("5 &lt; 6 &amp;lt; 7", "5 < 6 < 7"),
         ("&#0; &#x110000; &#xDFFF;", "\ufffd \ufffd \ufffd"),
@@ -83,8 +83,8 @@ def test_cleaning_twice_changes_nothing_more(title: str):
     ],
     ids=["once and twice", "no character", "ampersands", "many ampersands"],
 )
-def test_references_become_the_characters_they_stand_for(title: str, plain: str):
-    assert unescape(title) == plain
+def test_character_references_become_their_characters(title: str, unescaped: str):
+    assert unescape(title) == unescaped
 
 
 @given(title=st.text([*TRANSLATE_FROM[:300], *"abc "], max_size=12))
@@ -95,7 +95,7 @@ def test_composed_and_decomposed_text_are_cleaned_alike(title: str):
 @settings(deadline=None)
 @given(titles=st.lists(TITLES, min_size=1))
 def test_duckdb_cleans_any_titles_as_python_does(engine: Backend, titles: list[str]):
-    assert cleaned_by(engine, titles) == [clean(title) for title in titles]
+    assert clean_with(engine, titles) == [clean(title) for title in titles]
 
 
 def test_duckdb_cleans_every_code_point_of_the_basic_plane_as_python_does(engine: Backend):
@@ -103,7 +103,7 @@ def test_duckdb_cleans_every_code_point_of_the_basic_plane_as_python_does(engine
     titles = [f"{letter}x{letter}Y{letter}" for letter in letters]
     differing = {
         f"U+{ord(letter):04X}": (found, clean(title))
-        for letter, title, found in zip(letters, titles, cleaned_by(engine, titles), strict=True)
+        for letter, title, found in zip(letters, titles, clean_with(engine, titles), strict=True)
         if found != clean(title)
     }
     assert differing == {}

@@ -23,7 +23,7 @@ def test_a_file_reads_the_same_however_it_is_compressed(tmp_path, name):
     np.testing.assert_array_equal(vectors, np.array([[0.5, 1e-3], [1, -2]], np.float32), strict=True)
 
 
-def test_a_word_the_file_lacks_is_nan(tmp_path):
+def test_a_word_that_the_file_lacks_is_nan(tmp_path):
     vectors = read(tmp_path / "vectors.vec", TEXT, ["sofa", "mesa"])
     np.testing.assert_array_equal(vectors, [[np.nan, np.nan], [3, 4]])
 
@@ -42,11 +42,11 @@ def test_the_first_of_several_words_that_clean_alike_counts(tmp_path):
 
 
 @pytest.mark.parametrize("ending", [" \n", "\r\n", ""])
-def test_the_end_of_a_line_is_not_part_of_its_vector(tmp_path, ending):
+def test_the_end_of_a_line_is_ignored(tmp_path, ending):
     np.testing.assert_array_equal(read(tmp_path / "vectors.vec", f"1 2\ncasa 1 2{ending}", ["casa"]), [[1, 2]])
 
 
-def test_bytes_that_are_no_utf8_do_not_stop_the_reading(tmp_path):
+def test_invalid_utf8_is_accepted(tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "vectors.vec", b"2 2\n\xff\xfe 9 9\ncasa 1 2\n", ["casa"]), [[1, 2]])
 
 
@@ -62,7 +62,7 @@ def test_a_file_without_a_header_is_refused(tmp_path, content):
 
 
 @pytest.mark.parametrize("line", ["casa 1", "casa 1 2 3", "casa 1 x", "casa"])
-def test_a_broken_line_is_named(tmp_path, line):
+def test_a_malformed_line_is_named(tmp_path, line):
     with pytest.raises(InputError, match=r"vectors\.vec, line 3: not 2 numbers"):
         read(tmp_path / "vectors.vec", f"2 2\nde 1 2\n{line}\n", ["casa", "de"])
 

@@ -32,16 +32,16 @@ def test_every_code_point_is_cleaned_alike():
     assert tokenize(pa.array(titles, pa.string())).equals(one_by_one(titles))
 
 
-def test_words_of_a_part_of_an_array_are_those_of_that_part():
+def test_a_slice_of_an_array_has_the_words_of_the_slice():
     titles = ["mesa ratona", "sillón", "", "cama 2 plazas"]
     assert tokenize(pa.array(titles)[1:3]).to_pylist() == [["sillon"], []]
 
 
 @pytest.mark.parametrize("titles", [[], [""], ["", ""], ["¡!"], ["é"], ["é", "é"]])
-def test_titles_with_hardly_anything_have_hardly_any_words(titles):
+def test_empty_titles_and_titles_of_one_character_are_tokenized_alike(titles):
     assert tokenize(pa.array(titles, pa.string())).to_pylist() == one_by_one(titles).to_pylist()
 
 
-def test_no_title_has_more_words_than_any_other_part_of_the_pipeline_takes():
+def test_a_title_is_truncated_to_the_maximum_number_of_words():
     titles = ["mesa " * (MAX_WORDS + 1), "silla"]
     assert [len(words) for words in tokenize(pa.array(titles)).to_pylist()] == [MAX_WORDS, 1]

@@ -16,11 +16,11 @@ def lists(rows):
     return [rows.values[first:last].tolist() for first, last in pairwise(rows.offsets)]
 
 
-def fnv1a(letters):
-    number = 2166136261
-    for letter in letters.encode():
-        number = (number ^ letter) * 16777619 % 2**32
-    return number
+def fnv1a(text):
+    value = 2166136261
+    for byte in text.encode():
+        value = (value ^ byte) * 16777619 % 2**32
+    return value
 
 
 def test_a_title_splits_at_its_spaces_and_an_empty_one_has_no_words():
@@ -31,12 +31,12 @@ def test_no_titles_split_into_no_titles():
     assert split_words(pa.array([], pa.string())).to_pylist() == []
 
 
-def test_words_become_their_places_in_the_list_of_words():
+def test_word_ids_are_the_indices_in_the_list_of_words():
     titles = split_words(pa.array(["b a b", "", "c"]))
     assert lists(lookup_word_ids(titles, pa.array(["a", "b", "c"]))) == [[1, 0, 1], [], [2]]
 
 
-def test_a_slice_of_titles_is_numbered_by_itself():
+def test_a_slice_of_titles_has_the_word_ids_of_the_slice():
     titles = split_words(pa.array(["b a", "c", "a"])).slice(1)
     assert lists(lookup_word_ids(titles, pa.array(["a", "b", "c"]))) == [[2], [0]]
 
@@ -46,36 +46,36 @@ def test_a_word_that_is_not_in_the_list_is_an_error():
         lookup_word_ids(split_words(pa.array(["a x"])), pa.array(["a"]))
 
 
-def test_casa_is_spelled_in_its_four_letter_parts():
-    # From the published FNV-1a: fnv1a("<cas"), fnv1a("casa") and fnv1a("asa>"), each modulo 1,000,000.
+def test_casa_has_the_hashes_of_its_three_4_grams():
+    # fnv1a("<cas"), fnv1a("casa") and fnv1a("asa>") by the published FNV-1a, modulo 1,000,000.
     assert lists(hash_ngrams(["casa"], [4], 1_000_000)) == [[545640, 18301, 905934]]
 
 
-def test_the_reference_of_these_tests_gives_the_published_hash():
+def test_the_reference_implementation_gives_the_published_hash():
     assert fnv1a("foobar") == 0xBF9CF968
 
 
 @settings(deadline=None)
 @given(WORDS, LENGTHS, st.sampled_from([1, 7, 1000, 2**31 - 1]))
 @example(["a", "casa", "ab"], [3, 6], 1000)
-def test_spelling_is_the_hash_of_every_part_of_every_word(words, lengths, buckets):
-    parts = [[f"<{word}>"[at : at + n] for n in lengths for at in range(len(word) + 3 - n)] for word in words]
-    assert lists(hash_ngrams(words, lengths, buckets)) == [[fnv1a(part) % buckets for part in row] for row in parts]
+def test_subword_ids_are_the_hashes_of_all_ngrams_of_each_word(words, lengths, buckets):
+    ngrams = [[f"<{word}>"[at : at + n] for n in lengths for at in range(len(word) + 3 - n)] for word in words]
+    assert lists(hash_ngrams(words, lengths, buckets)) == [[fnv1a(ngram) % buckets for ngram in row] for row in ngrams]
 
 
 @pytest.mark.parametrize(
-    ("word", "lengths", "buckets"),
+    ("word", "lengths", "num_ngrams"),
     [("a", [4], 0), ("a", [3], 1), ("ab", [3, 4, 5], 3), ("abc", [6], 0), ("casa", [], 0)],
 )
-def test_a_word_has_a_bucket_for_each_part_that_fits_in_it(word, lengths, buckets):
-    assert len(lists(hash_ngrams([word], lengths, 100))[0]) == buckets
+def test_a_word_has_one_subword_id_per_ngram(word, lengths, num_ngrams):
+    assert len(lists(hash_ngrams([word], lengths, 100))[0]) == num_ngrams
 
 
 @pytest.mark.parametrize("lengths", [[], [3, 4]])
-def test_no_words_have_no_spelling(lengths):
+def test_no_words_have_no_subword_ids(lengths):
     assert lists(hash_ngrams([], lengths, 100)) == []
 
 
-def test_of_an_endless_title_the_first_words_count():
+def test_a_long_title_is_truncated_to_its_first_words():
     (words,) = split_words(pa.array([" ".join(map(str, range(1000)))])).to_pylist()
     assert words == [str(number) for number in range(MAX_WORDS)]

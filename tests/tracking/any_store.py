@@ -27,12 +27,15 @@ HOLDING = f"""
 def holding(run):
     import time
 
-    def report(known):
-        run.log_progress(known)
-        while getattr(known, "epoch", 0) == 2 and Path("{HOLD}").exists():
+    log_progress = run.log_progress
+
+    def log_and_wait(progress):
+        log_progress(progress)
+        while getattr(progress, "epoch", 0) == 2 and Path("{HOLD}").exists():
             time.sleep(0.1)
 
-    return report
+    run.log_progress = log_and_wait
+    return run
 
 
 if __name__"""
@@ -50,8 +53,8 @@ def with_hold(repository: Repository) -> Repository:
     """Let `train_mlp` wait at the end of its second epoch for as long as there is the file `HOLD`."""
     stage = repository.folder / "stages/train_mlp.py"
     code = stage.read_text()
-    assert code.count("run.log_progress") == code.count("\nif __name__") == 1
-    stage.write_text(code.replace("run.log_progress", "holding(run)").replace("\nif __name__", HOLDING))
+    assert code.count("folder, run, ") == code.count("\nif __name__") == 1
+    stage.write_text(code.replace("folder, run, ", "folder, holding(run), ").replace("\nif __name__", HOLDING))
     repository.commit("a training that can be held")
     return repository
 

@@ -167,7 +167,7 @@ def test_a_recorder_that_is_killed_costs_a_warning_and_its_run_is_failed_afterwa
         run.worker.kill()
         run.worker.wait()
         run.log_metrics({"rows_in": 5})
-    assert caplog.text.count("recorder has ended, the stage goes on") == 1
+    assert caplog.text.count("worker has ended, the stage goes on") == 1
     assert upload_unsent(root)
     tree = only_tree(root)
     assert tree.statuses["embed"] == "FAILED"

@@ -34,8 +34,7 @@ def test_a_line_that_cannot_be_read_is_left_out_and_the_end_is_heard(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     lines = '{"metrics": {}}\nnonsense\n\n[1]\n{}\n{"end": "FINISHED"}\n{"metr'
-    monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
-    assert list(read_events()) == [{"metrics": {}}, {"end": "FINISHED"}]
+    assert list(read_events(io.StringIO(lines))) == [{"metrics": {}}, {"end": "FINISHED"}]
     assert caplog.text.count("cannot be read and is left out") == 5
 
 

@@ -168,20 +168,20 @@ def test_a_training_that_goes_on_reports_the_epochs_before_as_well(root, monkeyp
     epochs = []
     train(root, "mlp", epochs=epochs)
     assert epochs == [1, 2, 3, 4]
-    assert "goes on in epoch 3, after 60 titles of it" in caplog.messages
+    assert "resuming in epoch 3, after 60 titles of it" in caplog.messages
 
 
 def test_another_training_in_between_costs_a_killed_one_nothing(root, monkeypatch, caplog):
     caplog.set_level("INFO", logger="titles")
     interrupted(root, monkeypatch, epoch=2)
     train(root, "mlp", replace(TRAIN, learning_rate=0.03, epochs=1))
-    assert not any("goes on" in message for message in caplog.messages)
+    assert not any("resuming" in message for message in caplog.messages)
     assert (
         f"{root}/models/.checkpoints/mlp has no checkpoint of this training, and 1 of others; the newest differs in "
         "train.epochs, train.learning_rate" in caplog.messages
     )
     train(root, "mlp")
-    assert "goes on in epoch 2, after 60 titles of it" in caplog.messages
+    assert "resuming in epoch 2, after 60 titles of it" in caplog.messages
     assert list((root / "models/.checkpoints/mlp").iterdir()) == []
 
 

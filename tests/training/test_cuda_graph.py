@@ -1,4 +1,4 @@
-"""Steps on a GPU, where there is one."""
+"""Training steps as CUDA graphs; skipped without a GPU."""
 
 import io
 
@@ -30,21 +30,21 @@ def labelled():
 
 
 def trained(name, labelled, device, dropout=0.0, interrupted_after=None):
-    """The losses of three epochs and the weights after them; from step `interrupted_after` on by another `Step`."""
+    """The losses of three epochs and the weights after them; a resumed `TrainStep` runs from `interrupted_after` on."""
     device = torch.device(device)
-    kind, own = NETWORKS[name]
+    network_class, network_params = NETWORKS[name]
     set_determinism(PARAMS, device)
     sizes = Sizes(WORDS - 10, 20, 2, 8, 3)
-    network = kind(sizes, ModelParams("tanh", "trained", dropout, dropout, 2), own)
+    network = network_class(sizes, ModelParams("tanh", "trained", dropout, dropout, 2), network_params)
     if name == "mlp":
         network.pair_vectors.keys.copy_(torch.tensor([1, 2 << 32 | 5]))
     network.to(device).train()
-    spelling = Ragged(np.arange(2 * WORDS, dtype=np.int32) % 20, np.arange(0, 2 * WORDS + 1, 2))
-    step, batches = TrainStep(network, labelled, PARAMS), BatchLoader(labelled, spelling, device)
-    groups = [np.arange(first, min(first + 32, TITLES)) for first in range(0, TITLES, 32)] * 3
+    subword_ids = Ragged(np.arange(2 * WORDS, dtype=np.int32) % 20, np.arange(0, 2 * WORDS + 1, 2))
+    step, loader = TrainStep(network, labelled, PARAMS), BatchLoader(labelled, subword_ids, device)
+    sampler = [np.arange(first, min(first + 32, TITLES)) for first in range(0, TITLES, 32)] * 3
     losses = []
-    for number, (batch, labels) in enumerate(batches.iterate(network, groups)):
-        if number == interrupted_after:
+    for index, (batch, labels) in enumerate(loader.iterate(network, sampler)):
+        if index == interrupted_after:
             state = io.BytesIO()
             torch.save(step.state_dict(), state)
             state.seek(0)
@@ -56,7 +56,7 @@ def trained(name, labelled, device, dropout=0.0, interrupted_after=None):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_gpu_trains_the_network_that_the_cpu_trains(name, labelled, monkeypatch):
+def test_a_gpu_trains_the_same_network_as_the_cpu(name, labelled, monkeypatch):
     monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
     (losses, weights), (expected_losses, expected) = (trained(name, labelled, device) for device in ("cuda", "cpu"))
     assert losses == pytest.approx(expected_losses, rel=1e-3)
@@ -64,14 +64,14 @@ def test_a_gpu_trains_the_network_that_the_cpu_trains(name, labelled, monkeypatc
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_training_goes_on_from_what_was_saved(name, labelled):
+def test_a_training_resumes_from_a_state_dict(name, labelled):
     expected, _ = trained(name, labelled, "cuda", dropout=0.5)
     losses, _ = trained(name, labelled, "cuda", dropout=0.5, interrupted_after=17)
     assert losses == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_what_is_left_out_at_random_differs_from_step_to_step_and_not_from_run_to_run(name, labelled):
+def test_dropout_differs_between_steps_and_not_between_runs(name, labelled):
     (losses, _), (again, _) = (trained(name, labelled, "cuda", dropout=0.5) for _ in range(2))
     assert losses == pytest.approx(again, rel=1e-3)
     (other, _) = trained(name, labelled, "cuda", dropout=0.4)

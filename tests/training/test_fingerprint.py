@@ -14,12 +14,12 @@ MODEL = ModelParams("relu", "trained", dropout=0.3, word_dropout=0.2, ensemble_s
 
 @pytest.fixture
 def described(tmp_path, monkeypatch):
-    """Describes a training with these settings, whose inputs and code lie in `tmp_path`."""
+    """Describes a training with the given settings; its inputs and code are copies in `tmp_path`."""
     shutil.copytree(module.PACKAGE, tmp_path / "titles")
     monkeypatch.setattr(module, "PACKAGE", tmp_path / "titles")
     files = [tmp_path / "bigrams.npy", tmp_path / "vectors.npy"]
-    for number, file in enumerate(files):
-        np.save(file, np.arange(number + 3))
+    for index, file in enumerate(files):
+        np.save(file, np.arange(index + 3))
 
     def describe_training(reverse=False, **settings):
         return describe(files[::-1] if reverse else files, {"model": MODEL, "network": "mlp"} | settings)
@@ -52,7 +52,7 @@ def test_the_fingerprint_depends_on_versions(described, monkeypatch):
     assert differences(before, described()) == "torch"
 
 
-def test_the_fingerprint_depends_on_the_code_that_computes_weights_and_on_no_other(described, tmp_path):
+def test_the_fingerprint_depends_on_the_code_that_computes_weights_and_on_no_other_code(described, tmp_path):
     before = described()
     for name in ("persistence/model_card", "core/progress", "stage"):
         (tmp_path / "titles" / f"{name}.py").write_text("# changed")

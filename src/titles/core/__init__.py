@@ -1,1 +1,1 @@
-"""Errors, parameters, progress and files: what every other package uses and what changes no result."""
+"""Errors, params.yaml, progress, CPU and memory settings, atomic writes: helpers that change no result."""

@@ -1,4 +1,4 @@
-"""Where a stage writes."""
+"""Output folders of the stages: atomic replacement, and checks that an earlier stage has run."""
 
 import shutil
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ UNFINISHED = ".unfinished"
 
 
 def recreate_dir(path: Path) -> Path:
-    """An empty folder. What was there may be linked to DVC's cache, so it is removed and not written to."""
+    """Create an empty folder. Old files may be links to DVC's cache, so they are removed and never overwritten."""
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
     return path
 
 
 def require_output(path: Path, stage: str) -> Path:
-    """`path`, which that stage writes. Raises InputError where it is not there."""
+    """Return `path`, an output of `stage`. Raise InputError if it does not exist."""
     if not path.exists():
         raise InputError(f"{path} is not there; run the stage {stage} to its end first")
     return path
@@ -26,15 +26,15 @@ def require_output(path: Path, stage: str) -> Path:
 
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """A folder to fill that takes the place of the folder `path` when the block is through.
+    """Yield an empty folder, which replaces the folder `path` when the block ends.
 
-    A stage that fails or is killed before leaves in `path` what was there.
+    `path` keeps its old content if the block raises an error or the process is killed.
     """
-    # Within the folder, as Git passes over what is in there, and as the next run removes what a killed one left.
+    # The folder lies inside `path` because Git ignores that, and because the next run then removes leftovers.
     unfinished = recreate_dir(path / UNFINISHED)
     try:
         yield unfinished
-    # Ctrl-C as well.
+    # BaseException includes the KeyboardInterrupt of Ctrl-C.
     except BaseException:
         shutil.rmtree(unfinished)
         raise

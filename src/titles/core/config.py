@@ -1,6 +1,6 @@
-"""params.yaml: one frozen dataclass a section, checked before any work starts.
+"""The reader of params.yaml: one frozen dataclass per section, validated before any work starts.
 
-The dataclasses live with the code they steer, so that a new setting of the CNN does not re-run `prepare`.
+Each dataclass is defined next to the code that uses it, so that a new parameter of the CNN does not re-run `prepare`.
 """
 
 import typing
@@ -13,7 +13,7 @@ from titles.core.errors import InputError
 
 SECTIONS = ("data", "prepare", "reduce", "embed", "model", "mlp", "cnn", "train")
 TYPE_DESCRIPTIONS = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
-# What parameters of version 1.0 are called now.
+# The parameters of version 1.0 and their current names.
 RENAMED = {
     "embed.words": "embed.vocabulary_size",
     "embed.pairs": "embed.bigrams",
@@ -27,9 +27,10 @@ Section = typing.TypeVar("Section")
 
 
 def load_params(path: Path, sections: dict[str, type[Section]]) -> dict[str, Section]:
-    """The sections of the file that are wanted, each as its dataclass.
+    """Load the requested sections of the file, each as its dataclass.
 
-    Raises InputError naming the key, the value found and what is allowed, also where a section is unknown or missing.
+    Raise InputError if a section or a key is missing or not allowed, or if a value is invalid. The message names the
+    key, the value and the allowed values.
     """
     content = _load_sections(path)
     _reject_renamed_keys(path, content)
@@ -73,7 +74,7 @@ def _load_sections(path: Path) -> dict[str, object]:
 
 
 def _reject_renamed_keys(path: Path, content: dict[str, object]) -> None:
-    """Refuse a parameter that only version 1.0 has, in any section, so that the first stage names the new one."""
+    """Raise InputError for a parameter of version 1.0 in any section, so that the first stage names its new name."""
     for old, new in RENAMED.items():
         name, key = old.split(".")
         if isinstance(section := content[name], dict) and key in section:
@@ -83,15 +84,15 @@ def _reject_renamed_keys(path: Path, content: dict[str, object]) -> None:
 
 
 def _convert(value: object, hint: typing.Any) -> object:
-    """`value` as the type `hint`; raises ValueError with what is allowed."""
+    """Convert `value` to the type `hint`. Raise ValueError with the allowed values if that is impossible."""
     if typing.get_origin(hint) is typing.Annotated:
-        kind, limit = typing.get_args(hint)
-        allowed = f"{TYPE_DESCRIPTIONS[kind]} {limit}"
+        plain_type, constraint = typing.get_args(hint)
+        allowed = f"{TYPE_DESCRIPTIONS[plain_type]} {constraint}"
         try:
-            converted = _convert(value, kind)
+            converted = _convert(value, plain_type)
         except ValueError:
             raise ValueError(allowed) from None
-        if converted not in limit:
+        if converted not in constraint:
             raise ValueError(allowed)
         return converted
     if hint is float:
@@ -102,7 +103,7 @@ def _convert(value: object, hint: typing.Any) -> object:
 
 
 def _to_float(value: object) -> float | None:
-    """DVC writes 0.00001 as 1e-05, which PyYAML (YAML 1.1) reads as a string."""
+    """Convert a number, or a string that holds one: DVC writes 0.00001 as 1e-05, which YAML 1.1 reads as a string."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:

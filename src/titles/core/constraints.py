@@ -1,4 +1,7 @@
-"""What a parameter may be, as annotations; imports nothing, so that dataclasses of parameters load anywhere."""
+"""Constraints on parameter values, used as type annotations.
+
+This module needs only the standard library, so that the dataclasses of parameters can be imported anywhere.
+"""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -6,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Interval:
-    """The numbers between two bounds, as mathematics writes them: `(0, 1]` leaves 0 out and takes 1 in."""
+    """An interval of numbers in mathematical notation: `(0, 1]` excludes 0 and includes 1."""
 
     notation: str
 
@@ -22,7 +25,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class OneOf:
-    """The names a value may have; give it the very table the code looks the name up in."""
+    """A set of allowed names. Pass the table in which the code looks the name up."""
 
     names: Collection[str]
 
@@ -34,6 +37,6 @@ class OneOf:
 
 
 def check_range(low_name: str, low: int, high_name: str, high: int) -> None:
-    """Raises ValueError where `high` is below `low`; the names are those of two parameters of one section."""
+    """Raise ValueError if `high` is less than `low`. The names are those of two parameters of one section."""
     if high < low:
         raise ValueError(f"{high_name} is {high}, less than {low_name}, {low}")

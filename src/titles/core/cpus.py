@@ -1,32 +1,32 @@
-"""The CPUs this process may use, and how its threads wait for one another."""
+"""The number of CPUs available to this process, and the defaults of OpenMP's threads."""
 
 import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-# Which control groups the process is in, and where these are.
+# The file that lists the control groups (cgroups) of this process, and the folder that holds them.
 PROCESS_CGROUPS, CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
-# How often a waiting thread looks before it sleeps. More is faster on a quiet machine and slower on a busy one.
+# The number of checks before a waiting thread sleeps. A higher one is faster on an idle machine, slower on a busy one.
 SPIN_COUNT = "1000"
 
 
 def available_cpus() -> int:
-    """The number of CPUs in the process's affinity, or the CPU quota of its control group where that is less.
+    """Return the number of CPUs in the process's affinity, or the CPU quota of its control group if that is less.
 
-    A quota is rounded up, so that all of it can be used.
+    The quota is rounded up, so that the process can use all of it.
     """
     return min([_affinity(), *(max(1, math.ceil(quota)) for quota in _quotas())])
 
 
 def set_thread_defaults() -> None:
-    """Set how OpenMP's threads wait, and how many there are under a CPU quota, in this process's environment.
+    """Set OpenMP's environment variables: how threads wait, and how many there are under a CPU quota.
 
-    To be called by a command before it loads NumPy or torch, whose libraries read these variables only then. Waiting
-    OpenMP threads spin by default for milliseconds, which takes the CPU from the thread they wait for as soon as
-    another process is busy. libgomp's threads spin for microseconds here and then sleep: docs/in_use.md has the
-    measurements. Values that the user has set stay.
+    Call this before NumPy or torch is imported, because their libraries read the variables only at import. By default,
+    waiting OpenMP threads spin for milliseconds. On a busy machine that takes the CPU from the thread they wait for.
+    This function makes libgomp's threads spin for microseconds and then sleep. Variables that are already set stay
+    unchanged. Measurements: docs/in_use.md.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
@@ -39,7 +39,7 @@ def _affinity() -> int:
 
 
 def _quotas() -> Iterator[float]:
-    """The CPU quotas, in CPUs, of the process's control groups and of those above them; none outside Linux."""
+    """Yield the CPU quotas, in CPUs, of the process's control groups and of their parents; none outside Linux."""
     try:
         lines = PROCESS_CGROUPS.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -48,9 +48,9 @@ def _quotas() -> Iterator[float]:
         _, controllers, path = line.split(":", 2)
         if controllers and "cpu" not in controllers.split(","):
             continue
-        # Version 2 has one hierarchy, version 1 one for each controller.
+        # Version 2 of control groups has one hierarchy, version 1 has one per controller.
         root = CGROUPS / "cpu" if controllers else CGROUPS
-        # A container sees its own group at the root, whatever its path is outside.
+        # In a container, the process's own group is at the root, but the path is the one outside the container.
         group = root / path.lstrip("/")
         for folder in (group, *group.parents):
             yield from _quota(folder)
@@ -59,12 +59,12 @@ def _quotas() -> Iterator[float]:
 
 
 def _quota(group: Path) -> Iterator[float]:
-    """The quota that this very group has, of version 2 or 1, if it has one."""
+    """Yield the quota that is set on this group itself, if any. Supports versions 1 and 2 of control groups."""
     for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
         try:
             quota, period = " ".join((group / name).read_text(encoding="ascii") for name in names).split()
         except (OSError, ValueError):
             continue
-        # "max" or -1 is no limit.
+        # The values max (version 2) and -1 (version 1) mean no limit.
         if quota.isdigit():
             yield int(quota) / int(period)

@@ -1,4 +1,4 @@
-"""A full disk, of which every library complains in its own words."""
+"""Detect 'no space left on device' in the errors of the libraries used here."""
 
 import errno
 import os
@@ -13,15 +13,15 @@ DISK_FULL_PATTERN = re.compile(
     "|".join(
         [
             *map(os.strerror, (errno.ENOSPC, errno.EDQUOT)),
-            r"failed to offload data block[^\n]*",  # DuckDB's, which spills no more than there was room for
-            r"\d+ requested and \d+ written",  # NumPy's
+            r"failed to offload data block[^\n]*",  # DuckDB, when the disk has no space left for its spill files
+            r"\d+ requested and \d+ written",  # NumPy
         ]
     )
 )
 
 
 def disk_full_message(error: BaseException | None) -> str | None:
-    """What the error, or one it came from, says of a full disk."""
+    """Return the text about a full disk in the message of the error or of one of its causes, else None."""
     while error is not None:
         if found := DISK_FULL_PATTERN.search(str(error)):
             return found[0]
@@ -31,13 +31,13 @@ def disk_full_message(error: BaseException | None) -> str | None:
 
 @contextmanager
 def disk_full_as_input_error(path: Path) -> Iterator[None]:
-    """Raises InputError where there is not enough for what its block writes."""
+    """Raise InputError if the disk of `path` is too full for what the block writes."""
     try:
         yield
     except Exception as error:
-        if not (said := disk_full_message(error)):
+        if not (message := disk_full_message(error)):
             raise
         raise InputError(
-            f"the disk of {path} is full ({said}); "
+            f"the disk of {path} is full ({message}); "
             "make room and start again: a training goes on from its last checkpoint"
         ) from error

@@ -1,18 +1,18 @@
-"""The peak memory of this process, and how the C library treats memory that training frees."""
+"""The peak memory of this process, and the thresholds at which malloc returns freed memory to the kernel."""
 
 import ctypes
 import resource
 import sys
 
-# What mallopt of glibc calls M_TRIM_THRESHOLD and M_MMAP_THRESHOLD.
+# M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of glibc's malloc.h.
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 
 
 def raise_malloc_thresholds() -> None:
-    """Keeps up to half a gigabyte of freed memory, and blocks of up to 32 MB in it; does nothing without glibc.
+    """Let malloc retain up to 512 MB of freed memory, and allocate blocks of up to 32 MB from it. Needs glibc.
 
-    Every step frees what the next one needs again. Given back in between, the kernel clears each page anew, which took
-    a fifth of a step's time.
+    Each training step frees memory that the next step allocates again. If malloc returns it in between, the kernel
+    clears every page again, which took a fifth of a step's time. Without glibc the function does nothing.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
@@ -23,7 +23,7 @@ def raise_malloc_thresholds() -> None:
 
 
 def peak_memory_mb() -> float:
-    """The largest resident set size of this process so far."""
+    """Return the largest resident set size of this process so far, in MB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # In bytes on macOS and in kilobytes elsewhere.
+    # ru_maxrss is in bytes on macOS and in kilobytes elsewhere.
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)

@@ -1,4 +1,4 @@
-"""Work that overlaps."""
+"""Prefetching: compute the next items in background threads while the caller uses the current one."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -10,7 +10,7 @@ Result = TypeVar("Result")
 
 
 def prefetch(items: Iterator[Item]) -> Iterator[Item]:
-    """Makes the next item in a thread of its own while the caller uses this one."""
+    """Yield the items. A background thread computes the next item while the caller uses the current one."""
     end = object()
     with ThreadPoolExecutor(1) as thread:
         following = thread.submit(next, items, end)
@@ -20,12 +20,12 @@ def prefetch(items: Iterator[Item]) -> Iterator[Item]:
 
 
 def map_prefetched(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
-    """`map`, of which each of some threads makes up to two results before they are asked for."""
+    """`map` in a thread pool. Results come in the order of the items; at most two per thread are computed early."""
     with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future[Result]] = deque()
+        pending: deque[Future[Result]] = deque()
         for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > 2 * threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            pending.append(pool.submit(function, item))
+            if len(pending) > 2 * threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()

@@ -1,7 +1,7 @@
-"""How far long work is and how long it will take: one line that moves on a terminal, a line every half minute in a log.
+"""Progress and remaining time of long work: a line redrawn in place on a terminal, a line every 30 seconds in a log.
 
-Plain Python, as training runs on machines that have nothing but torch, and because bars drawn with carriage returns
-make one endless line of a log.
+tqdm is not used: training must run with torch, NumPy and safetensors alone, and bars drawn with carriage returns
+make one endless line in a log.
 """
 
 import logging
@@ -17,13 +17,16 @@ TERMINAL_SECONDS, LOG_SECONDS = 0.2, 30.0
 
 
 class Progress:
-    """Counts to `total` while its block runs: `with Progress(len(rows), "titles", "encoding") as progress`."""
+    """A progress counter up to `total`: `with Progress(len(rows), "titles", "encoding") as progress`.
+
+    `initial` items were done before; they count for the share and not for the rate.
+    """
 
     def __init__(self, total: int, unit: str, description: str, initial: int = 0) -> None:
         self.total, self.unit, self.description = total, unit, description
         self.done = self.initial = initial
         self.started = self.last_shown = time.monotonic()
-        # Of several processes one says how far all are.
+        # Of several processes only rank 0 draws on the terminal.
         self.is_terminal = sys.stderr.isatty() and os.environ.get("RANK", "0") == "0"
 
     def __enter__(self) -> Self:
@@ -36,7 +39,7 @@ class Progress:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
     def update(self, amount: int) -> None:
-        """That much more is done."""
+        """Add `amount` to the count, and show the progress if it is time to."""
         self.done += amount
         now = time.monotonic()
         if now - self.last_shown < (TERMINAL_SECONDS if self.is_terminal else LOG_SECONDS):
@@ -55,7 +58,7 @@ class Progress:
 
 
 def format_seconds(seconds: float) -> str:
-    """`75` becomes `1 min 15 s`."""
+    """Format a duration in its two largest units: `75` becomes `1 min 15 s`."""
     minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

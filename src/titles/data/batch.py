@@ -1,4 +1,4 @@
-"""A batch of titles as numbers: all that a network must look up, so that it has nothing left but to calculate."""
+"""Batches of titles: the index tensors that a network needs for its lookups, and functions to move them to a device."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
@@ -20,15 +20,17 @@ AnyWindows = Windows | PaddedWindows
 
 @dataclass(frozen=True)
 class WordBatch:
-    """Words in bags, and how each distinct word of theirs is put together, which is done once.
+    """Words in bags, and the subwords of each distinct word, so that a word vector is computed once per batch.
 
-    known       how many of the distinct words have a vector of their own; these are the first. None where the
-                last may be padding
-    subwords    a bag for each distinct word, or for those alone whose vectors are not finished
+    bags                the word ids; `bags.rows` are the distinct ones
+    num_in_vocabulary   the number of distinct words that can have an own vector; they come first in `bags.rows`. In a
+                        padded batch the number of all rows, padding included
+    subwords            one bag per distinct word, or one per word outside the vocabulary if word vectors are
+                        precomputed
     """
 
     bags: AnyBags
-    num_in_vocabulary: int | None
+    num_in_vocabulary: int
     subwords: AnyBags
 
     @classmethod
@@ -40,21 +42,22 @@ class WordBatch:
         vocabulary_size: int,
         precomputed: bool = False,
     ) -> "WordBatch":
+        """Bag i holds `word_ids[offsets[i]:offsets[i + 1]]`; row w of `subword_ids` holds the subwords of word w."""
         bags = CSRBags.from_offsets(word_ids, offsets)
-        words = bags.rows.numpy()
-        known = int(np.searchsorted(words, vocabulary_size))
-        spelled = subword_ids.take(words[known:] if precomputed else words)
-        return cls(bags, known, CSRBags.from_offsets(spelled.values, spelled.offsets))
+        distinct_words = bags.rows.numpy()
+        num_in_vocabulary = int(np.searchsorted(distinct_words, vocabulary_size))
+        subwords = subword_ids.take(distinct_words[num_in_vocabulary:] if precomputed else distinct_words)
+        return cls(bags, num_in_vocabulary, CSRBags.from_offsets(subwords.values, subwords.offsets))
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What a network makes of titles.
+    """The input of a network.
 
-    words      each in a bag of its own
-    lengths    int64 [titles], in words
-    windows    for each width of the network's filters
-    pairs      the MLP's pairs of words that have a vector, a bag for each title
+    words     one bag per word, title after title
+    lengths   int64 [titles], in words
+    windows   one element per kernel size of the network
+    bigrams   for the MLP, one bag per title with the bigrams that have a vector
     """
 
     words: WordBatch
@@ -64,19 +67,19 @@ class Batch:
 
 
 def to_device(tree: Any, device: torch.device) -> Any:
-    """A tensor, or what holds tensors, on that device; to a GPU they go while this process does other things."""
+    """Move a tensor, or a tuple or dataclass of tensors, to `device`; the copy to a GPU is asynchronous."""
     if device.type == "cpu":
         return tree
-    pinned = Tensor.pin_memory if device.type == "cuda" else Tensor.contiguous
-    return tree_map(lambda tensor: pinned(tensor).to(device, non_blocking=True), tree)
+    prepare = Tensor.pin_memory if device.type == "cuda" else Tensor.contiguous
+    return tree_map(lambda tensor: prepare(tensor).to(device, non_blocking=True), tree)
 
 
 def tree_map(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
-    """A tensor, or a tuple or dataclass that holds tensors, with what the function makes of each."""
+    """Apply `function` to a tensor, or to every tensor in nested tuples and dataclasses; copy all else unchanged."""
     if isinstance(tree, Tensor):
         return function(tree)
     if isinstance(tree, tuple):
-        return tuple(tree_map(function, one) for one in tree)
+        return tuple(tree_map(function, item) for item in tree)
     if is_dataclass(tree) and not isinstance(tree, type):
         return type(tree)(*(tree_map(function, getattr(tree, field.name)) for field in fields(tree)))
     return tree

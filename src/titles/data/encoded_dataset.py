@@ -1,14 +1,14 @@
-"""data/embedded: titles as the numbers of their words, categories as labels. Reading it takes NumPy alone.
+"""The folder data/embedded: titles as word ids, categories as labels. NumPy alone reads it.
 
-    vocabulary.json                   what the numbers mean
-    subword_ids.{values,offsets}.npy  the subword buckets of every word, by number: the vocabulary, then all other words
-    bigrams.npy                      the keys of the pairs of words that have a vector of their own, int64, ascending
-    SPLIT.{values,offsets}.npy     the numbers of each title's words
-    SPLIT.labels.npy               the label of each title, int32; unlabelled has none
-    SPLIT.reliable.npy             whether someone reviewed that label, bool; as above
-    sources.csv                    the files that all titles come from
+    vocabulary.json                    words, categories and subword settings
+    subword_ids.{values,offsets}.npy   the subwords of every word id: vocabulary words, then all other words
+    bigrams.npy                        the keys of the bigrams that have a vector, int64, ascending
+    SPLIT.{values,offsets}.npy         the word ids of each title
+    SPLIT.labels.npy                   the label of each title, int32; not for the split unlabelled
+    SPLIT.reliable.npy                 whether a person reviewed the label, bool; not for the split unlabelled
+    sources.csv                        the raw files
 
-Titles stand in the order of the Parquet file they come from.
+Titles have the order of their Parquet file.
 """
 
 import json
@@ -24,11 +24,14 @@ from titles.data.ragged import Ragged
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What the numbers mean.
+    """The meaning of word ids and labels.
 
-    Words below `len(vocabulary)` have a vector of their own; all others are known by their spelling alone.
-    Labels from `trained_categories` up belong to categories that train lacks, which no network can name.
-    `category_counts` holds the number of training titles of each trained category.
+    categories         the name of each label. Labels from `num_trained_categories` on have no training title, so that
+                       no network can predict them
+    category_counts    the number of training titles of each trained category
+    subword_lengths    the lengths of the character n-grams
+    subword_buckets    the number of hash buckets for n-grams
+    words              the word of each word id that has an own vector; higher ids have subwords alone
     """
 
     categories: list[str]
@@ -39,27 +42,30 @@ class Vocabulary:
 
     @property
     def num_trained_categories(self) -> int:
+        """The number of categories with training titles, which come first in `categories`."""
         return len(self.category_counts)
 
     @property
     def log_shares(self) -> NDArray[np.float32]:
-        """The log of each trained category's share of the training titles, [trained categories]."""
+        """The log of the share of each trained category in the training titles, float32 [trained categories]."""
         counts = np.array(self.category_counts, np.float64)
         log_shares: NDArray[np.float32] = np.log(counts / counts.sum()).astype(np.float32)
         return log_shares
 
     def save(self, folder: Path) -> None:
+        """Write vocabulary.json."""
         content = json.dumps(asdict(self), ensure_ascii=False, indent=0)
         (folder / "vocabulary.json").write_text(content + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> "Vocabulary":
+        """Read vocabulary.json."""
         return cls(**json.loads((folder / "vocabulary.json").read_text(encoding="utf-8")))
 
 
 @dataclass(frozen=True)
 class LabelledDataset:
-    """The titles of a split, their labels, and whether someone reviewed these, [titles] each."""
+    """The titles of a split, their labels, and whether a person reviewed each label; [titles] each."""
 
     titles: Ragged
     labels: NDArray[np.int32]
@@ -69,24 +75,25 @@ class LabelledDataset:
         return len(self.labels)
 
     def take(self, rows: NDArray[np.integer]) -> "LabelledDataset":
-        """The titles with these numbers, in this order, in memory."""
+        """Copy the titles with the indices `rows`, in that order, to memory."""
         return LabelledDataset(self.titles.take(rows), self.labels[rows], self.reliable[rows])
 
     @classmethod
     def load(cls, folder: Path, split: str) -> "LabelledDataset":
+        """Memory-map the arrays of a split."""
         labels, reliable = (np.load(folder / f"{split}.{name}.npy", mmap_mode="r") for name in ("labels", "reliable"))
         return cls(Ragged.load(folder, split), labels, reliable)
 
 
 def required_files(folder: Path, *splits: str) -> list[Path]:
-    """The files of `folder` that these labelled splits need."""
-    arrays = [f"subword_ids.{part}" for part in ("values", "offsets")]
-    arrays += [f"{split}.{part}" for split in splits for part in ("values", "offsets", "labels", "reliable")]
+    """The files of `folder` that training or evaluation on the labelled `splits` reads."""
+    arrays = [f"subword_ids.{field}" for field in ("values", "offsets")]
+    arrays += [f"{split}.{field}" for split in splits for field in ("values", "offsets", "labels", "reliable")]
     return [folder / "vocabulary.json", folder / "bigrams.npy", *(folder / f"{name}.npy" for name in arrays)]
 
 
 def check_encoded_dataset(folder: Path, *splits: str) -> None:
-    """Raise InputError unless `folder` holds what this version reads of these labelled splits."""
+    """Raise InputError unless this version can read every file of the labelled `splits` in `folder`."""
     for file in required_files(folder, *splits):
         try:
             np.load(file, mmap_mode="r") if file.suffix == ".npy" else Vocabulary.load(folder)

@@ -1,4 +1,4 @@
-"""NumPy's files, written as their numbers come."""
+"""A writer that appends to a .npy file."""
 
 from pathlib import Path
 from types import TracebackType
@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 
 class NpyWriter:
-    """A one-dimensional .npy file that grows at its end, with the bytes `np.save` would write.
+    """Write a one-dimensional array piece by piece, with the bytes that `np.save` would write.
 
-    Written and not mapped: where the disk is full, a write fails and a touch of a map ends the process.
+    The file is written and not memory-mapped: on a full disk a write raises OSError, but a store to a memory map kills
+    the process.
     """
 
     def __init__(self, path: Path, dtype: type[np.generic]) -> None:
@@ -32,10 +33,11 @@ class NpyWriter:
             self._write_header()
 
     def _write_header(self) -> None:
-        # NumPy leaves room for any length, so that the header stays as long as it is.
+        # NumPy reserves space for any length in the header, so that it can be overwritten in place.
         empty = header_data_from_array_1_0(np.empty(0, self.dtype))
         write_array_header_1_0(self.file, empty | {"shape": (self.length,)})
 
-    def append(self, numbers: NDArray[Any]) -> None:
-        self.file.write(np.ascontiguousarray(numbers, self.dtype).data)
-        self.length += len(numbers)
+    def append(self, values: NDArray[Any]) -> None:
+        """Append `values` [length], converted to the dtype of the file."""
+        self.file.write(np.ascontiguousarray(values, self.dtype).data)
+        self.length += len(values)

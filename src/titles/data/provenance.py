@@ -1,4 +1,4 @@
-"""The files all titles come from, which a model names for as long as it is there."""
+"""sources.csv: the name, size and MD5 of every raw file, recorded with the encoded data and with each model."""
 
 import csv
 import hashlib
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Source:
-    """A file by its name in data.raw, and what it held: `md5` is that of DVC."""
+    """A raw file: its path relative to data.raw, its split, its size in bytes and the MD5 that DVC computes."""
 
     file: str
     split: str
@@ -17,7 +17,7 @@ class Source:
 
 
 def write_sources(raw: Path, files: dict[Path, str], path: Path) -> None:
-    """A CSV file with a row a source, named from the folder `raw` on; of each file its split is given."""
+    """Write a CSV file with one row per source; `files` maps each file in the folder `raw` to its split."""
     with path.open("w", encoding="utf-8", newline="") as table:
         writer = csv.DictWriter(table, [field.name for field in fields(Source)], lineterminator="\n")
         writer.writeheader()
@@ -28,6 +28,6 @@ def write_sources(raw: Path, files: dict[Path, str], path: Path) -> None:
 
 
 def read_sources(path: Path) -> list[Source]:
-    """What `write_sources` wrote."""
+    """Read a file that `write_sources` wrote."""
     with path.open(encoding="utf-8", newline="") as table:
         return [Source(row["file"], row["split"], int(row["bytes"]), row["md5"]) for row in csv.DictReader(table)]

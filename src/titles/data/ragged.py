@@ -1,4 +1,4 @@
-"""Rows of different lengths in two flat arrays, so that millions of titles need no padding and no Python objects."""
+"""Ragged arrays: rows of different lengths in two flat arrays, without padding or Python objects."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from titles.data.npy_writer import NpyWriter
 
 @dataclass(frozen=True)
 class Ragged:
-    """Row i is `values[offsets[i]:offsets[i + 1]]`; values are int32 [numbers], offsets int64 [rows + 1]."""
+    """Row i is `values[offsets[i]:offsets[i + 1]]`; `values` is int32 [values], `offsets` int64 [rows + 1]."""
 
     values: NDArray[np.int32]
     offsets: NDArray[np.int64]
@@ -22,35 +22,31 @@ class Ragged:
         return len(self.offsets) - 1
 
     def take(self, rows: NDArray[np.integer]) -> "Ragged":
-        """The rows with these numbers, in this order."""
+        """Copy the rows with the indices `rows`, in that order."""
         starts = self.offsets[rows]
         lengths = self.offsets[rows + 1] - starts
         offsets = np.concatenate([[0], np.cumsum(lengths)])
-        places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
-        return Ragged(self.values[places], offsets)
-
-    def followed_by(self, other: "Ragged") -> "Ragged":
-        """These rows, then the other's."""
-        offsets = np.concatenate([self.offsets, self.offsets[-1] + other.offsets[1:]])
-        return Ragged(np.concatenate([self.values, other.values]), offsets)
+        positions = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+        return Ragged(self.values[positions], offsets)
 
     def slice(self, first: int, last: int) -> "Ragged":
-        """The rows from `first` up to `last`, without copying their values."""
+        """The rows from `first` to `last`, exclusive, without a copy of their values."""
         start = self.offsets[first]
         return Ragged(self.values[start : self.offsets[last]], self.offsets[first : last + 1] - start)
 
     def save(self, folder: Path, name: str) -> None:
+        """Write the files that `load` reads."""
         with RaggedWriter(folder, name) as files:
             files.append(self)
 
     @classmethod
     def load(cls, folder: Path, name: str) -> "Ragged":
-        """The rows as memory maps: pages are read when touched."""
-        return cls(*(np.load(folder / f"{name}.{part}.npy", mmap_mode="r") for part in ("values", "offsets")))
+        """Memory-map both arrays."""
+        return cls(*(np.load(folder / f"{name}.{field}.npy", mmap_mode="r") for field in ("values", "offsets")))
 
 
 class RaggedWriter:
-    """The files that `Ragged.load` reads, written some rows at a time."""
+    """Write the files that `Ragged.load` reads, some rows at a time."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.values = NpyWriter(folder / f"{name}.values.npy", np.int32)
@@ -67,5 +63,6 @@ class RaggedWriter:
             pass
 
     def append(self, rows: Ragged) -> None:
+        """Append `rows` to both files."""
         self.offsets.append(self.values.length + rows.offsets[1:])
         self.values.append(rows.values)

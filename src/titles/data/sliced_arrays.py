@@ -1,6 +1,6 @@
-"""Arrays of which many batches each have a part.
+"""Arrays of several batches concatenated in one tensor, so that a GPU works on all batches at once.
 
-How long an array is that a GPU made, the processor must wait to hear. Of many batches at once it hears it seldom.
+The CPU waits for the GPU whenever it reads the length of an array. For many batches at once it waits once.
 """
 
 from dataclasses import dataclass
@@ -14,58 +14,59 @@ from titles.data.batch import to_device
 
 @dataclass(frozen=True)
 class SlicedArray:
-    """The parts of all batches one after another along the last dimension, and how long each is."""
+    """The slices of all batches, concatenated along the last dimension, and the length of each slice."""
 
     values: Tensor
     sizes: list[int]
 
     def with_values(self, values: Tensor) -> "SlicedArray":
-        """Other values, one for each of these."""
+        """Other values of the same length, sliced in the same way."""
         return SlicedArray(values, self.sizes)
 
     def split(self) -> tuple[Tensor, ...]:
-        """The part of each batch."""
+        """The slice of each batch."""
         return torch.split(self.values, self.sizes, -1)
 
     def split_padded(self, size: int, padding_value: int) -> tuple[Tensor, ...]:
-        """The part of each batch, padded to `size`."""
-        owners = self.batch_ids()
-        found = self.values.new_full((len(self.sizes), *self.values.shape[:-1], size), padding_value)
-        places = torch.arange(len(owners), device=owners.device) - self.offsets()[owners]
-        found.movedim(0, -2)[..., owners, places] = self.values
-        return found.unbind()
+        """The slice of each batch, padded to `size` with `padding_value`."""
+        batch_ids = self.batch_ids()
+        padded = self.values.new_full((len(self.sizes), *self.values.shape[:-1], size), padding_value)
+        positions = torch.arange(len(batch_ids), device=batch_ids.device) - self.offsets()[batch_ids]
+        padded.movedim(0, -2)[..., batch_ids, positions] = self.values
+        return padded.unbind()
 
     def batch_ids(self) -> Tensor:
-        """For each value, whose it is."""
+        """The index of the batch of each value, int64 [values]."""
         batches = torch.arange(len(self.sizes), device=self.values.device)
         return batches.repeat_interleave(self._to_tensor(self.sizes), output_size=sum(self.sizes))
 
     def offsets(self) -> Tensor:
-        """For each batch, how many values the batches before it have."""
+        """Where the slice of each batch starts, int64 [batches]."""
         return self._to_tensor([0, *accumulate(self.sizes)][:-1])
 
     def sums(self) -> list[int]:
-        """For each batch, the sum of its values."""
+        """The sum of the values of each batch. Waits for the GPU."""
         zeros = torch.zeros(len(self.sizes), dtype=torch.int64, device=self.values.device)
         totals: list[int] = zeros.index_add_(0, self.batch_ids(), self.values.long()).tolist()
         return totals
 
-    def _to_tensor(self, numbers: list[int]) -> Tensor:
-        there: Tensor = to_device(torch.tensor(numbers), self.values.device)
-        return there
+    def _to_tensor(self, sizes: list[int]) -> Tensor:
+        tensor: Tensor = to_device(torch.tensor(sizes), self.values.device)
+        return tensor
 
 
 class Capacities:
-    """The sizes arrays are padded to: an eighth more than the longest so far, so that soon all have the same.
+    """The sizes that arrays are padded to, by the name of the array.
 
-    And one more, as nothing can be looked up in an array without any.
+    A size is an eighth more than the longest slice so far, so that after few batches all have the same. It is at least
+    one, because nothing can be looked up in an empty array.
     """
 
     def __init__(self) -> None:
         self.sizes: dict[str, int] = {}
 
     def padded_size(self, name: str, array: SlicedArray) -> int:
-        """For the parts of that name."""
+        """The size for the slices of `array`, which also counts as the longest array `name` if it is."""
         longest = max(array.sizes)
         if longest > self.sizes.get(name, -1):
             self.sizes[name] = longest + longest // 8 + 1

@@ -1,1 +1,1 @@
-"""An invented shop whose titles look like a marketplace's, to try and to measure the pipeline without its data."""
+"""A generator of invented product titles, to try and to benchmark the pipeline without real data."""

@@ -1,4 +1,4 @@
-"""The shop's categories: the hand-written words of their titles, how frequent they are, what they are taken for."""
+"""The categories of the demo shop: the words of their titles, their frequencies, and similar categories."""
 
 import random
 from dataclasses import dataclass, field, replace
@@ -11,18 +11,24 @@ import yaml
 
 from titles.core.errors import InputError
 
-WordsByLanguage = dict[str, list[str]]  # by language, "es" and "pt"
+WordsByLanguage = dict[str, list[str]]  # the keys are "es" and "pt"
 
-# Rows a category at the minimum, the quartiles and the maximum of the challenge's 1,588 categories.
+# The minimum, quartiles and maximum of the number of rows per category in the challenge, which has 1,588 categories.
 ROWS_QUANTILES = (109, 5_043, 12_400, 19_105, 35_973)
-# Shops have categories of a handful of titles, too, which the challenge left out: this share of the categories, from 1
-# to 10 titles each where a catalogue has 120,000 titles of 176 categories.
+# Real shops also have categories with a handful of titles, which the challenge left out: their share, and the range of
+# their weights. In a catalogue of 120,000 titles and 176 categories they have 1 to 10 titles each.
 TAIL_SHARE, TAIL_ROWS = 1 / 8, (20, 200)
 
 
 @dataclass(frozen=True)
 class Category:
-    """What titles of a category are made of; `like` names the categories a careless seller takes it for."""
+    """The words of a category's titles.
+
+    like      the names of similar categories, which label noise confuses with it
+    fits      the products that an accessory fits, such as car models
+    before    words that may precede the noun
+    after     words that may follow the noun
+    """
 
     name: str
     nouns: WordsByLanguage
@@ -38,14 +44,14 @@ class Category:
 
 @cache
 def shop() -> dict[str, Any]:
-    """The words that all categories share."""
+    """Load the words that all categories share, and the variants of categories."""
     content: dict[str, Any] = yaml.safe_load((files("titles.demo") / "shop.yaml").read_text(encoding="utf-8"))
     return content
 
 
 @cache
 def handwritten_categories() -> list[Category]:
-    """The categories written by hand."""
+    """Load the handwritten categories."""
     departments = sorted((files("titles.demo") / "catalogue").iterdir(), key=lambda department: department.name)
     entries = [yaml.safe_load(department.read_text(encoding="utf-8")).items() for department in departments]
     return [
@@ -56,7 +62,7 @@ def handwritten_categories() -> list[Category]:
 
 
 def apply_variant(variant: dict[str, Any], category: Category) -> Category:
-    """The category as another shop of the same trade would have it: blenders become spare parts of blenders."""
+    """Derive a category from another: blenders become spare parts of blenders."""
     return replace(
         category,
         name=variant["name"].format(category.name),
@@ -67,7 +73,10 @@ def apply_variant(variant: dict[str, Any], category: Category) -> Category:
 
 
 def categories(num_categories: int) -> list[Category]:
-    """That many categories: those written by hand, then these crossed with the variants of the shop."""
+    """Return the first `num_categories` categories: the handwritten ones, then these crossed with the variants.
+
+    Raise InputError if there are fewer, or if fewer than 2 are requested.
+    """
     variants = (
         apply_variant(variant, category) for variant, category in product(shop()["variants"], handwritten_categories())
     )
@@ -76,23 +85,23 @@ def categories(num_categories: int) -> list[Category]:
     ]
     if not 2 <= num_categories == len(chosen):
         most = len(handwritten_categories()) * (1 + len(shop()["variants"]))
-        raise InputError(f"{num_categories} categories: the shop has from 2 to {most}")
+        raise InputError(f"{num_categories} categories: the number must be from 2 to {most}")
     names = {category.name for category in chosen}
     return [replace(category, like=[name for name in category.like if name in names]) for category in chosen]
 
 
 def weights(num_categories: int) -> list[float]:
-    """How frequent each of that many categories is, in an order without meaning.
+    """Return the relative frequency of each category, shuffled.
 
-    As uneven as in the challenge, but for the tail, whose numbers of rows fall geometrically.
+    The head follows the quantiles of the challenge by linear interpolation. The tail is a geometric sequence.
     """
     tail = int(num_categories * TAIL_SHARE)
     head = num_categories - tail
-    places = [place * 4 / (head - 1) for place in range(head)]
+    positions = [index * 4 / (head - 1) for index in range(head)]
     quantiles = [*ROWS_QUANTILES, 0]
-    lows = [(int(place), place % 1) for place in places]
-    rows = [quantiles[low] * (1 - share) + quantiles[low + 1] * share for low, share in lows]
+    lows = [(int(position), position % 1) for position in positions]
+    rows = [quantiles[low] * (1 - fraction) + quantiles[low + 1] * fraction for low, fraction in lows]
     fewest, most = TAIL_ROWS
-    rows += [fewest * (most / fewest) ** (place / max(1, tail - 1)) for place in range(tail)]
+    rows += [fewest * (most / fewest) ** (index / max(1, tail - 1)) for index in range(tail)]
     random.Random("weights").shuffle(rows)
     return rows

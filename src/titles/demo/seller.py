@@ -1,4 +1,4 @@
-"""A seller: puts the words of a category together as titles are on a marketplace, with haste and all."""
+"""The generator of titles: combines the words of a category as sellers do on a marketplace, and adds typos."""
 
 import random
 import re
@@ -24,7 +24,7 @@ CONFUSED_LETTERS = {
 LETTERS, DIGITS = "abcdefghjklmnprstvwxz", "0123456789"
 CODES = ["@@-####", "@###", "@@####", "###@", "@@@-##", "@##@", "####", "@#", "@@ ###", "@-###", "##@@", "@@@####"]
 
-# Shares of the titles that are so.
+# The shares of titles without accents, with a misspelling, with two joined words, and with more than 60 characters.
 WITHOUT_ACCENTS, MISSPELT, RUN_TOGETHER, LONG = 0.45, 0.05, 0.03, 0.004
 
 
@@ -41,18 +41,18 @@ CASES: dict[Callable[[str], str], float] = {
 
 
 class Seller:
-    """Writes titles; all that is left to chance comes from `rng`."""
+    """A generator of titles. All random choices come from `rng`."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
 
     def title(self, category: Category, language: str) -> str:
-        """A title of the category in the language `es` or `pt`."""
-        parts = self._compose_words(category, language)
-        return self._add_typos(" ".join(parts))
+        """Generate a title of the category in the language `es` or `pt`."""
+        phrases = self._compose_phrases(category, language)
+        return self._add_typos(" ".join(phrases))
 
-    def _compose_words(self, category: Category, language: str) -> list[str]:
-        """Head first, then what else fits into the length a title may have, roughly in the order sellers write it."""
+    def _compose_phrases(self, category: Category, language: str) -> list[str]:
+        """Sample the head, then as many details as the length of the title allows, in the order typical of sellers."""
         rng = self.rng
         head = [
             *self._sample_at_most_one(category.before[language]),
@@ -60,12 +60,12 @@ class Seller:
             *self._sample_at_most_one(category.after[language]),
         ]
         tail: list[str] = []
-        room = self._sample_length() - sum(map(len, head)) - len(head)
-        for part in self._details(category, language):
-            if len(part) < room:
-                tail.append(part)
-                room -= len(part) + 1
-            elif room < 6:
+        remaining = self._sample_length() - sum(map(len, head)) - len(head)
+        for detail in self._sample_details(category, language):
+            if len(detail) < remaining:
+                tail.append(detail)
+                remaining -= len(detail) + 1
+            elif remaining < 6:
                 break
         if tail and rng.random() < 0.12:
             head, tail = [tail[0], *head], tail[1:]
@@ -73,8 +73,8 @@ class Seller:
             tail.insert(rng.randrange(len(tail)), rng.choice(shop()["linking"][language]))
         return head + tail
 
-    def _details(self, category: Category, language: str) -> list[str]:
-        """More than fits."""
+    def _sample_details(self, category: Category, language: str) -> list[str]:
+        """Sample more details than a title can hold."""
         rng = self.rng
         words = rng.sample(category.words[language], 5)
         details = [words[0]]
@@ -101,21 +101,21 @@ class Seller:
         return [self.rng.choice(words)] if words else []
 
     def _sample_frequent(self, words: list[str]) -> str:
-        """The first ones more often than the last."""
+        """Sample a word; the first words are the most frequent."""
         return words[min(self.rng.randrange(len(words)), self.rng.randrange(len(words)))]
 
     def _sample_length(self) -> float:
-        """Most titles nearly fill the 60 characters a marketplace allows, some are short, a few longer."""
+        """Sample a number of characters: most titles nearly fill the 60 that a marketplace allows, a few are longer."""
         if self.rng.random() < LONG:
             return min(120, 62 + self.rng.expovariate(1 / 15))
         return max(8, min(60, 62 - self.rng.expovariate(1 / 10)))
 
     def _sample_code(self) -> str:
-        letters = self.rng.choice(CODES)
-        return "".join(self.rng.choice({"@": LETTERS, "#": DIGITS}[mark]) if mark in "@#" else mark for mark in letters)
+        pattern = self.rng.choice(CODES)
+        return "".join(self.rng.choice({"@": LETTERS, "#": DIGITS}[mark]) if mark in "@#" else mark for mark in pattern)
 
     def _fill_placeholders(self, pattern: str) -> str:
-        """`{400..1200:50} w` becomes `650 w`, `{s|m|l}` one of its alternatives."""
+        """Replace the placeholders: `{400..1200:50} w` becomes `650 w`, `{s|m|l}` one of its alternatives."""
         return PLACEHOLDER.sub(lambda choice: self._sample_placeholder(choice[1]), pattern)
 
     def _sample_placeholder(self, choice: str) -> str:
@@ -128,7 +128,7 @@ class Seller:
     def _add_typos(self, title: str) -> str:
         rng = self.rng
         if rng.random() < WITHOUT_ACCENTS:
-            title = "".join(part for part in unicodedata.normalize("NFD", title) if not unicodedata.combining(part))
+            title = "".join(point for point in unicodedata.normalize("NFD", title) if not unicodedata.combining(point))
         if rng.random() < MISSPELT:
             title = self._misspell(title)
         if rng.random() < RUN_TOGETHER:
@@ -137,10 +137,10 @@ class Seller:
         return case(title)
 
     def _misspell(self, title: str) -> str:
-        """One letter swapped, doubled, left out or mistaken for its like."""
-        place = self.rng.randrange(1, max(2, len(title) - 1))
-        before, letter, after = title[:place], title[place], title[place + 1 :]
+        """Swap one letter with the next, double it, delete it, or replace it by one that it is confused with."""
+        position = self.rng.randrange(1, max(2, len(title) - 1))
+        before, letter, after = title[:position], title[position], title[position + 1 :]
         if not letter.isalpha() or not after:
             return title
-        like = CONFUSED_LETTERS.get(letter, "")
-        return before + self.rng.choice([after[0] + letter + after[1:], letter * 2 + after, after, like + after])
+        confused = CONFUSED_LETTERS.get(letter, "")
+        return before + self.rng.choice([after[0] + letter + after[1:], letter * 2 + after, after, confused + after])

@@ -1,19 +1,20 @@
-"""What the networks, and the mean of their probabilities, are worth on the test titles.
+"""Evaluate the networks, and the mean of their probabilities, on the test titles.
 
-metrics.json             of each network, balanced accuracy first
-recall_by_category.csv   every category, the worst first
+metrics.json              the metrics of each network and of the mean, balanced accuracy first
+recall_by_category.csv    the recall of every test category, the lowest first
 sorted_recall.csv         the recalls of each network in ascending order
-confused_pairs.csv       which categories are most often taken for which
-reliability.csv          how often a network is right when it is that sure
-accuracy_by_coverage.csv           how often it is right on the titles it is surest of, and how sure it is of all of these
-thresholds.csv           the thresholds of each network and of the mean, and what is true of them on the test titles
-NAME_history.csv         how each network was trained, a row an epoch
-report.html              all of this, and examples, for who must decide whether to trust it
+confused_pairs.csv        the most frequent pairs of true and predicted category
+reliability.csv           the accuracy of each network by confidence
+accuracy_by_coverage.csv  the accuracy on the titles with the highest confidence, and the lowest confidence among them
+thresholds.csv            the score thresholds of each network and of the mean, on validation and test titles
+NAME_history.csv          the training history of each network, one row per epoch
+report.html               all of these and examples of mistakes, as one page
 """
 
 import json
 import logging
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,6 @@ import pandas as pd
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score
 
 from titles.core.atomic_directory import recreate_dir, require_output
 from titles.core.errors import InputError
@@ -29,9 +29,9 @@ from titles.core.memory import raise_malloc_thresholds
 from titles.data.encoded_dataset import LabelledDataset, Vocabulary
 from titles.data.ragged import Ragged
 from titles.evaluation import tables
+from titles.evaluation.network_metrics import DECIMALS, Metrics, network_metrics
 from titles.evaluation.report import Report, load_histories, summarize_rejected, summarize_splits
 from titles.inference.predict import Predictions, predict, predict_ensemble
-from titles.metrics.classification import balanced_accuracy, expected_calibration_error
 from titles.metrics.thresholds import Threshold, select_thresholds
 from titles.nn.decision import decision_weights
 from titles.nn.device import chosen_device
@@ -40,184 +40,150 @@ from titles.persistence.model_folder import load, training_objective
 
 log = logging.getLogger(__name__)
 
-Metrics = dict[str, "float | dict[str, float]"]
-
-DECIMALS = 6
-# Enough to tell what calibration does; the order of test titles is random.
+# Enough for the thresholds and for the calibration error. The titles are in random order.
 SAMPLE_TITLES = 50_000
-# Where the classes begin of the training titles a category has, and of the words a title has.
-CATEGORY_SIZE_BINS, TITLE_LENGTH_BINS = (1, 10, 100, 1_000, 10_000), (1, 3, 5, 7, 9, 11, 13)
 
 
 def evaluate(
     models: dict[str, Path], prepared: Path, embedded: Path, results: Path, predicted: Path
 ) -> dict[str, Metrics]:
-    """Writes `results` and `predicted`, returns the content of metrics.json.
+    """Write `results` and `predicted`, and return the content of metrics.json.
 
-    `predicted` gets every test title with the category each network gives it, and submission.csv for unlabelled titles.
+    `predicted` gets test.parquet, the test titles with the category that each network predicts. If there are unlabelled
+    titles, it also gets submission.csv. Raise InputError if the inputs do not belong together.
     """
     _check_inputs(models, prepared, embedded)
     raise_malloc_thresholds()
-    device = chosen_device()
-    networks = {name: load(folder)[0].to(device) for name, folder in models.items()}
-    lexicon = Vocabulary.load(embedded)
-    weights = decision_weights(lexicon, training_objective(models.values()))
-    # Of millions of titles the category's name takes less memory in Arrow than in NumPy.
-    categories = pd.Index(lexicon.categories, dtype="str")
-    spelling = Ragged.load(embedded, "subword_ids")
-    test, training = (LabelledDataset.load(embedded, split) for split in ("test", "train"))
-    _log_untrained(test, lexicon)
-    said = predict(networks, test, spelling, weights)
-    validation = LabelledDataset.load(embedded, "validation")
-    found = _collect_thresholds(models, networks, validation, spelling, weights)
-    submitted = None
-    if (prepared / "unlabelled.parquet").exists():
-        submitted = predict_ensemble(networks, Ragged.load(embedded, "unlabelled"), spelling, weights)
-    some = test.take(np.arange(min(len(test), SAMPLE_TITLES)))
-    for network in networks.values():
-        network.reset_calibration(torch.from_numpy(lexicon.log_shares))
-    uncalibrated = predict(networks, some, spelling, weights)
-    sizes = np.bincount(training.labels, minlength=len(categories))
+    vocabulary, test = Vocabulary.load(embedded), LabelledDataset.load(embedded, "test")
+    _log_untrained(test, vocabulary)
+    outputs = _predict(models, embedded, vocabulary, test, (prepared / "unlabelled.parquet").exists())
     titles = pd.read_parquet(prepared / "test.parquet")
-    by_group = _metrics_by_group(test, said, titles, sizes)
-    metrics = {name: _network_metrics(name, test.labels, said[name], uncalibrated[name], by_group) for name in said}
+    # For millions of titles, category names take less memory in Arrow than in NumPy.
+    categories = pd.Index(vocabulary.categories, dtype="str")
+    train_titles = np.bincount(LabelledDataset.load(embedded, "train").labels, minlength=len(categories))
+    groups = tables.metrics_by_attribute(test, outputs.test, titles, train_titles)
+    metrics = {
+        name: network_metrics(name, test.labels, predictions, outputs.uncalibrated[name], groups)
+        for name, predictions in outputs.test.items()
+    }
     for name, of_network in metrics.items():
         log.info("%s: balanced accuracy %.4f", name, of_network["balanced_accuracy"])
-    written = _result_tables(test.labels, said, categories, sizes) | {
-        "thresholds": tables.thresholds(found, test.labels, said)
-    }
-    _write_results(results, models, metrics, written)
+    result_tables = tables.result_tables(test.labels, outputs.test, categories, train_titles, outputs.thresholds)
+    _write_results(results, models, metrics, result_tables)
+    mistakes = tables.mistakes(
+        result_tables["confused_pairs"], test.labels, outputs.test["mean"], titles.title, categories
+    )
     Report(
-        splits=summarize_splits(prepared, embedded, sizes),
+        splits=summarize_splits(prepared, embedded, train_titles),
         metrics=metrics,
         histories=load_histories(models),
-        **written,
-        mistakes=tables.mistakes(written["confused_pairs"], test.labels, said["mean"], titles.title, categories),
-        groups=by_group,
+        mistakes=mistakes,
+        groups=groups,
         rejected=summarize_rejected(prepared),
+        **result_tables,
     ).write(results / "report.html")
-    for name in said:
-        titles[name] = categories[said[name].predicted_label]
-    titles.assign(confidence=said["mean"].confidence).to_parquet(recreate_dir(predicted) / "test.parquet")
-    if submitted is not None:
-        ids = pd.read_parquet(prepared / "unlabelled.parquet", columns=["id"]).id
-        answers = pd.DataFrame({"id": ids, "category": categories[submitted]})
-        answers.to_csv(predicted / "submission.csv", index=False)
+    _write_predicted(predicted, prepared, titles, outputs, categories)
     return metrics
 
 
 def _check_inputs(models: dict[str, Path], prepared: Path, embedded: Path) -> None:
-    """Raise InputError where one of them is not made from what the others are made from."""
+    """Raise InputError if `prepared`, `embedded` and the model folders are not from the same run."""
     rows = pq.read_metadata(require_output(prepared / "test.parquet", "prepare")).num_rows
     titles = len(LabelledDataset.load(embedded, "test"))
     if rows != titles:
         raise InputError(
             f"{prepared} has {rows:,} test titles and {embedded} has {titles:,}; run the stages embed and train_* again"
         )
-    lexicon = (embedded / "vocabulary.json").read_bytes()
+    vocabulary = (embedded / "vocabulary.json").read_bytes()
     for name, folder in models.items():
-        if require_output(folder / "vocabulary.json", f"train_{name}").read_bytes() != lexicon:
+        if require_output(folder / "vocabulary.json", f"train_{name}").read_bytes() != vocabulary:
             raise InputError(
                 f"{folder} has other words or categories than {embedded}; run the stage train_{name} again"
             )
 
 
-def _log_untrained(test: LabelledDataset, lexicon: Vocabulary) -> None:
-    untrained = np.count_nonzero(test.labels >= lexicon.num_trained_categories)
+def _log_untrained(test: LabelledDataset, vocabulary: Vocabulary) -> None:
+    untrained = np.count_nonzero(test.labels >= vocabulary.num_trained_categories)
     loss = "log loss is over the others" if untrained < len(test) else "there is no log loss"
     if untrained:
         counts = f"{untrained:,} of {len(test):,}"
         log.info("%s test titles are of categories that train lacks: they count as wrong, and %s", counts, loss)
 
 
-def _metrics_by_group(
-    test: LabelledDataset, all_predictions: dict[str, Predictions], titles: pd.DataFrame, sizes: NDArray[np.int64]
-) -> dict[str, pd.DataFrame]:
-    """`tables.by_group` by all that may make a title easy or hard."""
-    groups = {
-        "language": titles.language,
-        "label_quality": titles.label_quality,
-        "category_size": tables.assign_bins(sizes[test.labels], CATEGORY_SIZE_BINS),
-        "title_length": tables.assign_bins(np.diff(test.titles.offsets), TITLE_LENGTH_BINS),
-    }
-    return {
-        name: tables.metrics_by_group(test.labels, all_predictions, of_titles) for name, of_titles in groups.items()
-    }
+@dataclass(frozen=True)
+class _Outputs:
+    """Everything that the networks predict.
+
+    test          the predictions of each network and of the mean for the test titles
+    uncalibrated  the same without calibration, for the first `SAMPLE_TITLES` test titles
+    thresholds    the score thresholds of each network and of the mean
+    unlabelled    int64 [titles], the labels that the mean predicts for unlabelled titles; None if there are none
+    """
+
+    test: dict[str, Predictions]
+    uncalibrated: dict[str, Predictions]
+    thresholds: dict[str, list[Threshold]]
+    unlabelled: NDArray[np.int64] | None
 
 
-def _network_metrics(
-    name: str,
-    labels: NDArray[np.int32],
-    network_predictions: Predictions,
-    uncalibrated: Predictions,
-    by_group: dict[str, pd.DataFrame],
-) -> Metrics:
-    """The loss is over the titles whose category train has, and left out where none has one; all else is over all."""
-    of_trained = network_predictions.true_probability[~np.isnan(network_predictions.true_probability)]
-    metrics: Metrics = {
-        "balanced_accuracy": balanced_accuracy(labels, network_predictions.predicted_label),
-        "accuracy": float((network_predictions.predicted_label == labels).mean()),
-        "top5_accuracy": float(network_predictions.in_top_k.mean()),
-        "macro_f1": float(
-            f1_score(
-                labels, network_predictions.predicted_label, average="macro", labels=np.unique(labels), zero_division=0
-            )
-        ),
-    }
-    if len(of_trained):
-        losses = -np.log(np.maximum(of_trained, np.finfo(np.float32).tiny), dtype=np.float64)
-        metrics["log_loss"] = float(losses.mean())
-    metrics["expected_calibration_error"] = expected_calibration_error(
-        labels == network_predictions.predicted_label, network_predictions.confidence
-    )
-    metrics["expected_calibration_error_uncalibrated"] = expected_calibration_error(
-        labels[: len(uncalibrated.predicted_label)] == uncalibrated.predicted_label, uncalibrated.confidence
-    )
-    for column in ("language", "label_quality"):
-        of_groups = by_group[column][f"{name}_balanced_accuracy"].round(DECIMALS)
-        metrics[f"balanced_accuracy_by_{column}"] = {str(group): value for group, value in of_groups.items()}
-    return {key: round(value, DECIMALS) if isinstance(value, float) else value for key, value in metrics.items()}
+def _predict(
+    models: dict[str, Path], embedded: Path, vocabulary: Vocabulary, test: LabelledDataset, has_unlabelled: bool
+) -> _Outputs:
+    device, subword_ids = chosen_device(), Ragged.load(embedded, "subword_ids")
+    networks = {name: load(folder)[0].to(device) for name, folder in models.items()}
+    weights = decision_weights(vocabulary, training_objective(models.values()))
+    predictions = predict(networks, test, subword_ids, weights)
+    validation = _sample(LabelledDataset.load(embedded, "validation"))
+    thresholds = _thresholds(models, networks, validation, subword_ids, weights)
+    unlabelled = None
+    if has_unlabelled:
+        unlabelled = predict_ensemble(networks, Ragged.load(embedded, "unlabelled"), subword_ids, weights)
+    for network in networks.values():
+        network.reset_calibration(torch.from_numpy(vocabulary.log_shares))
+    uncalibrated = predict(networks, _sample(test), subword_ids, weights)
+    return _Outputs(predictions, uncalibrated, thresholds, unlabelled)
 
 
-def _result_tables(
-    labels: NDArray[np.int32],
-    all_predictions: dict[str, Predictions],
-    categories: "pd.Index[str]",
-    sizes: NDArray[np.int64],
-) -> dict[str, pd.DataFrame]:
-    return {
-        "recall_by_category": tables.recall_by_category(labels, all_predictions, categories, sizes),
-        "sorted_recall": tables.sorted_recall(labels, all_predictions),
-        "confused_pairs": tables.confused_pairs(labels, all_predictions["mean"].predicted_label, categories),
-        "reliability": tables.reliability(labels, all_predictions),
-        "accuracy_by_coverage": tables.accuracy_by_coverage(labels, all_predictions),
-    }
-
-
-def _collect_thresholds(
+def _thresholds(
     models: dict[str, Path],
     networks: dict[str, Network],
     validation: LabelledDataset,
     subword_ids: Ragged,
     weights: NDArray[np.float32],
 ) -> dict[str, list[Threshold]]:
-    """Those of each network, which are in its folder, and those of the mean, by a sample of the validation titles."""
-    found = {}
+    """Read the thresholds of each network from its model folder, and select those of the mean on validation titles."""
+    thresholds = {}
     for name, folder in models.items():
         description = json.loads((folder / "network.json").read_text(encoding="utf-8"))
-        found[name] = [Threshold(**one) for one in description["thresholds"]]
-    some = validation.take(np.arange(min(len(validation), SAMPLE_TITLES)))
-    of_mean = predict(networks, some, subword_ids, weights)["mean"]
-    return found | {"mean": select_thresholds(of_mean.predicted_label == some.labels, of_mean.confidence)}
+        thresholds[name] = [Threshold(**fields) for fields in description["thresholds"]]
+    mean = predict(networks, validation, subword_ids, weights)["mean"]
+    return thresholds | {"mean": select_thresholds(mean.predicted_label == validation.labels, mean.confidence)}
+
+
+def _sample(titles: LabelledDataset) -> LabelledDataset:
+    return titles.take(np.arange(min(len(titles), SAMPLE_TITLES)))
 
 
 def _write_results(
     results: Path, models: dict[str, Path], metrics: dict[str, Metrics], result_tables: dict[str, pd.DataFrame]
 ) -> None:
-    """Writes what of `results` is text to compare."""
+    """Write metrics.json and the CSV files."""
     results.mkdir(parents=True, exist_ok=True)
     (results / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     for name, table in result_tables.items():
         table.round(DECIMALS).to_csv(results / f"{name}.csv", index=False, lineterminator="\n")
     for name, folder in models.items():
         shutil.copyfile(folder / "history.csv", results / f"{name}_history.csv")
+
+
+def _write_predicted(
+    predicted: Path, prepared: Path, titles: pd.DataFrame, outputs: _Outputs, categories: "pd.Index[str]"
+) -> None:
+    """Add the predictions to the test titles and write test.parquet; write submission.csv for unlabelled titles."""
+    for name, predictions in outputs.test.items():
+        titles[name] = categories[predictions.predicted_label]
+    titles.assign(confidence=outputs.test["mean"].confidence).to_parquet(recreate_dir(predicted) / "test.parquet")
+    if outputs.unlabelled is not None:
+        ids = pd.read_parquet(prepared / "unlabelled.parquet", columns=["id"]).id
+        submission = pd.DataFrame({"id": ids, "category": categories[outputs.unlabelled]})
+        submission.to_csv(predicted / "submission.csv", index=False)

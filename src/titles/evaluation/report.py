@@ -1,4 +1,4 @@
-"""results/report.html: what one looks at before trusting the networks, in that order; one file that opens offline."""
+"""results/report.html: the evaluation report, one file that opens offline."""
 
 import json
 import re
@@ -19,16 +19,16 @@ from titles.evaluation import charts
 from titles.evaluation.tables import MAX_EXAMPLES
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
-# A broken row may have a reason that no other has.
+# The reasons can be as many as the rejected rows, because some name details of the row.
 MAX_REASONS = 20
 MAX_TEXT_LENGTH = 200
-# Control characters, but for white space; HTML has none.
+# Control characters other than white space, which HTML does not allow.
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
 class Report:
-    """What the page shows, in its order: tables of this module and of `titles.evaluation.tables`."""
+    """The content of the page in its order: tables of this module and of `titles.evaluation.tables`."""
 
     splits: dict[str, dict[str, int]]
     metrics: Mapping[str, Mapping[str, object]]
@@ -47,49 +47,50 @@ class Report:
         environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
         environment.filters |= {"sanitize_text": sanitize_text, "records": lambda table: table.to_dict("records")}
         template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-        # What was there may be linked to DVC's cache.
+        # The old file may be a link to DVC's cache, which must not be written to.
         path.unlink(missing_ok=True)
         path.write_text(template.render(vars(self), charts=charts), encoding="utf-8", newline="\n")
 
 
 def sanitize_text(text: str) -> str:
-    """The text, of which HTML can show every letter, cut where it is very long."""
+    """Replace control characters, which HTML does not allow, and truncate long text."""
     shown = CONTROL_CHARACTERS.sub("\ufffd", text)
     return shown if len(shown) <= MAX_TEXT_LENGTH else f"{shown[:MAX_TEXT_LENGTH]}…"
 
 
-def summarize_splits(prepared: Path, embedded: Path, sizes: NDArray[np.int64]) -> dict[str, dict[str, int]]:
-    """The `rows` of each split, and its `categories`, of which so many are `unlearned`; of train those `learned`, too.
+def summarize_splits(prepared: Path, embedded: Path, train_titles: NDArray[np.int64]) -> dict[str, dict[str, int]]:
+    """The `rows` and `categories` of each split, and its `untrained` categories; for train also the `trained` titles.
 
-    `sizes` is how many titles of each category the networks learned from, [categories].
+    train_titles  int64 [categories], the number of titles of each category that the networks were trained on
     """
-    found = {}
+    splits = {}
     for split in ("train", "validation", "test", "unlabelled", "rejected"):
         if (path := prepared / f"{split}.parquet").exists():
-            found[split] = {"rows": pq.read_metadata(path).num_rows}
-    found["train"] |= {"categories": np.count_nonzero(sizes), "unlearned": 0, "learned": int(sizes.sum())}
+            splits[split] = {"rows": pq.read_metadata(path).num_rows}
+    trained = int(train_titles.sum())
+    splits["train"] |= {"categories": np.count_nonzero(train_titles), "untrained": 0, "trained": trained}
     for split in ("validation", "test"):
         labels = np.unique(LabelledDataset.load(embedded, split).labels)
-        found[split] |= {"categories": len(labels), "unlearned": np.count_nonzero(sizes[labels] == 0)}
-    return found
+        splits[split] |= {"categories": len(labels), "untrained": np.count_nonzero(train_titles[labels] == 0)}
+    return splits
 
 
 def load_histories(models: dict[str, Path]) -> pd.DataFrame:
-    """Every epoch of every network; `kept` is whether the network has its weights."""
+    """Every epoch of every network; `is_best` marks the epoch from which the model has its weights."""
     tables = []
     for name, folder in models.items():
-        kept = json.loads((folder / "network.json").read_text(encoding="utf-8"))["epoch"]
+        best = json.loads((folder / "network.json").read_text(encoding="utf-8"))["epoch"]
         table = pd.read_csv(folder / "history.csv")
-        tables.append(table.assign(network=name, kept=table.epoch == kept))
+        tables.append(table.assign(network=name, is_best=table.epoch == best))
     return pd.concat(tables, ignore_index=True)
 
 
 def summarize_rejected(prepared: Path) -> list[dict[str, Any]]:
-    """The reasons, the most frequent first, with their `rows` and the first of them as `examples`."""
+    """The reasons for rejection, the most frequent first, with the number of `rows` and their first as `examples`."""
     parquet, columns = pq.ParquetFile(prepared / "rejected.parquet"), ["file", "line", "reason", "title"]
     rows: Counter[str] = Counter()
     firsts = [parquet.schema_arrow.empty_table().select(columns).to_pandas()]
-    # There may be millions.
+    # In batches, because there may be millions of rows.
     for batch in parquet.iter_batches(columns=columns):
         table = batch.to_pandas()
         rows.update(table.reason.value_counts().to_dict())

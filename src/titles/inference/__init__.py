@@ -1,1 +1,1 @@
-"""Predict categories: `Classifier` in Python, and whole files."""
+"""Predict categories with trained models: `Classifier` in Python, and batch prediction of files."""

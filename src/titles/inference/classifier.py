@@ -1,4 +1,4 @@
-"""A model folder put to use: titles in, categories with scores out."""
+"""`Classifier`: a trained model that predicts the categories of titles, with scores."""
 
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -24,15 +24,15 @@ from titles.nn.networks import Network
 from titles.persistence.model_folder import load, training_objective
 from titles.text.encoder import TitleEncoder
 
-# So few take longer on several threads, which wait for one another most of the time.
+# Below this many titles one thread is faster than several, which mostly wait for one another.
 SINGLE_THREAD_TITLES = 32
 
 
 class Classifier:
-    """`Classifier.load("models/mlp").predict(["Funda Galaxy J7 Prime"])`.
+    """A trained model: `Classifier.load("models/mlp").predict(["Funda Galaxy J7 Prime"])`.
 
-    Of several networks it gives the mean of their probabilities. Which category comes first depends on the objective,
-    see `titles.nn.decision`; scores are probabilities and do not.
+    With several networks it uses the mean of their probabilities. The objective decides which category comes first, see
+    `titles.nn.decision`; scores are probabilities and do not depend on it.
     """
 
     def __init__(
@@ -47,78 +47,80 @@ class Classifier:
 
     @classmethod
     def load(cls, folder: str | Path, objective: str | None = None, device: str | torch.device = "cpu") -> "Classifier":
-        """From a folder that train_mlp or train_cnn wrote, or from one that holds several such folders.
+        """Load a model folder that train_mlp or train_cnn wrote, or all model folders in a folder.
 
-        `objective` is balanced_accuracy or accuracy, by default what train.objective was. Raises InputError for any
-        other, or where there is no such folder, one is damaged, or they do not know the same words and categories.
-        `device` is where it computes: the shell and the server pass that of TITLES_DEVICE.
+        `objective` is balanced_accuracy or accuracy; by default it is train.objective of the training. The networks
+        compute on `device`; the shell commands and the server pass the device of TITLES_DEVICE. Raises InputError if
+        the objective does not exist, there is no model folder, one is damaged, or their vocabularies differ.
         """
         check_objective(objective)
         folders = model_folders(Path(folder))
-        # In memory, as a model in use must outlive a change of its files.
-        networks, lexicons = zip(*(load(one, mmap=False) for one in folders), strict=True)
-        if any(lexicon != lexicons[0] for lexicon in lexicons):
-            together = " and ".join(map(str, folders))
-            raise InputError(f"{together} know different words or categories; train them on the same data")
+        # Copied to memory, because the files may change while the model is in use.
+        networks, vocabularies = zip(*(load(one, mmap=False) for one in folders), strict=True)
+        if any(vocabulary != vocabularies[0] for vocabulary in vocabularies):
+            paths = " and ".join(map(str, folders))
+            raise InputError(f"{paths} have different words or categories; train them on the same data")
         names = [folder.resolve().name for folder in folders]
         if "mean" in names:
-            raise InputError(f"{folder} holds a network called mean, which is what all together are; rename its folder")
-        moved = [network.to(device) for network in networks]
-        return cls(dict(zip(names, moved, strict=True)), lexicons[0], objective or training_objective(folders))
+            raise InputError(f"{folder} holds a network called mean, the name of the average of all; rename its folder")
+        on_device = [network.to(device) for network in networks]
+        objective = objective or training_objective(folders)
+        return cls(dict(zip(names, on_device, strict=True)), vocabularies[0], objective)
 
     def for_objective(self, objective: str | None) -> "Classifier":
-        """The same networks, deciding for another objective; None is the objective they have."""
+        """Return a classifier with the same networks and another objective; None returns this one."""
         check_objective(objective)
         return Classifier(self.networks, self.vocabulary, objective, self.encoder) if objective else self
 
     def predict(self, titles: Titles, top: int = 1) -> pd.DataFrame:
-        """The `top` categories of each title, the best first: `top` rows a title of title, category and score.
+        """Predict the `top` categories of each title: one row per category, the best first.
 
-        Titles are any sequence of text, such as a list, a Series, whose index the rows have, or an Arrow array. One
-        that is None, or has no word the networks know anything of, has one row, with the reason in place of a category.
-        Raises TypeError for anything else, and ValueError for a `top` below 1.
+        The columns are title, category, score and reason. Titles are any sequence of text: a list, an array, an Arrow
+        array, or a Series, which passes its index on to the rows. A title that is None or has no usable word (see
+        `titles.inference.top_k`) has one row with a reason and no category. Raises TypeError for other titles, and
+        ValueError for a `top` below 1.
         """
-        texts, most = title_array(titles), check_top(top)
-        return predictions_dataframe(titles, texts, self.categories, self.top_k(texts, most))
+        texts, num_categories = title_array(titles), check_top(top)
+        return predictions_dataframe(titles, texts, self.categories, self.top_k(texts, num_categories))
 
     def top_k(self, titles: pa.StringArray, top: int = 1) -> TopK:
-        """The labels of the `top` categories of each title and their scores, the best first, both [titles, top].
+        """Return the labels and scores of the `top` categories of each title, the best first, both [titles, top].
 
-        The scores are NaN where a title has nothing to go on.
+        The scores of a title without a usable word are NaN.
         """
-        numbered, spelling = self.encoder.encode(titles)
-        found = allocate_top_k(len(titles), top, self.categories)
-        for rows, said in self._iter_probabilities(numbered, spelling):
-            fill_top_k(found, rows, mean_probabilities(said).numpy(), self.weights)
-        found[1][self.encoder.is_unknown(numbered, spelling)] = np.nan
-        return found
+        word_ids, subword_ids = self.encoder.encode(titles)
+        out = allocate_top_k(len(titles), top, self.categories)
+        for rows, probs in self._iter_probabilities(word_ids, subword_ids):
+            fill_top_k(out, rows, mean_probabilities(probs).numpy(), self.weights)
+        out[1][self.encoder.is_unknown(word_ids, subword_ids)] = np.nan
+        return out
 
     def top_k_per_network(self, titles: pa.StringArray, top: int = 1) -> dict[str, TopK]:
-        """The same of each network, and of their mean, if there are several."""
-        numbered, spelling = self.encoder.encode(titles)
-        is_unknown = self.encoder.is_unknown(numbered, spelling)
+        """Return `top_k` of each network and, if there are several, of their mean."""
+        word_ids, subword_ids = self.encoder.encode(titles)
+        is_unknown = self.encoder.is_unknown(word_ids, subword_ids)
         names = [*self.networks, "mean"] if len(self.networks) > 1 else self.networks
-        found = {name: allocate_top_k(len(titles), top, self.categories) for name in names}
-        for rows, said in self._iter_probabilities(numbered, spelling):
-            for name, of_network in _with_mean(said).items():
-                fill_top_k(found[name], rows, of_network.numpy(), self.weights)
-        for _, scores in found.values():
+        out = {name: allocate_top_k(len(titles), top, self.categories) for name in names}
+        for rows, probs in self._iter_probabilities(word_ids, subword_ids):
+            for name, network_probs in _with_mean(probs).items():
+                fill_top_k(out[name], rows, network_probs.numpy(), self.weights)
+        for _, scores in out.values():
             scores[is_unknown] = np.nan
-        return found
+        return out
 
     def probabilities(self, titles: pa.StringArray) -> dict[str, NDArray[np.float32]]:
-        """By each network, and their mean, those of all categories, [titles, categories]: for few titles."""
-        parts = [_with_mean(said) for _, said in self._iter_probabilities(*self.encoder.encode(titles))]
-        return {name: np.concatenate([part[name].numpy() for part in parts]) for name in parts[0]}
+        """Return all probabilities by each network and their mean, [titles, categories]. Meant for few titles."""
+        chunks = [_with_mean(probs) for _, probs in self._iter_probabilities(*self.encoder.encode(titles))]
+        return {name: np.concatenate([chunk[name].numpy() for chunk in chunks]) for name in chunks[0]}
 
     def _iter_probabilities(self, word_ids: Ragged, subword_ids: Ragged) -> Iterator[tuple[slice, dict[str, Tensor]]]:
-        """Of some titles at a time which they are, and of each network their probabilities."""
+        """Iterate over chunks of the titles: the rows of the chunk, and the probabilities by each network."""
         use_one_thread_after_fork()
         with one_thread() if len(word_ids) < SINGLE_THREAD_TITLES else nullcontext():
             for first in range(0, len(word_ids), BATCH_SIZE):
                 batch = word_ids.slice(first, min(first + BATCH_SIZE, len(word_ids)))
-                for rows, said in iter_probabilities(self.networks, batch, subword_ids):
-                    yield slice(first + rows.start, first + rows.stop), said
+                for rows, probs in iter_probabilities(self.networks, batch, subword_ids):
+                    yield slice(first + rows.start, first + rows.stop), probs
 
 
 def _with_mean(probs: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -126,10 +128,10 @@ def _with_mean(probs: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def model_folders(folder: Path) -> list[Path]:
-    """The folder itself, if a network is in it, else those in it that have one. Raises InputError where none has."""
+    """Return the folder itself if it is a model folder, else the model folders in it. Raises InputError without any."""
     if (folder / "network.json").exists():
         return [folder]
-    # Not the hidden ones, which a stage may be writing.
+    # Hidden folders are left out, because a stage may be writing them.
     folders = sorted(file.parent for file in folder.glob("[!.]*/network.json"))
     if not folders:
         raise InputError(f"{folder} holds no network; give a model folder, such as models/mlp, or one with several")

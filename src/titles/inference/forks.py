@@ -1,7 +1,7 @@
-"""Torch in a child that is forked from a process that used it.
+"""Torch in the child of a process that used torch before it forked.
 
-The threads of OpenMP do not live on in the child, where torch would wait for them without end. With one thread it needs
-none of them; the workers of `torch.utils.data.DataLoader` do the same.
+The threads of OpenMP do not exist in the child, and torch would wait for them forever. With one thread it needs none of
+them; the workers of `torch.utils.data.DataLoader` do the same.
 """
 
 import os
@@ -12,5 +12,5 @@ import torch
 
 @cache
 def use_one_thread_after_fork() -> None:
-    """Give torch one thread in each child that is forked from here on."""
+    """Set torch to one thread in every child that is forked from now on."""
     os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))

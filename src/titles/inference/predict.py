@@ -1,4 +1,4 @@
-"""What networks say of titles, and as much of it as metrics need."""
+"""Predict all titles and keep, per title, only what the metrics need."""
 
 import logging
 import time
@@ -23,16 +23,18 @@ log = logging.getLogger(__name__)
 
 TOP_K = 5
 BATCH_SIZE = 2048
-# So few that their probabilities of thousands of categories stay in a processor's cache until they are used.
+# Few enough that their probabilities of thousands of categories stay in the CPU's cache until they are used.
 CACHED_TITLES = 128
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Of one network and every title, [titles]: its decision, the probability of that, and that of the true label.
+    """The predictions of one network, or of the mean of several, as arrays of shape [titles].
 
-    The probability of the true label is NaN where train lacks the category; `in_top` is whether fewer than `TOP` labels
-    come before it.
+    predicted_label     the label of the highest weighted probability
+    confidence          the probability of the predicted label
+    true_probability    the probability of the true label; NaN if no training title has its category
+    in_top_k            whether fewer than `TOP_K` labels have a higher weighted probability than the true label
     """
 
     predicted_label: NDArray[np.int64]
@@ -42,7 +44,7 @@ class Predictions:
 
     @classmethod
     def empty(cls, num_titles: int) -> Self:
-        """Room for so many, as arrays that every batch left would keep the memory between them from use."""
+        """Allocate all arrays once: arrays allocated per batch would fragment the memory between them."""
         floats = np.empty((2, num_titles), np.float32)
         return cls(np.empty(num_titles, np.int64), floats[0], floats[1], np.empty(num_titles, np.bool_))
 
@@ -53,44 +55,41 @@ def predict(
     subword_ids: Ragged,
     weights: NDArray[np.float32],
 ) -> dict[str, Predictions]:
-    """Of each network, and of the mean of their probabilities, which are never kept.
+    """Predict with each network and with the mean of their probabilities, which has the key "mean".
 
-    `weights` [categories] are of `titles.nn.decision`.
+    Probabilities are discarded batch by batch. `weights` [categories] come from `titles.nn.decision`.
     """
-    found = {name: Predictions.empty(len(test)) for name in [*networks, "mean"]}
+    predictions = {name: Predictions.empty(len(test)) for name in [*networks, "mean"]}
 
     def predict_batch(batch: slice) -> None:
         labels = test.labels[batch].astype(np.int64)
         titles = test.titles.slice(batch.start, batch.stop)
-        for some, said in iter_probabilities(networks, titles, subword_ids):
-            rows = slice(batch.start + some.start, batch.start + some.stop)
-            for name, of_network in (said | {"mean": mean_probabilities(said)}).items():
-                into = found[name]
-                weighted = of_network.numpy() * weights
-                into.predicted_label[rows], into.confidence[rows] = _argmax_with_confidence(
-                    of_network.numpy(), weighted
-                )
-                into.true_probability[rows] = _label_probabilities(of_network.numpy(), labels[some])
-                into.in_top_k[rows] = _in_top_k(weighted, into.predicted_label[rows], labels[some])
+        for chunk, probs in iter_probabilities(networks, titles, subword_ids):
+            rows = slice(batch.start + chunk.start, batch.start + chunk.stop)
+            for name, network_probs in (probs | {"mean": mean_probabilities(probs)}).items():
+                out, array = predictions[name], network_probs.numpy()
+                weighted = array * weights
+                out.predicted_label[rows], out.confidence[rows] = _argmax_with_confidence(array, weighted)
+                out.true_probability[rows] = _label_probabilities(array, labels[chunk])
+                out.in_top_k[rows] = _in_top_k(weighted, out.predicted_label[rows], labels[chunk])
 
     _map_batches(predict_batch, len(test), networks)
-    return found
+    return predictions
 
 
 def predict_ensemble(
     networks: dict[str, Network], titles: Ragged, subword_ids: Ragged, weights: NDArray[np.float32]
 ) -> NDArray[np.int64]:
-    """The label whose weighted mean probability is the highest, [titles]."""
-    found = np.empty(len(titles), np.int64)
+    """Predict the label of the highest weighted mean probability, [titles]."""
+    labels = np.empty(len(titles), np.int64)
 
     def predict_batch(batch: slice) -> None:
-        for some, said in iter_probabilities(networks, titles.slice(batch.start, batch.stop), subword_ids):
-            found[batch.start + some.start : batch.start + some.stop] = (
-                mean_probabilities(said).numpy() * weights
-            ).argmax(1)
+        for chunk, probs in iter_probabilities(networks, titles.slice(batch.start, batch.stop), subword_ids):
+            weighted = mean_probabilities(probs).numpy() * weights
+            labels[batch.start + chunk.start : batch.start + chunk.stop] = weighted.argmax(1)
 
     _map_batches(predict_batch, len(titles), networks)
-    return found
+    return labels
 
 
 def _map_batches(function: Callable[[slice], None], num_titles: int, networks: dict[str, Network]) -> None:
@@ -109,9 +108,9 @@ def _map_batches(function: Callable[[slice], None], num_titles: int, networks: d
 def iter_probabilities(
     networks: dict[str, Network], titles: Ragged, subword_ids: Ragged
 ) -> Iterator[tuple[slice, dict[str, Tensor]]]:
-    """Of a batch of titles, some at a time, which they are, and by each network [titles, categories], on the CPU.
+    """Iterate over chunks of a batch of titles: the rows of the chunk, and the probabilities by each network.
 
-    For networks in `eval` mode.
+    Probabilities are on the CPU, [titles, categories]. The networks must be in `eval` mode.
     """
     device = next(next(iter(networks.values())).parameters()).device
     features = {
@@ -120,14 +119,14 @@ def iter_probabilities(
     }
     size = CACHED_TITLES if device.type == "cpu" else max(1, len(titles))
     for first in range(0, len(titles), size):
-        rows, said = slice(first, min(first + size, len(titles))), {}
+        rows, probs = slice(first, min(first + size, len(titles))), {}
         for name, network in networks.items():
-            said[name] = network.logits(features[name][:, rows]).cpu().softmax(1)
-        yield rows, said
+            probs[name] = network.logits(features[name][:, rows]).cpu().softmax(1)
+        yield rows, probs
 
 
 def mean_probabilities(probs: dict[str, Tensor]) -> Tensor:
-    """What several networks say together, [titles, categories]."""
+    """Average the probabilities of the networks, [titles, categories]."""
     first, *others = probs.values()
     return reduce(torch.add, others, first).div_(len(probs)) if others else first
 
@@ -135,28 +134,28 @@ def mean_probabilities(probs: dict[str, Tensor]) -> Tensor:
 def _argmax_with_confidence(
     probabilities: NDArray[np.float32], weighted: NDArray[np.float32]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Of each title the label of the highest weighted probability, and its probability.
+    """The label of the highest weighted probability of each title, and its unweighted probability, both [titles].
 
-    NumPy finds it in a tenth of torch's time.
+    NumPy's argmax takes a tenth of the time of torch's.
     """
     labels = weighted.argmax(1)
     return labels, probabilities[np.arange(len(labels)), labels]
 
 
 def _label_probabilities(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float32]:
-    """The probability of each title's true label, NaN of one that train lacks."""
-    trained = labels < probabilities.shape[1]
-    of_labels = probabilities[np.arange(len(labels)), np.where(trained, labels, 0)]
-    return np.where(trained, of_labels, np.float32(np.nan))
+    """The probability of each title's true label; NaN if no training title has its category."""
+    is_trained = labels < probabilities.shape[1]
+    label_probs = probabilities[np.arange(len(labels)), np.where(is_trained, labels, 0)]
+    return np.where(is_trained, label_probs, np.float32(np.nan))
 
 
 def _in_top_k(
     weighted: NDArray[np.float32], predicted_labels: NDArray[np.int64], labels: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Whether each title's true label is one of the `TOP` of the highest weighted probability."""
+    """Whether fewer than `TOP_K` labels have a higher weighted probability than the true label, [titles]."""
     in_top: NDArray[np.bool_] = predicted_labels == labels
-    # Of most titles it is the highest.
-    doubtful = np.flatnonzero((labels < weighted.shape[1]) & ~in_top)
-    of_true = weighted[doubtful, labels[doubtful]]
-    in_top[doubtful] = (weighted[doubtful] > of_true[:, None]).sum(1) < TOP_K
+    # Most predictions are right, so only the others need their probabilities counted.
+    wrong = np.flatnonzero((labels < weighted.shape[1]) & ~in_top)
+    label_weighted = weighted[wrong, labels[wrong]]
+    in_top[wrong] = (weighted[wrong] > label_weighted[:, None]).sum(1) < TOP_K
     return in_top

@@ -1,4 +1,4 @@
-"""How many of torch's threads work on a batch: one, beside other batches or where more would wait for one another."""
+"""The number of torch threads per batch: one where batches run in parallel, or where more threads would cost time."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,9 +13,9 @@ Result = TypeVar("Result")
 
 
 def map_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """`map`, on as many threads as torch has, none of which torch shares out any further.
+    """Like `map`, in as many threads as torch is set to use; within each, torch uses one thread.
 
-    Much of what is done with a batch is done by one thread whatever torch does with the rest.
+    This is faster than several torch threads per batch, because much of the work on a batch is not torch's.
     """
     with one_thread() as threads:
         yield from map_prefetched(function, items, threads)
@@ -23,7 +23,7 @@ def map_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> It
 
 @contextmanager
 def one_thread() -> Iterator[int]:
-    """Give torch one thread for what this thread computes in the block; yield how many it had and has again after."""
+    """Set torch to one thread within the block; yield the number of threads, which is restored after the block."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""Titles as a user of Python passes them, and the table of their categories that is returned."""
+"""Convert the titles of a Python caller to an Arrow array, and their predictions to a DataFrame."""
 
 import operator
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from titles.inference.top_k import TopK, prediction_columns
 SEQUENCE_TYPES = Sequence, np.ndarray, pd.Series, pd.Index, pd.api.extensions.ExtensionArray
 ACCEPTED_TYPES_HINT = "pass a list, a Series, or an array of text"
 
-# Of texts, in which None, NaN and NA stand for a title that is missing.
+# Sequences of text, in which None, NaN and NA are missing titles.
 Titles: TypeAlias = "Sequence[str | None] | NDArray[Any] | pd.Series[Any] | pd.Index[Any] | pa.Array | pa.ChunkedArray"
 
 
 def title_array(titles: Titles) -> pa.StringArray:
-    """The titles, null where one is missing; `?` stands for half of a surrogate pair.
+    """Convert titles to an Arrow array. Missing titles become null, lone surrogates become `?`.
 
-    Raises TypeError for what is no sequence of text, or ValueError for one of several dimensions.
+    Raises TypeError if the argument is not a sequence of text, and ValueError if it has several dimensions.
     """
     if isinstance(titles, pa.Array | pa.ChunkedArray):
         return _from_arrow(titles)
@@ -34,18 +34,18 @@ def title_array(titles: Titles) -> pa.StringArray:
         raise TypeError(f"titles are of type {type(titles).__name__}; {ACCEPTED_TYPES_HINT}")
     if isinstance(titles, np.ndarray) and titles.ndim != 1:
         raise ValueError(f"titles are an array of {titles.ndim} dimensions; pass one of 1 dimension")
-    return pa.array([_to_text(place, title) for place, title in enumerate(titles)], pa.string())
+    return pa.array([_to_text(index, title) for index, title in enumerate(titles)], pa.string())
 
 
 def _from_arrow(titles: pa.Array | pa.ChunkedArray) -> pa.StringArray:
-    kind = titles.type.value_type if pa.types.is_dictionary(titles.type) else titles.type
-    is_text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
-    if not any(check(kind) for check in is_text):
+    value_type = titles.type.value_type if pa.types.is_dictionary(titles.type) else titles.type
+    text_checks = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
+    if not any(check(value_type) for check in text_checks):
         raise TypeError(f"titles are an Arrow array of {titles.type}; pass one of text")
     chunks = titles.chunks if isinstance(titles, pa.ChunkedArray) else [titles]
-    # Through a table of its own a dictionary may hold null, too.
-    plain = [pc.dictionary_decode(chunk) if pa.types.is_dictionary(chunk.type) else chunk for chunk in chunks]
-    return pa.concat_arrays([pa.array([], pa.string()), *(chunk.cast(pa.string()) for chunk in plain)])
+    # Decoded before the cast, because the dictionary itself may contain null.
+    decoded = [pc.dictionary_decode(chunk) if pa.types.is_dictionary(chunk.type) else chunk for chunk in chunks]
+    return pa.concat_arrays([pa.array([], pa.string()), *(chunk.cast(pa.string()) for chunk in decoded)])
 
 
 def _to_text(index: int, title: object) -> str | None:
@@ -64,23 +64,23 @@ def _to_text(index: int, title: object) -> str | None:
 def predictions_dataframe(
     titles: Titles, texts: pa.StringArray, categories: NDArray[np.str_], top_k: TopK
 ) -> pd.DataFrame:
-    """The rows of `answers_of`: title, category, score and reason, with the index of the titles if they are a Series.
+    """Build a DataFrame of title, category, score and reason, with the rows of `prediction_columns`.
 
-    `texts` is what `title_array` makes of the titles.
+    `texts` is the result of `title_array(titles)`. If the titles are a Series, the rows have its index.
     """
-    rows, answers = prediction_columns(texts, categories, top_k)
-    table: pd.DataFrame = pa.table({"title": texts.take(pa.array(rows))} | answers).to_pandas()
-    return table.set_index(titles.index[rows]) if isinstance(titles, pd.Series) else table
+    indices, columns = prediction_columns(texts, categories, top_k)
+    table: pd.DataFrame = pa.table({"title": texts.take(pa.array(indices))} | columns).to_pandas()
+    return table.set_index(titles.index[indices]) if isinstance(titles, pd.Series) else table
 
 
 def check_top(top: int) -> int:
-    """How many categories a title is to get. Raises TypeError for no whole number, ValueError for one below 1."""
+    """Return the number of categories per title. Raises TypeError if it is no integer, ValueError if it is below 1."""
     try:
         number = operator.index(top)
     except TypeError:
         number = None
     if number is None or isinstance(top, bool):
-        raise TypeError(f"top is {top!r}, of type {type(top).__name__}; it is a whole number")
+        raise TypeError(f"top is {top!r}, of type {type(top).__name__}; it must be an integer")
     if number < 1:
         raise ValueError(f"top is {number}; a title gets 1 category or more")
     return number

@@ -1,4 +1,4 @@
-"""Which columns of a file are read, and what they are called there."""
+"""The columns read from a file and their names there."""
 
 import unicodedata
 from collections import Counter
@@ -11,7 +11,7 @@ from titles.core.errors import InputError
 
 @dataclass(frozen=True)
 class ColumnNames:
-    """The names that the files have for the columns that are read: `prepare.columns` of params.yaml."""
+    """The names of the columns in the raw files: `prepare.columns` of params.yaml."""
 
     title: str = "title"
     category: str = "category"
@@ -20,45 +20,47 @@ class ColumnNames:
     id: str = "id"
 
     def __post_init__(self) -> None:
-        named: dict[str, str] = {}
+        """Raise InputError if two columns have the same name."""
+        column_by_name: dict[str, str] = {}
         for column, name in asdict(self).items():
-            if (other := named.setdefault(normalize_column_name(name), column)) != column:
+            if (other := column_by_name.setdefault(normalize_column_name(name), column)) != column:
                 raise InputError(f"prepare.columns: {other} and {column} are both {name!r}; give each its own column")
 
 
 def normalize_column_name(name: str) -> str:
-    """What is compared of a column's name: not the spaces around it, nor whether its accents are composed."""
+    """Strip surrounding spaces and compose accents (NFC), so that names compare equal regardless of these."""
     return unicodedata.normalize("NFC", name.strip())
 
 
 @dataclass(frozen=True)
 class ColumnMapping:
-    """The name in the files of each column to read; `option`, such as `--{}-column`, is where a user sets a name."""
+    """The name in the files of each column to read.
+
+    `option` is the template of the option or key that sets a name, such as `--{}-column`. Error messages quote it.
+    """
 
     names: dict[str, str]
     option: str
 
     def find(self, path: Path, columns: Collection[str]) -> dict[str, str]:
-        """The names as the file writes them of those columns to read that are among its `columns`.
+        """Map each column to read to its exact name in the file, if it is among the file's `columns`.
 
-        Raises InputError for one that is there twice.
+        Raise InputError if such a column occurs more than once.
         """
-        written = {normalize_column_name(column): column for column in columns}
-        times = Counter(map(normalize_column_name, columns))
+        original_names = {normalize_column_name(column): column for column in columns}
+        counts = Counter(map(normalize_column_name, columns))
         found = {
-            column: written[normalize_column_name(name)]
+            column: original_names[normalize_column_name(name)]
             for column, name in self.names.items()
-            if normalize_column_name(name) in times
+            if normalize_column_name(name) in counts
         }
         for name in found.values():
-            if times[normalize_column_name(name)] > 1:
-                raise InputError(
-                    f"{path}: there are {times[normalize_column_name(name)]} columns {name}; rename or remove one"
-                )
+            if (count := counts[normalize_column_name(name)]) > 1:
+                raise InputError(f"{path}: there are {count} columns {name}; rename or remove one")
         return found
 
     def require(self, path: Path, columns: Collection[str], required: Collection[str]) -> None:
-        """Raises InputError where one of the `required` is not among the `columns` of the file."""
+        """Raise InputError if a `required` column is not among the `columns` of the file."""
         found = self.find(path, columns)
         if missing := sorted(set(required) - found.keys()):
             names = " or ".join(self.names[column] for column in missing)

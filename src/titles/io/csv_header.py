@@ -1,4 +1,4 @@
-"""The header of a CSV file: how its fields are separated, what its columns are called, how many lines it takes."""
+"""Parse the header of a CSV file: delimiter, column names, number of lines."""
 
 import csv
 import io
@@ -11,12 +11,12 @@ from titles.core.errors import InputError
 from titles.io.columns import normalize_column_name
 
 DELIMITERS = (",", ";", "\t")
-# The line that Excel reads the separator from, and writes.
+# Excel writes this line above the header and reads the delimiter from it.
 DECLARED_DELIMITER = re.compile(r'\s*"?sep=([^\w\s"]|\t)"?\r?\n', re.ASCII | re.IGNORECASE)
 
 
 class Header(NamedTuple):
-    """The names of the columns are without the spaces around them; `num_lines` counts blank lines above them too."""
+    """Column names without surrounding spaces, the delimiter, and the number of lines including blank ones above."""
 
     columns: list[str]
     delimiter: str
@@ -26,27 +26,27 @@ class Header(NamedTuple):
 def read_header(
     head: bytes, path: Path, expected_columns: Collection[str], delimiters: Sequence[str] = DELIMITERS
 ) -> Header:
-    """The header of the file that begins with the bytes `head`.
+    """Parse the header of the file that starts with the bytes `head`.
 
-    The delimiter is the one that a first line such as `sep=;` declares. Without such a line it is that of
-    `delimiters` which finds most of the `wanted` columns, then the most columns, then the first.
-    Raises InputError where a quote does not close.
+    The delimiter is the one declared by a first line such as `sep=;`. Without such a line it is the one of
+    `delimiters` that yields the most `expected_columns`. Ties go to the one that yields the most columns, then to the
+    first. Raise InputError if a quote does not close.
     """
-    text, above = head.decode("utf-8-sig", errors="surrogateescape"), 0
+    text, skipped_lines = head.decode("utf-8-sig", errors="surrogateescape"), 0
     if declared := DECLARED_DELIMITER.match(text):
-        delimiters, above = declared[1], declared[0].count("\n")
+        delimiters, skipped_lines = declared[1], declared[0].count("\n")
         text = text[declared.end() :]
     headers, fault = [], ""
     for delimiter in delimiters:
         try:
-            headers.append(_parse_header(text, delimiter, above))
+            headers.append(_parse_header(text, delimiter, skipped_lines))
         except csv.Error as error:
             fault = fault or str(error)
     keys = set(map(normalize_column_name, expected_columns))
-    found = [len(keys & set(map(normalize_column_name, header.columns))) for header in headers]
-    if fault and not any(found):
-        raise InputError(f"{path}, line {above + 1}: the header is not CSV ({fault}); mend it")
-    return max(zip(found, headers, strict=True), key=lambda pair: (pair[0], len(pair[1].columns)))[1]
+    num_found = [len(keys & set(map(normalize_column_name, header.columns))) for header in headers]
+    if fault and not any(num_found):
+        raise InputError(f"{path}, line {skipped_lines + 1}: the header is not CSV ({fault}); correct it")
+    return max(zip(num_found, headers, strict=True), key=lambda pair: (pair[0], len(pair[1].columns)))[1]
 
 
 def _parse_header(text: str, delimiter: str, skipped_lines: int) -> Header:

@@ -1,4 +1,4 @@
-"""The lines of a CSV file, some MB of them at a time."""
+"""Read a CSV file in blocks of some MB and split these into lines."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +16,10 @@ LINE_FEED, CARRIAGE_RETURN = b"\n\r"
 
 
 def read_blocks(stream: IO[bytes]) -> Iterator[tuple[bytes, bool]]:
-    """The bytes of the stream, some MB at a time, and whether they are the last. What stands before a damage comes."""
+    """Yield blocks of about `BLOCK_BYTES` and whether each is the last.
+
+    If the stream is damaged, yield the bytes before the damage, then raise the error of the stream.
+    """
     pieces: list[bytes] = []
     try:
         while piece := stream.read(CHUNK_BYTES):
@@ -32,7 +35,10 @@ def read_blocks(stream: IO[bytes]) -> Iterator[tuple[bytes, bool]]:
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines with their ends, as Python's text files tell them apart; `starts` is [lines + 1], `first` a number."""
+    """Lines including their line endings, split at the line endings of Python's text files.
+
+    `starts` holds the offsets of the lines in `text`, int64 [lines + 1].
+    """
 
     text: bytes
     starts: NDArray[np.int64]
@@ -43,17 +49,17 @@ class Lines:
 
     @classmethod
     def from_bytes(cls, text: bytes, first_line_number: int, is_last: bool) -> "Lines":
-        """The whole lines of `text`, and the rest of it too where nothing follows."""
-        letters = np.frombuffer(text, np.uint8)
-        ends = letters == LINE_FEED
+        """Split `text` into its complete lines. If `is_last`, the rest after the last line ending is a line too."""
+        characters = np.frombuffer(text, np.uint8)
+        ends = characters == LINE_FEED
         if b"\r" in text:
-            ends[:-1] |= (letters[:-1] == CARRIAGE_RETURN) & ~ends[1:]
+            ends[:-1] |= (characters[:-1] == CARRIAGE_RETURN) & ~ends[1:]
         if is_last and len(text):
             ends[-1] = True
         return cls(text, np.concatenate([[0], np.flatnonzero(ends) + 1]), first_line_number)
 
     def decode_from(self, index: int) -> Iterator[str]:
-        """The lines from `place` on."""
+        """Decode the lines from `index` on; invalid UTF-8 becomes lone surrogates."""
         for start, end in pairwise(self.starts[index:]):
             yield self.text[start:end].decode(errors="surrogateescape")
 

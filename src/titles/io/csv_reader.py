@@ -1,7 +1,7 @@
-"""The rows of CSV files: a line that is a row by itself with many others at once, all else as Python's reader has it.
+"""Read CSV files: unambiguous single-line rows with Arrow, all other rows with Python's csv module.
 
-Python's strict reader tells what is wrong with a row, but takes ten times as long as Arrow's. So Arrow gets only lines
-of which all readers of CSV make the same.
+Python's strict reader reports what is wrong with a row, but takes ten times as long as Arrow's. So Arrow gets only the
+lines that every CSV reader parses in the same way.
 """
 
 import csv
@@ -38,36 +38,36 @@ def csv_columns(
 def csv_batches(
     stream: IO[bytes], path: Path, names: Mapping[str, str], delimiters: Sequence[str] = DELIMITERS
 ) -> Iterator[pa.RecordBatch]:
-    """The rows below the header, in their order. Raises InputError where a quote does not close."""
+    """Yield the rows below the header, in their order. Raise InputError if a quote does not close."""
     blocks = prefetch(read_blocks(stream))
-    head = next(blocks)
-    header = read_header(head[0][:SAMPLE_BYTES], path, names.values(), delimiters)
+    first_block = next(blocks)
+    header = read_header(first_block[0][:SAMPLE_BYTES], path, names.values(), delimiters)
     reader = _Reader(path, header, names)
-    unread, first, read = b"", 1, header.num_lines
-    for block, last in chain([head], blocks):
-        lines = Lines.from_bytes(unread + block, first, last)
-        batch, read = reader.read(lines, read, last)
+    unread, line_number, index = b"", 1, header.num_lines
+    for block, is_last in chain([first_block], blocks):
+        lines = Lines.from_bytes(unread + block, line_number, is_last)
+        batch, index = reader.read(lines, index, is_last)
         yield _mark_repeated_headers(batch, names)
-        unread, first = lines.text[lines.starts[read] :], first + read
-        read = 0
+        unread, line_number = lines.text[lines.starts[index] :], line_number + index
+        index = 0
 
 
 def _mark_repeated_headers(batch: pa.RecordBatch, names: Mapping[str, str]) -> pa.RecordBatch:
-    """The batch, in which rows that only repeat the header are at fault: files joined with `cat` have such rows."""
-    begun, ended = (test(batch["title"], names["title"]) for test in (pc.starts_with, pc.ends_with))
-    is_header = pc.or_(begun, ended).fill_null(False)
+    """Set the fault of rows that repeat the header, as in files joined with `cat`."""
+    starts, ends = (test(batch["title"], names["title"]) for test in (pc.starts_with, pc.ends_with))
+    is_header = pc.or_(starts, ends).fill_null(False)
     for column, name in names.items():
-        # Nearly always the case, and trimming takes time.
+        # Skips the costly trimming in nearly all batches.
         if not is_header.true_count:
             return batch
-        # In a file that was appended a byte order mark may stand before the first name.
+        # An appended file may have a byte order mark before its first column name.
         is_header = pc.and_(is_header, pc.equal(pc.utf8_trim(batch[column], " \ufeff"), name).fill_null(False))
-    place = batch.schema.get_field_index("fault")
-    return batch.set_column(place, batch.schema[place], pc.if_else(is_header, REPEATED_HEADER, batch["fault"]))
+    index = batch.schema.get_field_index("fault")
+    return batch.set_column(index, batch.schema[index], pc.if_else(is_header, REPEATED_HEADER, batch["fault"]))
 
 
 class _Reader:
-    """Reads lines as rows with the columns of `header`."""
+    """Parse lines into rows with the columns of `header`."""
 
     def __init__(self, path: Path, header: Header, names: Mapping[str, str]) -> None:
         self.path, self.delimiter, self.num_fields = path, header.delimiter, len(header.columns)
@@ -76,97 +76,104 @@ class _Reader:
             header.columns.index(names[column]) if column in names else None for column in self.columns
         ]
         separator = re.escape(header.delimiter)
-        # A blank line is a row of no reader, where there is one column too.
-        bare = rf'[^"{separator}\r\n]' + ("+" if self.num_fields == 1 else "*")
-        field = rf'(?:{bare}|"(?:[^"\r\n]|"")*")'
+        # No reader takes a blank line for a row, not even in a file of one column.
+        unquoted = rf'[^"{separator}\r\n]' + ("+" if self.num_fields == 1 else "*")
+        field = rf'(?:{unquoted}|"(?:[^"\r\n]|"")*")'
         self.single_line_row = rf"\A{separator.join([field] * self.num_fields)}(?:\r?\n)?\z"
 
     def read(self, lines: Lines, index: int, is_last: bool) -> tuple[pa.RecordBatch, int]:
-        """The rows from the line at `place` on, and the place after them: a row may end in lines still to come."""
-        ordinary = self._single_line_rows(lines)
-        ordinary[:index] = False
+        """Return the rows from the line at `index` on, and the index of the first line that is not read.
+
+        The last row is left unread if it may continue in the next block.
+        """
+        is_single_line_row = self._single_line_rows(lines)
+        is_single_line_row[:index] = False
         rows: list[Row] = []
-        for odd in index + np.flatnonzero(~ordinary[index:]):
-            if odd < index:
+        for start in index + np.flatnonzero(~is_single_line_row[index:]):
+            if start < index:
                 continue
-            found, index = self._parse_with_python(lines, int(odd), is_last)
-            ordinary[odd:index] = False
-            if index == odd:
-                ordinary[odd:] = False
+            parsed, index = self._parse_with_python(lines, int(start), is_last)
+            is_single_line_row[start:index] = False
+            if index == start:
+                is_single_line_row[start:] = False
                 break
-            rows.extend(found)
+            rows.extend(parsed)
         else:
             index = len(lines)
-        return concat_by_line([self._parse_with_arrow(lines, ordinary), rows_to_batch(rows, self.columns)]), index
+        by_arrow = self._parse_with_arrow(lines, is_single_line_row)
+        return concat_by_line([by_arrow, rows_to_batch(rows, self.columns)]), index
 
     def _single_line_rows(self, lines: Lines) -> NDArray[np.bool]:
-        """Which lines are a row whatever reads them."""
+        """Whether each line is a row for every CSV reader, bool [lines]."""
         array = lines.to_arrow()
-        short = pc.less_equal(pc.binary_length(array), csv.field_size_limit())
-        # Arrow drops the mark where it begins what it reads.
-        unmarked = pc.invert(pc.starts_with(array, BYTE_ORDER_MARK))
-        alone = pc.match_substring_regex(array, self.single_line_row)
-        return np.array(pc.and_(pc.and_(short, unmarked), alone))
+        is_short = pc.less_equal(pc.binary_length(array), csv.field_size_limit())
+        # Arrow drops a byte order mark at the start of its input.
+        is_unmarked = pc.invert(pc.starts_with(array, BYTE_ORDER_MARK))
+        is_row = pc.match_substring_regex(array, self.single_line_row)
+        return np.array(pc.and_(pc.and_(is_short, is_unmarked), is_row))
 
     def _parse_with_arrow(self, lines: Lines, is_row: NDArray[np.bool]) -> pa.RecordBatch:
-        chosen = lines.to_arrow().filter(pa.array(is_row))
-        numbers = pa.array(lines.first_line_number + np.flatnonzero(is_row))
-        if not len(chosen):
+        selected = lines.to_arrow().filter(pa.array(is_row))
+        line_numbers = pa.array(lines.first_line_number + np.flatnonzero(is_row))
+        if not len(selected):
             return rows_to_batch([], self.columns)
-        start, end = np.frombuffer(chosen.buffers()[1], np.int64)[[0, len(chosen)]]
-        names = [str(place) for place in range(self.num_fields)]
+        start, end = np.frombuffer(selected.buffers()[1], np.int64)[[0, len(selected)]]
+        names = [str(index) for index in range(self.num_fields)]
         table = read_csv(
-            pa.BufferReader(chosen.buffers()[2].slice(start, end - start)),
+            pa.BufferReader(selected.buffers()[2].slice(start, end - start)),
             ReadOptions(column_names=names),
             ParseOptions(delimiter=self.delimiter),
             convert_options=ConvertOptions(
-                include_columns=[str(place) for place in self.column_indices if place is not None],
+                include_columns=[str(index) for index in self.column_indices if index is not None],
                 column_types=dict.fromkeys(names, pa.binary()),
                 check_utf8=False,
             ),
         ).combine_chunks()
-        values = [None if place is None else table[str(place)].chunk(0) for place in self.column_indices]
-        return columns_to_batch(numbers, values, self.columns)
+        values = [None if index is None else table[str(index)].chunk(0) for index in self.column_indices]
+        return columns_to_batch(line_numbers, values, self.columns)
 
     def _parse_with_python(self, lines: Lines, index: int, is_last: bool) -> tuple[list[Row], int]:
-        """The row that begins at `place`, if one does, and the place after it: `place` if it does not end here."""
+        """Return the row that starts at the line `index`, and the index of the line after it.
+
+        No row starts at a blank line. The returned index is `index` itself if the row continues in the next block.
+        """
         line = lines.first_line_number + index
         reader = csv.reader(lines.decode_from(index), delimiter=self.delimiter, strict=True)
         try:
             fields = next(reader)
         except csv.Error as error:
-            open_to_the_end = "end of data" in str(error)
-            if open_to_the_end and not is_last:
+            is_unterminated = "end of data" in str(error)
+            if is_unterminated and not is_last:
                 return [], index
-            # A record that swallowed further lines took other rows with it, so this is no matter of one row.
-            if open_to_the_end or reader.line_num > 1:
+            # A record over several lines contains other rows, so the error affects more than one row.
+            if is_unterminated or reader.line_num > 1:
                 raise InputError(
                     f"{self.path}, line {line}: a quote opens there and does not close ({error})"
                 ) from None
             return [Row(line, NO_VALUES, f"not CSV: {error}")], index + 1
         after = index + reader.line_num
         if reader.line_num > 1 and len(fields) != self.num_fields:
-            raise InputError(f"{self.path}, line {line}: a quote opens there and closes in another row; mend it")
+            raise InputError(f"{self.path}, line {line}: a quote opens there and closes in another row; correct it")
         if len(fields) == self.num_fields:
             values = tuple(None if column is None else fields[column] for column in self.column_indices)
-            swallowed = reader.line_num > 1 and self._contains_rows(
+            contains_rows = reader.line_num > 1 and self._contains_rows(
                 list(islice(lines.decode_from(index), reader.line_num))
             )
-            return [Row(line, values, MISSING_QUOTE if swallowed else None)], after
+            return [Row(line, values, MISSING_QUOTE if contains_rows else None)], after
         fault = f"{len(fields)} fields where the header has {self.num_fields}"
         return [Row(line, NO_VALUES, fault)] if fields else [], after
 
     def _contains_rows(self, lines: list[str]) -> bool:
-        """Whether the lines of one record are rows of their own that a quote too many made one.
+        """Whether the lines of one record are separate rows that a stray quote joined.
 
-        A line in the midst is, if it has no quote and a row's fields. The first and the last are, if both have a
-        row's fields when their quotes count as letters.
+        A line in the middle is a row if it has no quote and the fields of a row. The first and the last line are rows
+        if both have the fields of a row when quotes count as ordinary characters.
         """
         first, *middle, last = lines
-        in_the_midst = any('"' not in line and self._has_row_fields(line) for line in middle)
-        return in_the_midst or (self._has_row_fields(first) and self._has_row_fields(last))
+        has_inner_row = any('"' not in line and self._has_row_fields(line) for line in middle)
+        return has_inner_row or (self._has_row_fields(first) and self._has_row_fields(last))
 
     def _has_row_fields(self, line: str) -> bool:
-        """Whether the line, cut at every delimiter, has a row's fields; a comma that a space follows is prose."""
+        """Whether the line, split at every delimiter, has as many fields as a row; none may start with a space."""
         fields = line.split(self.delimiter)
         return len(fields) == self.num_fields > 1 and not any(field.startswith(" ") for field in fields[1:])

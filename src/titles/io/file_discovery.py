@@ -1,4 +1,4 @@
-"""Finds the files of titles: those of the folder a user gives, or the one that is to be predicted."""
+"""Find the files of titles in the raw folder, or inspect a single file to predict."""
 
 import logging
 from collections.abc import Collection, Sequence
@@ -21,10 +21,10 @@ class DataParams:
 
 
 def find_files(folder: Path, names: ColumnNames | None = None) -> list[SourceFile]:
-    """The files of the folder whose name has a part train, validation or test; logs those it passes over.
+    """Find the files whose dotted name contains train, validation or test, and log the files that are skipped.
 
-    Raises InputError for a missing train file or column, one name in two formats, an unknown format or compression,
-    and for what is named as a file of titles, and is none.
+    Raise InputError if the train file or a required column is missing, if one name occurs in two formats, if a format
+    or compression is not supported, or if a file with the name of a split cannot be read.
     """
     if not folder.is_dir():
         raise InputError(
@@ -33,15 +33,15 @@ def find_files(folder: Path, names: ColumnNames | None = None) -> list[SourceFil
     mapping = ColumnMapping(asdict(names or ColumnNames()), "prepare.columns.{}")
     files: dict[str, SourceFile] = {}
     for path in sorted(folder.iterdir()):
-        parts = path.name.lower().split(".")
-        split = next((part for part in parts if part in SPLITS), None)
+        components = path.name.lower().split(".")
+        split = next((component for component in components if component in SPLITS), None)
         if _is_ignored(path, split) or split is None:
             continue
-        end = parts.index(split) + 1
-        name, kind = ".".join(parts[:end]), ".".join(parts[end:])
+        end = components.index(split) + 1
+        name, extension = ".".join(components[:end]), ".".join(components[end:])
         if name in files:
             raise InputError(f"{files[name].path} and {path.name} are one name in two formats; keep one of them")
-        files[name] = inspect_file(path, split, kind, mapping)
+        files[name] = inspect_file(path, split, extension, mapping)
         for column in ("language", "label_quality"):
             if column not in files[name].names and mapping.names[column] != column:
                 log.warning("%s: no column %s (prepare.columns.%s)", path, mapping.names[column], column)
@@ -53,9 +53,9 @@ def find_files(folder: Path, names: ColumnNames | None = None) -> list[SourceFil
 
 
 def _is_ignored(path: Path, split: str | None) -> bool:
-    """Whether the path holds no titles, as its name says.
+    """Whether the name of the path shows that it holds no titles.
 
-    Raises InputError for one that is of a split and cannot be read.
+    Raise InputError if the path has the name of a split but does not exist: a missing DVC output or a broken link.
     """
     name = path.name
     if path.suffix == ".dvc":
@@ -65,14 +65,14 @@ def _is_ignored(path: Path, split: str | None) -> bool:
     if name == ".gitignore":
         return True
     if name.startswith((".", "~", "#")) or name.endswith(("~", "#")):
-        log.warning("passed over %s: a hidden file, or one of an editor", path)
+        log.warning("skipped %s: a hidden file or a temporary file of an editor", path)
         return True
     if split is None:
         if not path.is_dir():
-            log.warning("passed over %s: no part of its name is train, validation or test", path)
+            log.warning("skipped %s: its name does not contain train, validation or test between dots", path)
         return True
     if not path.exists():
-        raise InputError(f"{path} is a link to what is not here; fetch it (dvc pull), or remove the link")
+        raise InputError(f"{path} is a link to a missing file; fetch it (dvc pull), or remove the link")
     return False
 
 
@@ -83,17 +83,18 @@ def titles_file(
     required: Collection[str] = ("title",),
     keep_columns: Sequence[str] = (),
 ) -> SourceFile:
-    """A file of titles to find categories for, whatever its name before the format; `title` and `id_` are columns.
+    """Inspect a file of titles to predict.
 
-    The columns to `keep` are read as well. Raises InputError where the file is not there, is of an unknown format or
-    compression, or lacks a column that is `required` or to be kept.
+    `title` and `id_` are the names of these columns in the file; `keep_columns` are read as well. Raise InputError if
+    the file does not exist, if its format or compression is not supported, or if a column of `required` or
+    `keep_columns` is missing.
     """
     if not path.exists():
         raise InputError(f"{path} is not a file; give one with titles")
-    parts = path.name.lower().split(".")
-    start = max((place for place, part in enumerate(parts) if part in FORMATS), default=-1)
+    components = path.name.lower().split(".")
+    start = max((index for index, component in enumerate(components) if component in FORMATS), default=-1)
     mapping = ColumnMapping({"title": title, "id": id_} | {column: column for column in keep_columns}, "--{}-column")
-    file = inspect_file(path, "unlabelled", ".".join(parts[start:]), mapping, required)
+    file = inspect_file(path, "unlabelled", ".".join(components[start:]), mapping, required)
     for column in keep_columns:
         if column not in file.names:
             raise InputError(f"{path}: no column {column} to keep; its columns are {', '.join(file.columns)}")

@@ -1,4 +1,4 @@
-"""Parquet files whose bytes depend on their rows alone, not on the pieces in which an engine gave them."""
+"""Write Parquet files whose bytes depend only on the rows, not on the batches in which an engine returns them."""
 
 from pathlib import Path
 from types import TracebackType
@@ -11,10 +11,10 @@ ROW_GROUP_SIZE = 131_072
 
 
 class DeterministicParquetWriter:
-    """Writes tables one after the other to a Parquet file, in groups of `GROUP_ROWS`."""
+    """Write tables one after the other to a Parquet file, in row groups of `ROW_GROUP_SIZE`."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        # Whether a column may be null is a matter of the expression, not of the rows.
+        # Nullability depends on the expression, not on the rows, so it is dropped.
         self.schema = pa.schema([pa.field(field.name, field.type) for field in schema])
         self.writer = pq.ParquetWriter(path, self.schema, compression="zstd")
         self.buffered = self.schema.empty_table()
@@ -31,7 +31,7 @@ class DeterministicParquetWriter:
         self.writer.close()
 
     def write(self, rows: pa.Table) -> None:
-        """Adds the rows to the file, but for those that do not fill a group yet."""
+        """Append rows; those that do not fill a row group are buffered."""
         self.num_rows += len(rows)
         self.buffered = pa.concat_tables([self.buffered, rows.select(self.schema.names).cast(self.schema)])
         while len(self.buffered) >= ROW_GROUP_SIZE:

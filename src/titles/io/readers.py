@@ -1,4 +1,4 @@
-"""The formats titles come in: the columns and the rows of a file, whatever its compression."""
+"""Readers of the supported formats (CSV, TSV, JSON Lines, Parquet): the columns and the rows of a file."""
 
 import io
 import json
@@ -25,13 +25,13 @@ BATCH_ROWS = 65_536
 def decompress(stream: io.BufferedReader, compression: str) -> io.BufferedReader:
     if not compression:
         return stream
-    # Arrow's streams take files of several members and notice a missing end; zstandard's own reader does not.
+    # Arrow's streams read files of several members and detect a truncated one; the reader of zstandard does not.
     arrow = pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), COMPRESSIONS[compression])
     return io.BufferedReader(cast("io.RawIOBase", arrow))
 
 
 class _ObjectPairs(list[tuple[str, object]]):
-    """A JSON object with the keys that it has twice."""
+    """The key-value pairs of a JSON object, including duplicate keys."""
 
 
 _DECODER = json.JSONDecoder()
@@ -39,7 +39,7 @@ _PAIRS_DECODER = json.JSONDecoder(object_pairs_hook=_ObjectPairs)
 
 
 def _decode_json(line: bytes, decoder: json.JSONDecoder) -> object:
-    """Raises ValueError where the line holds no JSON."""
+    """Decode a line. Raise ValueError if it is not JSON."""
     try:
         return decoder.decode(line.decode("utf-8-sig", errors="surrogateescape"))
     except (ValueError, RecursionError) as error:
@@ -47,7 +47,7 @@ def _decode_json(line: bytes, decoder: json.JSONDecoder) -> object:
 
 
 def _object_keys(line: bytes) -> list[str]:
-    """The keys of the object on the line, and none where there is no object."""
+    """The keys of the JSON object on the line, or [] if it holds none."""
     with suppress(ValueError):
         if isinstance(pairs := _decode_json(line, _PAIRS_DECODER), _ObjectPairs):
             return [key for key, _ in pairs]
@@ -55,17 +55,20 @@ def _object_keys(line: bytes) -> list[str]:
 
 
 def _jsonl_columns(stream: IO[bytes], path: Path, expected_columns: Collection[str]) -> list[str]:
-    """The keys of the first `PEEKED_LINES`, as writers may leave out what is null; twice what a line has twice."""
+    """The keys of the first `SAMPLE_LINES`, because writers may omit null values.
+
+    A key that occurs twice in a line occurs twice in the result.
+    """
     keys: dict[str, None] = {}
-    twice: dict[str, None] = {}
+    duplicates: dict[str, None] = {}
     for line in islice(stream, SAMPLE_LINES):
-        of_line = _object_keys(line)
-        keys |= dict.fromkeys(of_line)
-        if len(set(of_line)) < len(of_line):
-            twice |= dict.fromkeys(key for key in of_line if of_line.count(key) > 1)
+        line_keys = _object_keys(line)
+        keys |= dict.fromkeys(line_keys)
+        if len(set(line_keys)) < len(line_keys):
+            duplicates |= dict.fromkeys(key for key in line_keys if line_keys.count(key) > 1)
     if not keys:
-        raise InputError(f"{path}: none of its first lines is a JSON object; write one a line, or rename the file")
-    return [*keys, *twice]
+        raise InputError(f"{path}: none of its first lines is a JSON object; write one per line, or rename the file")
+    return [*keys, *duplicates]
 
 
 def _jsonl_batches(stream: IO[bytes], path: Path, names: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
@@ -84,7 +87,7 @@ def _jsonl_rows(stream: IO[bytes], names: Mapping[str, str]) -> Iterator[Row]:
             content = _decode_json(line, _DECODER)
             if not isinstance(content, dict):
                 raise ValueError("not a JSON object")
-            # Only then can it be there twice, and telling that takes time.
+            # Only then can a key be duplicated; the exact check is slow.
             if any(line.count(key) > 1 for key in quoted):
                 _check_duplicate_keys(_object_keys(line), names)
         except ValueError as error:
@@ -98,7 +101,7 @@ def _jsonl_rows(stream: IO[bytes], names: Mapping[str, str]) -> Iterator[Row]:
 
 
 def _check_duplicate_keys(keys: list[str], names: Mapping[str, str]) -> None:
-    """Raises ValueError where a key that is read is there twice."""
+    """Raise ValueError if a key to read occurs twice."""
     for name in names.values():
         if keys.count(name) > 1:
             raise ValueError(f"the key {name} is there twice")
@@ -122,7 +125,7 @@ def _can_be_text(kind: pa.DataType) -> bool:
 
 
 def _parquet_batches(stream: IO[bytes], path: Path, names: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
-    """Parquet has no lines; the number of the row stands for it."""
+    """Yield the rows of a Parquet file. Their line is the row number, from 1."""
     table, columns = pq.ParquetFile(stream), batch_columns(names)
     first = 1
     for batch in table.iter_batches(BATCH_ROWS, columns=list(names.values())):
@@ -132,12 +135,12 @@ def _parquet_batches(stream: IO[bytes], path: Path, names: Mapping[str, str]) ->
 
 
 def _cast_to_binary(column: pa.Array) -> pa.Array:
-    """As binary: Arrow checks no UTF-8 on reading and then fails on the first text that is none."""
+    """Cast to binary, because Arrow does not validate UTF-8 on reading and fails later on invalid text."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     kind = column.type
     if pa.types.is_floating(kind):
-        # Arrow writes the shortest digits for each width: .1 of 32 bits is 0.1, and 0.10000000149 in Python.
+        # Arrow prints the shortest digits for each width: a float32 of 0.1 is 0.1, but 0.10000000149 in Python.
         text = [value and as_text(float(value)) for value in column.cast(pa.string()).to_pylist()]
         return pa.array(text, pa.string()).cast(pa.large_binary())
     if pa.types.is_decimal(kind):
@@ -150,10 +153,10 @@ def _cast_to_binary(column: pa.Array) -> pa.Array:
 
 
 class Format(NamedTuple):
-    """How to read a format.
+    """The functions that read a format.
 
-    `columns` gives the names of a file's columns, for which it may need those that are wanted; `batches` gives the
-    rows, each with its line and in their order, of the columns that have a name in the file.
+    `read_columns` returns the column names of a file; the expected columns help it to find the delimiter.
+    `read_batches` yields the rows in their order with their lines, given the names of the columns in the file.
     """
 
     read_columns: Callable[[IO[bytes], Path, Collection[str]], list[str]]
@@ -164,7 +167,7 @@ FORMATS = {
     "csv": Format(csv_columns, csv_batches),
     "tsv": Format(partial(csv_columns, delimiters="\t"), partial(csv_batches, delimiters="\t")),
     "jsonl": Format(_jsonl_columns, _jsonl_batches),
-    # What Spark and pandas call JSON Lines; a file that is one JSON array is refused by its first bytes.
+    # Spark and pandas write JSON Lines under this extension. `file_types` rejects a file that is one JSON array.
     "json": Format(_jsonl_columns, _jsonl_batches),
     "ndjson": Format(_jsonl_columns, _jsonl_batches),
     "parquet": Format(_parquet_columns, _parquet_batches),

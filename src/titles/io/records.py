@@ -1,4 +1,4 @@
-"""A row as it stands in its file, and many of them as a batch of Arrow's."""
+"""Rows as read from a file, singly and as Arrow record batches."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,12 +14,12 @@ INVALID_UTF8 = "broken UTF-8"
 
 
 def batch_columns(names: Mapping[str, str]) -> tuple[str, ...]:
-    """The columns of a batch: `COLUMNS`, and what else has a name in the file."""
+    """The columns of a batch: `COLUMNS`, then the additional columns of `names`."""
     return *COLUMNS, *(column for column in names if column not in COLUMNS)
 
 
 def batch_schema(columns: Sequence[str]) -> pa.Schema:
-    """That of a batch with these columns."""
+    """The schema of a batch with these columns."""
     texts = [pa.field(column, pa.string()) for column in columns]
     return pa.schema([pa.field("line", pa.int64()), *texts, pa.field("fault", pa.string())])
 
@@ -28,9 +28,9 @@ SCHEMA = batch_schema(COLUMNS)
 
 
 class Row(NamedTuple):
-    """The values of the columns, or `NO_VALUES`, and why the row could not be read if it could not.
+    """The line and values of a row; the values are `NO_VALUES` if it could not be parsed.
 
-    Bytes that are no UTF-8 stand in the values as lone surrogates.
+    `fault` is the reason why the row cannot be used, if any. Invalid UTF-8 becomes lone surrogates in the values.
     """
 
     line: int
@@ -39,7 +39,7 @@ class Row(NamedTuple):
 
 
 def as_text(value: object) -> str | None:
-    """The one spelling of a value in all formats: 120.0 is `120`, True is `true`; NaN and infinity are missing."""
+    """Format a value equally for all formats: 120.0 as `120`, True as `true`; NaN and infinity become None."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
@@ -53,7 +53,7 @@ def as_text(value: object) -> str | None:
 
 
 def rows_to_batch(rows: list[Row], columns: Sequence[str] = COLUMNS) -> pa.RecordBatch:
-    """The rows as a batch; bytes that are no UTF-8 become `?`, and the fault of their row."""
+    """Convert rows to a batch. Invalid UTF-8 becomes `?` and sets the fault of the row."""
     try:
         return _build_batch(rows, columns)
     except UnicodeEncodeError:
@@ -61,8 +61,8 @@ def rows_to_batch(rows: list[Row], columns: Sequence[str] = COLUMNS) -> pa.Recor
 
 
 def _build_batch(rows: list[Row], columns: Sequence[str]) -> pa.RecordBatch:
-    schema, absent = batch_schema(columns), (None,) * len(columns)
-    flat = ((row.line, *(absent if row.values == NO_VALUES else row.values), row.fault) for row in rows)
+    schema, nulls = batch_schema(columns), (None,) * len(columns)
+    flat = ((row.line, *(nulls if row.values == NO_VALUES else row.values), row.fault) for row in rows)
     values = zip(*flat, strict=True) if rows else [[]] * len(schema)
     return pa.record_batch([pa.array(column, kind) for column, kind in zip(values, schema.types, strict=True)], schema)
 
@@ -75,15 +75,18 @@ def _replace_surrogates(row: Row) -> Row:
 def columns_to_batch(
     lines: pa.Array, values: list[pa.Array | None], columns: Sequence[str] = COLUMNS
 ) -> pa.RecordBatch:
-    """A batch of rows without a fault; `values` are binary, None for a column that is absent."""
-    absent = pa.nulls(len(lines), pa.string())
+    """Convert columns of binary values to a batch. None is a column that the file lacks.
+
+    Invalid UTF-8 becomes `?` and sets the fault of the row; no other row has a fault.
+    """
+    nulls = pa.nulls(len(lines), pa.string())
     try:
-        texts = [absent if column is None else column.cast(pa.string()) for column in values]
+        texts = [nulls if column is None else column.cast(pa.string()) for column in values]
     except pa.ArrowInvalid:
         lists = [[None] * len(lines) if column is None else map(_decode_utf8, column.to_pylist()) for column in values]
         rows = [Row(line, tuple(texts)) for line, *texts in zip(lines.to_pylist(), *lists, strict=True)]
         return rows_to_batch(rows, columns)
-    return pa.record_batch([lines, *texts, absent], batch_schema(columns))
+    return pa.record_batch([lines, *texts, nulls], batch_schema(columns))
 
 
 def _decode_utf8(value: bytes | None) -> str | None:
@@ -91,8 +94,8 @@ def _decode_utf8(value: bytes | None) -> str | None:
 
 
 def concat_by_line(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-    """The rows of all batches in the order of their lines."""
-    filled = [batch for batch in batches if len(batch)]
-    if len(filled) < 2:
-        return filled[0] if filled else batches[0]
-    return pa.concat_batches(filled).sort_by("line")
+    """Concatenate the batches and sort the rows by line."""
+    non_empty = [batch for batch in batches if len(batch)]
+    if len(non_empty) < 2:
+        return non_empty[0] if non_empty else batches[0]
+    return pa.concat_batches(non_empty).sort_by("line")

@@ -1,4 +1,4 @@
-"""The standard input as a file of titles, for the formats that lines alone do not make."""
+"""Read the standard input as a file of titles, in any supported format."""
 
 import shutil
 import sys
@@ -18,12 +18,13 @@ from titles.io.source_file import SourceFile
 def file_or_stdin(
     path: Path | None, extension: str | None, read: Callable[[Path], SourceFile]
 ) -> Iterator[SourceFile | None]:
-    """What `read` makes of the file, or of the standard input, which is None: there without an `ending` None, too.
+    """Yield what `read` returns for `path`, or for the standard input if `path` is None.
 
-    Raises InputError where a file has an `ending` besides that of its name.
+    Yield None if the standard input has no `extension`: its lines are titles. Raise InputError if both `path` and
+    `extension` are given.
     """
     if path and extension:
-        raise InputError("--format is for the standard input; of a file the name says it")
+        raise InputError("--format is for the standard input; the name of a file determines its format")
     if path:
         yield read(path)
     elif extension:
@@ -35,13 +36,15 @@ def file_or_stdin(
 
 @contextmanager
 def spool_to_file(stream: IO[bytes], extension: str) -> Iterator[Path]:
-    """The stream, stored whole in a temporary file of that ending (`csv`, `jsonl.gz`) while the block runs.
+    """Copy the stream to a temporary file with this extension (`csv`, `jsonl.gz`) and yield its path.
 
-    Raises InputError for an unknown ending, or where the disk of temporary files is full. An InputError of the block
-    names the standard input and not the temporary file.
+    Raise InputError if the format is not supported or the disk of temporary files is full. An InputError raised in the
+    block names the standard input instead of the temporary file.
     """
     if extension.partition(".")[0] not in FORMATS:
-        raise InputError(f"--format is {extension!r}; known are {', '.join(FORMATS)}, also compressed, such as csv.gz")
+        raise InputError(
+            f"--format is {extension!r}; supported are {', '.join(FORMATS)}, also compressed, such as csv.gz"
+        )
     with TemporaryDirectory(prefix="titles-") as folder:
         path = Path(folder) / f"input.{extension}"
         try:

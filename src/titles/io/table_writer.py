@@ -1,4 +1,4 @@
-"""Files that tables are written to some rows at a time, in the format their name says."""
+"""Write tables batch by batch to a file, in the format of its name, or to the standard output."""
 
 import os
 import sys
@@ -19,16 +19,19 @@ WriteTable = Callable[[pa.Table], None]
 
 
 def resolve_link(path: Path) -> Path:
-    """The file to write where `path` is asked for: what a link leads to, for the link to stay."""
+    """The target of `path` if it is a link, so that writing replaces the target and not the link; else `path`."""
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def output_format(path: Path) -> tuple[str, str]:
-    """Of `predictions.csv.gz` csv and gz. Raises InputError for another format, or where its folder is not there."""
-    parts = path.name.split(".")[1:]
-    compression = parts.pop() if parts and parts[-1] in COMPRESSIONS else ""
-    name = parts[-1] if parts else ""
-    if name not in WRITERS or (name == "parquet" and compression):
+    """The format and compression in a file name: csv and gz for `predictions.csv.gz`.
+
+    Raise InputError if the format cannot be written, or if the folder of the file does not exist.
+    """
+    suffixes = path.name.split(".")[1:]
+    compression = suffixes.pop() if suffixes and suffixes[-1] in COMPRESSIONS else ""
+    format_name = suffixes[-1] if suffixes else ""
+    if format_name not in WRITERS or (format_name == "parquet" and compression):
         allowed = ".csv, .jsonl or .parquet, the first two also with .gz, .bz2 or .zst after it"
         raise InputError(f"{path}: names that can be written end in {allowed}")
     if path.is_dir():
@@ -36,22 +39,21 @@ def output_format(path: Path) -> tuple[str, str]:
     parent = resolve_link(path).parent
     if not parent.is_dir():
         raise InputError(f"{path}: there is no folder {parent}; make it first")
-    return name, compression
+    return format_name, compression
 
 
 @contextmanager
 def open_file_writer(path: Path, schema: pa.Schema) -> Iterator[WriteTable]:
-    """What writes tables to the file, which is there once the block is through, and whole.
+    """Yield a function that writes tables to the file. The file is replaced atomically at the end of the block.
 
-    Where the path is a link, it stays one, and what it leads to is written. Raises InputError for a format that is not
-    written, or where the disk is full.
+    If the path is a link, its target is written. Raise InputError if the format cannot be written or the disk is full.
     """
-    name, compression = output_format(path)
+    format_name, compression = output_format(path)
     path = resolve_link(path)
     unfinished = path.with_name(f".{path.name}.unfinished")
     with disk_full_as_input_error(path):
         try:
-            with WRITERS[name](unfinished, compression, schema) as write:
+            with WRITERS[format_name](unfinished, compression, schema) as write:
                 yield write
             unfinished.replace(path)
         finally:
@@ -59,18 +61,18 @@ def open_file_writer(path: Path, schema: pa.Schema) -> Iterator[WriteTable]:
 
 
 def escape_formulas(table: pa.Table) -> pa.Table:
-    """With `'` before each text that a spreadsheet would take for a formula."""
-    for place, field in enumerate(table.schema):
+    """Prefix each text that a spreadsheet would evaluate as a formula with `'`."""
+    for index, field in enumerate(table.schema):
         if pa.types.is_string(field.type):
-            texts = pc.replace_substring_regex(table.column(place), r"\A([=+\-@\t\r])", r"'\1")
-            table = table.set_column(place, field, texts)
+            texts = pc.replace_substring_regex(table.column(index), r"\A([=+\-@\t\r])", r"'\1")
+            table = table.set_column(index, field, texts)
     return table
 
 
 @contextmanager
 def open_stdout_writer(schema: pa.Schema) -> Iterator[WriteTable]:
-    """What prints tables as CSV."""
-    # Arrow closes what it writes to, and others may have something to print yet.
+    """Yield a function that writes tables as CSV to the standard output."""
+    # Arrow closes the stream it writes to; the standard output must stay open.
     with (
         open(sys.stdout.fileno(), "wb", buffering=0, closefd=False) as stdout,
         pa.PythonFile(stdout, mode="w") as sink,
@@ -80,14 +82,14 @@ def open_stdout_writer(schema: pa.Schema) -> Iterator[WriteTable]:
 
 
 def open_writer(path: Path | None, schema: pa.Schema) -> AbstractContextManager[WriteTable]:
-    """`written` to the file, or `printed`, which is None."""
+    """`open_file_writer`, or `open_stdout_writer` if `path` is None."""
     return open_file_writer(path, schema) if path else open_stdout_writer(schema)
 
 
 @contextmanager
 def _open_parquet_writer(path: Path, _compression: str, schema: pa.Schema) -> Iterator[WriteTable]:
-    with DeterministicParquetWriter(path, schema) as groups:
-        yield groups.write
+    with DeterministicParquetWriter(path, schema) as writer:
+        yield writer.write
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""Accuracy of decisions, calibration of probabilities, thresholds, and the history of epochs."""
+"""Classification metrics, calibration of probabilities, score thresholds, and the training history."""

@@ -1,10 +1,10 @@
-"""Calibration: what turns a network's logits into probabilities that are right as often as they say.
+"""Bias-corrected temperature scaling: turn a network's logits into calibrated probabilities.
 
-The loss adds the log of each category's share of the training titles to its logit, so the logits alone are as if all
-categories were equally frequent. Calibration divides them by a temperature and adds a multiple of the log shares. This
-is bias-corrected temperature scaling (Alexandari et al., 2020, Maximum likelihood with bias-corrected calibration is
-hard-to-beat at label shift adaptation) with the bias of every category tied to the log of its share. Two numbers can be
-fitted to few titles, and a category without validation titles has its bias, too.
+The training loss adds the log of each category's share of the training titles to its logit. The logits alone therefore
+treat all categories as equally frequent. Calibration divides them by a temperature and adds a multiple of the log
+shares. This is the method of Alexandari et al. (2020, Maximum likelihood with bias-corrected calibration is
+hard-to-beat at label shift adaptation), with one change: the bias of a category is proportional to the log of its
+share. So only two numbers are fitted, few titles are enough, and categories without validation titles have a bias, too.
 """
 
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from torch import Tensor
 
 MAX_TEMPERATURE = 8.0
 INVERSE_TEMPERATURE_BOUNDS = 1 / MAX_TEMPERATURE, MAX_TEMPERATURE
-# Standard deviations of the normal priors around 1 of the inverse temperature and of the multiple of the log shares,
-# which matter where there are only a few titles.
+# Standard deviations of the normal priors around 1 of the inverse temperature and the share weight. The priors only
+# matter if there are few titles.
 PRIOR_STDS = (1.0, 0.5)
 MAX_NEWTON_STEPS, MAX_HALVINGS = 30, 12
-# Titles whose probabilities are in memory at a time.
+# The number of titles whose probabilities are in memory at a time.
 CHUNK_SIZE = 2048
 
 
@@ -31,9 +31,9 @@ class Calibration:
 
 
 def fit_calibration(logits: Tensor, labels: Tensor, log_shares: Tensor) -> Calibration:
-    """Minimise the cross entropy with `labels`, plus the priors.
+    """Fit temperature and share weight: minimise the cross entropy with `labels`, plus the penalty of the priors.
 
-    Titles whose label has no logit are left out; without any title, temperature and share weight are 1.
+    Titles whose label has no logit are ignored. If no title remains, temperature and share weight are 1.
 
     logits        float32 [titles, categories]
     labels        int64 [titles]
@@ -44,26 +44,26 @@ def fit_calibration(logits: Tensor, labels: Tensor, log_shares: Tensor) -> Calib
     # The loss is convex in the inverse temperature and the share weight, so Newton's method with step halving finds its
     # minimum.
     point = torch.ones(2, dtype=torch.float64)
-    value, gradient, curvature = _loss_and_derivatives(point, logits, labels, log_shares)
+    loss, gradient, hessian = _loss_and_derivatives(point, logits, labels, log_shares)
     for _ in range(MAX_NEWTON_STEPS):
-        step = _newton_step(point, gradient, curvature)
+        step = _newton_step(point, gradient, hessian)
         for halving in range(MAX_HALVINGS):
             candidate = point - step / 2**halving
             candidate[0].clamp_(*INVERSE_TEMPERATURE_BOUNDS)
-            found = _loss_and_derivatives(candidate, logits, labels, log_shares)
-            if found[0] < value:
+            derivatives = _loss_and_derivatives(candidate, logits, labels, log_shares)
+            if derivatives[0] < loss:
                 break
         else:
             break
-        improvement = float(value - found[0])
-        point, (value, gradient, curvature) = candidate, found
+        improvement = float(loss - derivatives[0])
+        point, (loss, gradient, hessian) = candidate, derivatives
         if improvement < 1e-12 * max(1, len(labels)):
             break
     return Calibration(float(1 / point[0]), float(point[1]))
 
 
 def _newton_step(point: Tensor, gradient: Tensor, hessian: Tensor) -> Tensor:
-    """What to subtract; the share weight alone moves where the inverse temperature would leave its bounds."""
+    """Return the step to subtract from `point`. It is 0 for an inverse temperature that would leave its bounds."""
     lowest, highest = INVERSE_TEMPERATURE_BOUNDS
     if (point[0] <= lowest and gradient[0] > 0) or (point[0] >= highest and gradient[0] < 0):
         return torch.stack([torch.zeros_like(gradient[1]), gradient[1] / hessian[1, 1]])
@@ -74,21 +74,21 @@ def _newton_step(point: Tensor, gradient: Tensor, hessian: Tensor) -> Tensor:
 def _loss_and_derivatives(
     point: Tensor, logits: Tensor, labels: Tensor, log_shares: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The sum of the losses and the priors' penalty, its gradient [2] and its second derivatives [2, 2]."""
-    deviations = torch.tensor(PRIOR_STDS, dtype=torch.float64)
-    value = ((point - 1) / deviations).square().sum() / 2
-    gradient, curvature = (point - 1) / deviations**2, torch.diag(deviations**-2)
-    for first in range(0, len(labels), CHUNK_SIZE):
-        # In float64, so that rounding does not decide where the minimum is.
-        of_logits, true = logits[first : first + CHUNK_SIZE].double(), labels[first : first + CHUNK_SIZE, None]
-        probabilities = (of_logits * float(point[0]) + log_shares * float(point[1])).log_softmax(1)
-        value = value - probabilities.gather(1, true).sum()
-        probabilities.exp_()
-        # The derivatives of the logits by both numbers, and their means and covariances under the probabilities.
-        derivatives = (of_logits, log_shares.expand_as(of_logits))
-        means = [(probabilities * one).sum(1, keepdim=True) for one in derivatives]
+    """Return the loss summed over titles plus the penalty of the priors, its gradient [2] and its Hessian [2, 2]."""
+    stds = torch.tensor(PRIOR_STDS, dtype=torch.float64)
+    loss = ((point - 1) / stds).square().sum() / 2
+    gradient, hessian = (point - 1) / stds**2, torch.diag(stds**-2)
+    for start in range(0, len(labels), CHUNK_SIZE):
+        # float64, so that rounding does not shift the minimum.
+        chunk, targets = logits[start : start + CHUNK_SIZE].double(), labels[start : start + CHUNK_SIZE, None]
+        probs = (chunk * float(point[0]) + log_shares * float(point[1])).log_softmax(1)
+        loss = loss - probs.gather(1, targets).sum()
+        probs.exp_()
+        # The derivatives of the calibrated logits by both numbers, and their means and covariances under `probs`.
+        derivatives = (chunk, log_shares.expand_as(chunk))
+        means = [(probs * one).sum(1, keepdim=True) for one in derivatives]
         centred = [one - mean for one, mean in zip(derivatives, means, strict=True)]
-        gradient = gradient - torch.stack([one.gather(1, true).sum() for one in centred])
-        products = [(probabilities * one * other).sum() for one in centred for other in centred]
-        curvature = curvature + torch.stack(products).view(2, 2)
-    return value, gradient, curvature
+        gradient = gradient - torch.stack([one.gather(1, targets).sum() for one in centred])
+        products = [(probs * one * other).sum() for one in centred for other in centred]
+        hessian = hessian + torch.stack(products).view(2, 2)
+    return loss, gradient, hessian

@@ -1,32 +1,32 @@
-"""How well predicted labels match true ones."""
+"""Classification metrics: recall, balanced accuracy and its standard error, expected calibration error."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-# As in Guo et al. (2017), for the expected calibration error and the chart beside it.
+# The number of bins of the expected calibration error and of the reliability diagram, as in Guo et al. (2017).
 CALIBRATION_BINS = 15
 
 
 def recall_per_category(
     labels: NDArray[np.integer], predicted: NDArray[np.integer], num_categories: int
 ) -> NDArray[np.float64]:
-    """The share of each category's titles that were predicted as such, [categories]; NaN where it has no titles."""
+    """Return the recall of each category, float64 [categories]; NaN for a category without titles."""
     rows = np.bincount(labels, minlength=num_categories)
     hits = np.bincount(labels[labels == predicted], minlength=num_categories)
     return np.where(rows > 0, hits / np.maximum(rows, 1), np.nan)
 
 
 def balanced_accuracy(labels: NDArray[np.integer], predicted: NDArray[np.integer]) -> float:
-    """The mean recall of the categories in `labels`; one that is never predicted counts 0."""
+    """Return the mean recall of the categories in `labels`. A category that is never predicted has recall 0."""
     return float(np.nanmean(recall_per_category(labels, predicted, int(labels.max()) + 1)))
 
 
 def smoothed_standard_error(labels: NDArray[np.integer], predicted: NDArray[np.integer]) -> float:
-    """The standard error of balanced accuracy (not of accuracy), from the binomial variance of each category's recall.
+    """Return the standard error of balanced accuracy, from the binomial variance of each category's recall.
 
-    The variances are of recalls estimated with one right and one wrong title more (Agresti and Coull, 1998), so that a
-    category of one title, whose recall is 0 or 1, counts as uncertain. Early stopping needs that, as few validation
-    titles a category are the rule. `benchmarks.intervals` reports the plug-in estimate, which has no such titles.
+    For the variance, one right and one wrong title are added to each category (Agresti and Coull, 1998). Otherwise the
+    recall of a category with one title would have variance 0. Early stopping needs this, because most categories have
+    few validation titles. `benchmarks.intervals` reports the plug-in estimate, without the added titles.
     """
     rows = np.bincount(labels)
     hits = np.bincount(labels[labels == predicted], minlength=len(rows))[rows > 0]
@@ -36,14 +36,14 @@ def smoothed_standard_error(labels: NDArray[np.integer], predicted: NDArray[np.i
 
 
 def confidence_bins(confidence: NDArray[np.floating]) -> NDArray[np.int64]:
-    """The number of the bin each confidence is in, of `CALIBRATION_BINS` equal bins from 0 to 1; 1 is in the last."""
+    """Return the index of the bin of each confidence, of `CALIBRATION_BINS` equal bins; 1 is in the last bin."""
     return np.minimum((confidence.astype(np.float64) * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
 
 
 def expected_calibration_error(is_correct: NDArray[np.bool_], confidence: NDArray[np.floating]) -> float:
-    """How far confidence is from the share that is right, on average over titles, within equal bins of confidence.
+    """Return the expected calibration error: the mean over bins of |accuracy - mean confidence|, weighted by titles.
 
-    Guo et al. (2017), On calibration of modern neural networks.
+    Source: Guo et al. (2017), On calibration of modern neural networks.
     """
     differences = np.bincount(confidence_bins(confidence), is_correct - confidence.astype(np.float64))
     return float(np.abs(differences).sum() / len(is_correct))

@@ -1,4 +1,4 @@
-"""What is known after each epoch of a training, and the file it is kept in."""
+"""The metrics of each epoch of a training, and history.csv, which stores them."""
 
 import csv
 import math
@@ -8,9 +8,9 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """What is known after an epoch; no times, so that equal runs give equal histories.
+    """The metrics of one epoch. They hold no times, so that equal runs write equal histories.
 
-    `validation_standard_error` is that of the balanced accuracy, see
+    `validation_standard_error` is the standard error of balanced accuracy, computed by
     `titles.metrics.classification.smoothed_standard_error`.
     """
 
@@ -25,14 +25,14 @@ class EpochMetrics:
 
 @dataclass(frozen=True)
 class StepMetrics:
-    """What is known within an epoch, after so many titles of all epochs."""
+    """The metric measured within an epoch; `titles` counts the training titles seen so far in all epochs."""
 
     titles: int
     sampled_balanced_accuracy: float
 
 
 def write_history(history: list[EpochMetrics], path: Path) -> None:
-    """A CSV file with a row an epoch, for the learning curves; a loss that is NaN is empty."""
+    """Write the history as CSV with one row per epoch. A loss of NaN becomes an empty cell."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(EpochMetrics)], lineterminator="\n")
         writer.writeheader()

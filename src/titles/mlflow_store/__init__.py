@@ -1,1 +1,1 @@
-"""The MLflow store of a checkout: its runs, its models, its paths and credentials."""
+"""The MLflow store of a checkout: experiment, runs, models, paths and credentials."""

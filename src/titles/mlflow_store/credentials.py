@@ -1,4 +1,4 @@
-"""Keep the credentials that addresses may carry out of logs, errors, runs and files."""
+"""Remove the credentials in URLs from logs, errors, runs and files."""
 
 import logging
 import re
@@ -10,24 +10,24 @@ from urllib.parse import unquote
 
 from titles.mlflow_store.paths import tracking_uri
 
-# From `//` to the last `@` of the word, as a password may hold any sign. A path, as in `sqlite:////home/me@work`, has a
-# third slash.
+# From `//` to the last `@` of the word, as a password may contain any character. A path has a third slash, as in
+# `sqlite:////home/me@work`.
 USER_INFO = re.compile(r"(?<=://)(?!/)\S*@")
 SECRETS = re.compile(r"((?:password|passwd|pwd|token|secret)\w*=['\"]?)[^\s&;'\"]+", re.IGNORECASE)
 
 
 def redact(text: str) -> str:
-    """The text without the user and password in its URLs, and without the values of `password=` and its like."""
+    """Remove user and password from the URLs in a text, and the values of `password=`, `token=` and the like."""
     return SECRETS.sub(r"\1***", USER_INFO.sub("", text))
 
 
 def store_name(root: Path) -> str:
-    """What a journal calls its store: its address without credentials.
+    """Return the name of the store in spools: its address without credentials.
 
-    A database within the checkout is named by its path there, as the checkout may be moved.
+    The name of a database within the checkout has a path relative to the root, as the checkout may be moved.
     """
     uri = redact(tracking_uri(root))
-    # A path may stand quoted in it.
+    # The path in a URI may be quoted.
     for text in (uri, unquote(uri)):
         _, is_inside, path = text.partition(f"{root}/")
         if uri.startswith("sqlite:") and is_inside:
@@ -36,12 +36,12 @@ def store_name(root: Path) -> str:
 
 
 def redact_logs() -> None:
-    """Redact what any library logs in this process from now on, and the errors that nobody handles."""
+    """Redact all log messages of this process from now on, and the traceback of an unhandled error."""
     make_record = logging.getLogRecordFactory()
 
     def redacted(*args: object, **kwargs: object) -> logging.LogRecord:
         record: logging.LogRecord = make_record(*args, **kwargs)
-        # A message that does not fit its arguments is left to logging, which says so.
+        # If a message does not fit its arguments, logging reports that itself.
         with suppress(TypeError, ValueError):
             record.msg, record.args = redact(record.getMessage()), ()
         if record.exc_info and record.exc_info[0]:

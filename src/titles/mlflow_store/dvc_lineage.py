@@ -1,6 +1,6 @@
-"""What DVC knows of a stage, asked of DVC itself: its hashes, and the plots of dvc.yaml.
+"""Lineage of a stage from DVC: hashes of dependencies and outputs, and the plots of dvc.yaml.
 
-DVC is imported where it is asked, as it takes memory while a stage is at work.
+DVC is imported in the functions that use it, as it takes memory while a stage runs.
 """
 
 import json
@@ -21,11 +21,14 @@ CODE_FOLDERS = ("src/", "stages/")
 
 
 def stage_hashes(with_outputs: bool) -> dict[str, dict[str, str]]:
-    """The hashes of the stage DVC runs here, by path: its dependencies (`dep`), once finished its outputs (`out`), and
-    the data that no stage writes (`raw`).
+    """Return the hashes of the stage that DVC runs in this process, by kind and path.
 
-    Those that DVC is about to write to dvc.lock; it keeps them, so that nothing is read twice. None for a stage that
-    is started by hand, whose paths are its own.
+    dep  the dependencies
+    out  the outputs, if `with_outputs`
+    raw  the data that no stage of the pipeline writes
+
+    They are the hashes that DVC writes to dvc.lock. DVC caches them, so no file is read twice.
+    Return {} for a stage that a user starts, as its paths may differ from those in dvc.yaml.
     """
     from dvc.repo import Repo
 
@@ -42,7 +45,7 @@ def stage_hashes(with_outputs: bool) -> dict[str, dict[str, str]]:
 
 
 def _raw_inputs(repo: "Repo") -> "list[Output]":
-    """What the stages of the pipeline read and none of them writes, without their code."""
+    """Return the dependencies that no stage of the pipeline writes, without code."""
     stages = [stage for stage in repo.index.stages if stage.cmd]
     written = {str(output) for stage in stages for output in stage.outs}
     read = {str(item): item for stage in stages for item in stage.deps if item not in stage.params}
@@ -50,7 +53,7 @@ def _raw_inputs(repo: "Repo") -> "list[Output]":
 
 
 def output_hash(folder: Path) -> str:
-    """DVC's hash of an output as it is now; empty where no stage writes it."""
+    """Return DVC's hash of an output in the workspace, or an empty string if no stage writes it."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
@@ -67,7 +70,7 @@ def _hash(item: "Output") -> str:
 
 
 def draw_plots(folder: Path) -> list[Path]:
-    """The plots of dvc.yaml as pictures, drawn without a network; one that has no data is left out."""
+    """Draw the plots of dvc.yaml as PNG files in `folder`, without internet access. Leave out plots without data."""
     import vl_convert
 
     command = [sys.executable, "-m", "dvc", "plots", "show", "--json"]

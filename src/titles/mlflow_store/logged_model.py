@@ -1,4 +1,4 @@
-"""A model folder as a model of MLflow: titles in, categories with probabilities out."""
+"""Log a model folder as an MLflow model that maps titles to categories with probabilities."""
 
 import csv
 import json
@@ -15,7 +15,7 @@ REQUIREMENTS = ("numpy", "pandas", "pyarrow", "safetensors", "torch")
 INPUT_EXAMPLE = {"title": ["Funda Silicona Galaxy J7 Prime", "Fogão 5 Bocas Inox"]}
 
 INPUT_SCHEMA = Schema([ColSpec("string", "title")])
-# A title with nothing to go on has a reason in place of a category.
+# A title that cannot be classified has a reason instead of a category.
 OUTPUT_SCHEMA = Schema(
     [
         ColSpec("string", "title", required=False),
@@ -27,7 +27,7 @@ OUTPUT_SCHEMA = Schema(
 
 
 def best_epoch(folder: Path) -> tuple[int, float]:
-    """The epoch whose weights the model folder has, and their balanced accuracy on validation."""
+    """Return the epoch of the weights in the model folder, and their balanced accuracy on validation."""
     best = json.loads((folder / "network.json").read_text(encoding="utf-8"))["epoch"]
     with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
         scores = {int(row["epoch"]): float(row["validation_balanced_accuracy"]) for row in csv.DictReader(file)}
@@ -35,14 +35,14 @@ def best_epoch(folder: Path) -> tuple[int, float]:
 
 
 def _signature(folder: Path) -> ModelSignature:
-    """With the objective of the network as the default."""
+    """Return the signature; the default objective is that of the network."""
     objective = json.loads((folder / "network.json").read_text(encoding="utf-8"))["train"]["objective"]
     params = ParamSchema([ParamSpec("top", "integer", 1), ParamSpec("objective", "string", objective)])
     return ModelSignature(INPUT_SCHEMA, OUTPUT_SCHEMA, params)
 
 
 def log_model(name: str, folder: Path, tags: Mapping[str, str], run_id: str | None = None) -> str:
-    """Logs a model folder, with the metrics the run has of its best epoch; returns the id of the model."""
+    """Log a model folder, with the metrics of the run for its best epoch; return the id of the model."""
     logged = Model.log(
         None,
         name=name,
@@ -51,12 +51,12 @@ def log_model(name: str, folder: Path, tags: Mapping[str, str], run_id: str | No
         step=best_epoch(folder)[0],
         tags={"titles.network": name, **tags},
         python_model=str(Path(__file__).with_name("pyfunc_model.py")),
-        # As a URI, since of a path MLflow would take ? and # for the end.
+        # A URI, as MLflow would cut a path at ? and #.
         artifacts={"folder": folder.resolve().as_uri()},
         code_paths=[str(PACKAGE)],
         signature=_signature(folder),
         input_example=INPUT_EXAMPLE,
-        # What is installed here; torch without its build, whose index others may not have.
+        # The installed versions; for torch without the build, as its package index may not be available elsewhere.
         pip_requirements=[f"{package}=={version(package).partition('+')[0]}" for package in REQUIREMENTS],
     )
     return str(logged.model_id)

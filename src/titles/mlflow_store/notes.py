@@ -1,4 +1,4 @@
-"""What MLflow shows as the description of a run: what was run, and how it differs from the commit."""
+"""Notes, which MLflow shows as the description of a run: the command, and what differs from the commit."""
 
 import subprocess
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ CODE_PATHS = ["dvc.yaml", "stages", "src"]
 
 
 def pipeline_note(pipeline: Mapping[str, Any], params: object) -> str:
-    """The command, and which parameters and files of code differ from those of the commit."""
+    """Return a note with the command, and the parameters and code files that differ from the commit."""
     baseline = pipeline["tags"].get("dvc.baseline", "")
     files = _git("diff", "--name-only", baseline, "--", *CODE_PATHS).splitlines() if baseline else []
     code = _markdown_list("Code that differs from the commit:", files)
@@ -25,8 +25,9 @@ def pipeline_note(pipeline: Mapping[str, Any], params: object) -> str:
 
 
 def params_note(commit: str, params: object) -> str:
-    """The parameters that differ from those of the commit; empty where none does, or the commit has none."""
-    before, after = dict(flatten(_parse_yaml(_git("show", f"{commit}:params.yaml")))), dict(flatten(params))
+    """List the parameters that differ from the commit; an empty string if none does, or the commit has none."""
+    before = dict(flatten(_parse_yaml(_git("show", f"{commit}:params.yaml"))))
+    after = dict(flatten(params))
     if not before or not after:
         return ""
     keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
@@ -39,10 +40,10 @@ def _markdown_list(title: str, lines: list[str]) -> str:
 
 
 def stage_note(stage: str) -> str:
-    """The description of the stage in dvc.yaml, and its command."""
+    """Return the description and the command of a stage in dvc.yaml, or an empty string if it has none."""
     try:
-        found = _parse_yaml(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]
-        return f"{found['desc']}: `{found['cmd']}`"
+        definition = _parse_yaml(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]
+        return f"{definition['desc']}: `{definition['cmd']}`"
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 

@@ -1,4 +1,4 @@
-"""Where things are, the same for every checkout that DVC makes of one repository."""
+"""Root, tracking URI, experiment and spool folder: the same in all checkouts that DVC makes of a repository."""
 
 import os
 import re
@@ -8,34 +8,41 @@ NESTED_CHECKOUTS = ".dvc/tmp/exps"
 
 
 def main_root() -> Path:
-    """The root of the checkout the user works in, also from a temporary experiment below it."""
-    named = Path(os.environ.get("DVC_ROOT", ""))
-    if named.is_absolute() and (named / ".dvc").is_dir():
-        return named
-    here = Path.cwd()
-    before, nested, _ = here.as_posix().partition(f"/{NESTED_CHECKOUTS}/")
-    if nested:
-        return Path(before)
-    return next((folder for folder in [here, *here.parents] if (folder / ".dvc").is_dir()), here)
+    """Return the root of the user's checkout, also from the checkout of a temporary experiment below it."""
+    dvc_root = Path(os.environ.get("DVC_ROOT", ""))
+    if dvc_root.is_absolute() and (dvc_root / ".dvc").is_dir():
+        return dvc_root
+    current = Path.cwd()
+    root, is_nested, _ = current.as_posix().partition(f"/{NESTED_CHECKOUTS}/")
+    if is_nested:
+        return Path(root)
+    return next((folder for folder in [current, *current.parents] if (folder / ".dvc").is_dir()), current)
 
 
 def tracking_uri(root: Path) -> str:
-    """The server or database named by MLFLOW_TRACKING_URI, else mlflow.db in the root."""
+    """Return MLFLOW_TRACKING_URI, by default the SQLite database mlflow.db in the root."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     relative = re.fullmatch(r"sqlite:///([^/].*)", uri)
     return f"{sqlite_uri(root)}/{relative[1]}" if relative else uri
 
 
 def sqlite_uri(path: Path) -> str:
-    """The URL of a database file. SQLAlchemy decodes `%` in it and ends the path at `?`; all else it takes as it is."""
+    """Return the URL of a database file. Quote only `%`, which SQLAlchemy decodes, and `?`, where it ends the path."""
     return "sqlite:///" + str(path).replace("%", "%25").replace("?", "%3F")
 
 
 def experiment_name() -> str:
-    """The experiment of MLflow that runs go to: the one MLFLOW_EXPERIMENT_NAME names, else `titles`."""
+    """The name of the MLflow experiment: MLFLOW_EXPERIMENT_NAME, by default `titles`."""
     return os.environ.get("MLFLOW_EXPERIMENT_NAME") or "titles"
 
 
+def experiment_id() -> str | None:
+    """The id of the MLflow experiment: MLFLOW_EXPERIMENT_ID. None if it is not set, or MLFLOW_EXPERIMENT_NAME is."""
+    if os.environ.get("MLFLOW_EXPERIMENT_NAME"):
+        return None
+    return os.environ.get("MLFLOW_EXPERIMENT_ID") or None
+
+
 def spool_folder(root: Path) -> Path:
-    """The folder of what the store has not taken yet."""
+    """Return the folder of the spools, with the events that are not in the store yet."""
     return root / ".dvc/tmp/mlflow"

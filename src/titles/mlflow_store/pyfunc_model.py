@@ -1,4 +1,4 @@
-"""What MLflow runs to load and use a network: code, where others would unpickle an object."""
+"""The code that MLflow runs to load and call a network; no object is unpickled."""
 
 from typing import Any
 
@@ -8,28 +8,29 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 
 class TitlesModel(PythonModel):
-    """Takes a table with the column `title`; gives `top` rows a title of title, category, score and reason.
+    """An MLflow model: from a table with the column `title` to a table of title, category, score and reason.
 
-    The parameter `objective` is balanced_accuracy or accuracy; without it what the network was trained for.
+    The parameter `top` is the number of rows per title. `objective` is balanced_accuracy or accuracy, by default the
+    objective of the training.
     """
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Imports torch here, as saving a model runs this file too."""
+        """Load the model folder. Import torch only here, as MLflow runs this file to save a model too."""
         from titles.inference.classifier import Classifier
 
         self.classifier = Classifier.load(context.artifacts["folder"])
 
     def predict(
         self,
-        context: PythonModelContext,  # noqa: ARG002 - MLflow goes by the name
+        context: PythonModelContext,  # noqa: ARG002 - MLflow requires this name
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,
     ) -> pd.DataFrame:
-        """The best categories of each title."""
-        asked = dict(params or {})
-        classifier = self.classifier.for_objective(asked.pop("objective", None))
-        table = classifier.predict(model_input["title"].tolist(), **asked)
-        # The server writes None as null, and NaN as NaN, which is no JSON.
+        """Predict the best categories of each title."""
+        options = dict(params or {})
+        classifier = self.classifier.for_objective(options.pop("objective", None))
+        table = classifier.predict(model_input["title"].tolist(), **options)
+        # MLflow's server writes None as null, but NaN as NaN, which is not valid JSON.
         missing = dict.fromkeys(table.columns[table.isna().any()], object)
         return table.astype(missing).where(table.notna(), None)
 

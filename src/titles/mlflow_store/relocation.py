@@ -1,4 +1,4 @@
-"""Make a moved or copied checkout whole: MLflow keeps absolute paths of artifacts, which lead to the old place."""
+"""Update the store of a moved or copied checkout: MLflow stores absolute paths of artifacts."""
 
 import logging
 import sqlite3
@@ -12,7 +12,7 @@ from titles.core.errors import InputError
 log = logging.getLogger(__name__)
 
 ARTIFACTS_FOLDER = "mlartifacts"
-# Where MLflow's tables hold a path, or a URI with one.
+# Columns of MLflow's tables that contain a path or a file URI.
 PATH_COLUMNS = {
     "experiments": ["artifact_location"],
     "runs": ["artifact_uri"],
@@ -22,9 +22,9 @@ PATH_COLUMNS = {
 
 
 def relocate(root: Path, database: Path) -> None:
-    """Let a SQLite store within the checkout in `root` name the artifacts that lie there.
+    """Replace the root of other checkouts in the paths of a SQLite store by `root`.
 
-    Raises InputError where they were left behind.
+    Raise InputError if the artifacts were not moved or copied with the database.
     """
     if not database.is_file():
         return
@@ -36,28 +36,29 @@ def relocate(root: Path, database: Path) -> None:
                     f"copy {old / ARTIFACTS_FOLDER} to {root / ARTIFACTS_FOLDER} as well, or remove {database}"
                 )
             log.info("MLflow: the store was in %s and is in %s now, with its artifacts", old, root)
-            # Paths and URIs, up to a slash, so that /a/b is not taken for the start of /a/bc.
+            # Paths and URIs with a final slash, so that /a/b does not match the start of /a/bc.
             for before, after in ((f"{old}/", f"{root}/"), (f"{old.as_uri()}/", f"{root.as_uri()}/")):
                 _replace(connection, before, after)
 
 
 def _old_roots(connection: sqlite3.Connection, root: Path) -> Iterator[Path]:
-    """The other checkouts whose artifacts the experiments name."""
+    """Yield the roots of other checkouts in the artifact locations of the experiments."""
     if not _columns(connection, "experiments"):
         return
-    found = connection.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
-    for location in (urlsplit(location) for (location,) in found if location):
-        place = Path(unquote(location.path))
-        if location.scheme == "file" and place.name == ARTIFACTS_FOLDER and not _is_same(place.parent, root):
-            yield place.parent
+    rows = connection.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
+    for location in (urlsplit(location) for (location,) in rows if location):
+        path = Path(unquote(location.path))
+        if location.scheme == "file" and path.name == ARTIFACTS_FOLDER and not _is_same(path.parent, root):
+            yield path.parent
 
 
 def _is_same(one: Path, other: Path) -> bool:
-    """Also where a link leads to it."""
+    """Whether two paths are the same folder, also through a link."""
     return one == other or (one.exists() and one.samefile(other))
 
 
 def _replace(connection: sqlite3.Connection, before: str, after: str) -> None:
+    """Replace the prefix `before` of all paths by `after`."""
     for table, columns in PATH_COLUMNS.items():
         for column in set(columns) & _columns(connection, table):
             connection.execute(
@@ -67,5 +68,5 @@ def _replace(connection: sqlite3.Connection, before: str, after: str) -> None:
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> set[str]:
-    """None where another version of MLflow has no such table."""
+    """Return the columns of a table; an empty set if this version of MLflow has no such table."""
     return {name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")}

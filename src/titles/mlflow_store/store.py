@@ -1,12 +1,10 @@
-"""The one MLflow store of a checkout, and the runs in it."""
+"""The MLflow store of a checkout: find, create and fill runs."""
 
 import logging
 import os
 import re
-import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from filelock import FileLock
 from sqlalchemy import make_url
 
-# Set before MLflow is imported. The recorder must find out soon that a server is gone; the user's own settings win.
+# Set before MLflow is imported. With few retries, the worker detects an outage soon. The user's settings have priority.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -25,82 +23,63 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import LifecycleStage, Metric, Param, Run
-from mlflow.exceptions import MlflowException
+from mlflow.entities import Metric, Param, Run
 
-from titles.core.errors import InputError
-from titles.mlflow_store.paths import experiment_name, tracking_uri
+from titles.mlflow_store.experiment import find_or_create_experiment, unchanged_id_variable
+from titles.mlflow_store.paths import experiment_id, experiment_name, tracking_uri
 from titles.mlflow_store.relocation import ARTIFACTS_FOLDER, relocate
-from titles.mlflow_store.values import MAX_KEY_LENGTH, NOTE_TAG, as_text, flatten
+from titles.mlflow_store.values import MAX_KEY_LENGTH, as_text, flatten
 
 for name, level in {
     "alembic": logging.WARNING,
     "mlflow": logging.WARNING,
-    # What they say of an outage is said by the recorder, once.
+    # The worker reports an outage itself, once.
     "mlflow.store.db.utils": logging.ERROR,
     "urllib3": logging.ERROR,
 }.items():
     logging.getLogger(name).setLevel(level)
 
-# What MLflow takes in one batch, and in one tag.
+# Limits of MLflow.
 MAX_PARAMS_PER_BATCH, MAX_METRICS_PER_BATCH, MAX_TAG_LENGTH = 100, 1000, 5000
-# For a UI that goes by it; that of MLflow 3.17 goes by its address, see ui.py.
-EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
-EXPERIMENT_NOTE = "A run is a run of the DVC pipeline; the runs below it are its stages."
 
 
 class Store:
-    """Finds runs by tags that say what they are, and makes those that are not there."""
+    """Finds runs by the tags that identify them, and creates the runs that do not exist."""
 
-    def __init__(self, root: Path, experiment: str | None = None) -> None:
-        """`experiment` is the name of MLflow's, by default the user's.
+    def __init__(self, root: Path, experiment: tuple[str, str | None] | None = None) -> None:
+        """Connect to the store, and find or create the experiment.
 
-        Raises InputError where a user must act, else what the store or its driver raises where it cannot be reached.
+        root        of the checkout
+        experiment  name and id of the MLflow experiment, by default those of the environment; an id has precedence
+
+        Raise InputError if the user must act. If the store cannot be reached, raise the error of the store or driver.
         """
+        name, requested_id = experiment or (experiment_name(), experiment_id())
         uri = tracking_uri(root)
         mlflow.set_tracking_uri(uri)
-        # A server has a place for artifacts; otherwise they would lie where the first stage happens to run.
+        # A server has an artifact location. For a database, MLflow's default depends on the current folder.
         artifacts = None if uri.startswith("http") else (root / ARTIFACTS_FOLDER).as_uri()
         if artifacts:
             from mlflow.store.db import utils
             from mlflow.tracking._tracking_service import utils as service
 
-            # MLflow would try for 100 s to reach a database.
+            # By default MLflow tries for 100 s to reach a database.
             utils.MAX_RETRY_COUNT = 2
-            # For its own experiment 0. By default a path, which MLflow puts into SQL as it is, quotes and all.
+            # For MLflow's own experiment 0. Its default is a path, which MLflow inserts into SQL without escapes.
             service.DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH = artifacts  # type: ignore[attr-defined]
-        # Two processes that open a new SQLite store at once break it, and two must not make one run twice.
+        # Two processes that create one SQLite store at the same time break it, and would create a run twice.
         self.lock = FileLock(root / "mlflow.db.lock")
         with self.lock:
             if (database := _sqlite_file(uri)) and database.is_relative_to(root):
                 relocate(root, database)
             self.client = MlflowClient(uri)
-            self.experiment_id = self._get_or_create_experiment(experiment or experiment_name(), artifacts)
-        # Networks are logged to it.
-        mlflow.set_experiment(experiment_id=self.experiment_id)
-
-    def _get_or_create_experiment(self, name: str, artifacts: str | None) -> str:
-        for _ in range(2):
-            if experiment := self.client.get_experiment_by_name(name):
-                experiment_id = str(experiment.experiment_id)
-                if experiment.lifecycle_stage == LifecycleStage.DELETED:
-                    raise InputError(_deleted_message(name, experiment_id, self.client.tracking_uri))
-                if not EXPERIMENT_TAGS.keys() <= experiment.tags.keys():
-                    # Who may log runs may not always do this.
-                    with suppress(MlflowException):
-                        for tag, value in EXPERIMENT_TAGS.items():
-                            self.client.set_experiment_tag(experiment_id, tag, value)
-                return experiment_id
-            try:
-                return self.client.create_experiment(name, artifacts, EXPERIMENT_TAGS | {NOTE_TAG: EXPERIMENT_NOTE})
-            except MlflowException as error:
-                # Another machine may have been first.
-                if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                    raise
-        raise MlflowException(f"the experiment {name} is neither there nor can it be made")
+            self.experiment_id = find_or_create_experiment(self.client, name, requested_id, artifacts)
+        # Models that are logged without a run go to this experiment.
+        with unchanged_id_variable():
+            mlflow.set_experiment(experiment_id=self.experiment_id)
 
     def is_writable(self) -> bool:
-        """Whether the store takes a harmless write; a full disk or a replica still lets one read."""
+        """Whether the store accepts a write. A store on a full disk or a replica can still be read."""
         try:
             self.client.set_experiment_tag(self.experiment_id, "titles.last_refusal", str(int(time.time())))
         except Exception:
@@ -108,8 +87,8 @@ class Store:
         return True
 
     def search_runs(self, tags: Mapping[str, str]) -> Iterator[Run]:
-        """The runs with these tags, the newest first."""
-        # A filter has no way to write a quote, so LIKE takes any sign in the place of an unusual one.
+        """Yield the runs with these tags, newest first."""
+        # A filter cannot escape a quote, so `_` of LIKE matches any character in place of an unusual one.
         patterns = {tag: re.sub(r"[^\w./-]", "_", value) for tag, value in tags.items()}
         conditions = [f"tags.`{tag}` LIKE '{pattern}'" for tag, pattern in patterns.items()]
         page = None
@@ -121,37 +100,38 @@ class Store:
                 return
 
     def find_or_create_stage_run(self, begin: Mapping[str, Any]) -> tuple[str, str]:
-        """The ids of the run of a pipeline and of that of a stage below it."""
+        """Return the ids of the run of a pipeline and of the run of a stage below it."""
         pipeline, stage, time = begin["pipeline"], begin["stage"], begin["time"]
         key = f"{pipeline['key']}/{stage}"
-        # The UI shows it without folders and without what follows a dot.
+        # The UI shows the source without folders and extension.
         source = {"mlflow.source.name": "dvc.yaml", "mlflow.source.type": "LOCAL", **pipeline["tags"]}
         with self.lock:
             parent = self.find_or_create(pipeline["name"], {"titles.pipeline": pipeline["key"]}, source, time)
-            below = {"dvc.stage": stage, "mlflow.parentRunId": parent, "mlflow.source.name": f"stages/{stage}.py"}
-            return parent, self.find_or_create(stage, {"titles.stage": key}, source | below, time)
+            stage_tags = {"dvc.stage": stage, "mlflow.parentRunId": parent, "mlflow.source.name": f"stages/{stage}.py"}
+            return parent, self.find_or_create(stage, {"titles.stage": key}, source | stage_tags, time)
 
     def find_or_create(self, name: str, key: Mapping[str, str], tags: Mapping[str, str], time: int) -> str:
-        """The id of the run with the tags of `key`; one that is not there begins at `time` and has `tags` as well."""
+        """Return the id of the run with the tags `key`, or of a new run with `tags` too, begun at `time` in ms."""
         for run in self.search_runs(key):
             return str(run.info.run_id)
-        given = {tag: as_text(value) for tag, value in {**key, **tags}.items()}
-        return str(self.client.create_run(self.experiment_id, time, given, as_text(name)[:MAX_KEY_LENGTH]).info.run_id)
+        all_tags = {tag: as_text(value) for tag, value in {**key, **tags}.items()}
+        run = self.client.create_run(self.experiment_id, time, all_tags, as_text(name)[:MAX_KEY_LENGTH])
+        return str(run.info.run_id)
 
     def set_tag(self, run_id: str, tag: str, value: str) -> None:
-        """Sets a tag to a text that any store takes."""
+        """Set a tag to a text that every store accepts."""
         self.client.set_tag(run_id, tag, as_text(value)[:MAX_TAG_LENGTH])
 
     def log_params(self, run_id: str, params: object) -> None:
-        """Logs the values of nested tables, those of `model` as `model.activation`."""
-        logged = [Param(key, as_text(value)) for key, value in flatten(params)]
-        for batch in _batches(logged, MAX_PARAMS_PER_BATCH):
+        """Log the values of nested mappings; the key `activation` of the mapping `model` becomes `model.activation`."""
+        entities = [Param(key, as_text(value)) for key, value in flatten(params)]
+        for batch in _batches(entities, MAX_PARAMS_PER_BATCH):
             self.client.log_batch(run_id, params=batch)
 
     def log_metrics(self, run_id: str, metrics: object, time: int, step: int) -> None:
-        """Logs the numbers of nested tables."""
-        logged = [Metric(key, float(value), time, step) for key, value in flatten(metrics)]
-        for batch in _batches(logged, MAX_METRICS_PER_BATCH):
+        """Log the numbers of nested mappings."""
+        entities = [Metric(key, float(value), time, step) for key, value in flatten(metrics)]
+        for batch in _batches(entities, MAX_METRICS_PER_BATCH):
             self.client.log_batch(run_id, metrics=batch)
 
 
@@ -162,17 +142,8 @@ def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 
 def _sqlite_file(uri: str) -> Path | None:
-    """None for another kind of store."""
+    """Return the path of a SQLite database, or None for another kind of store."""
     if not uri.startswith("sqlite:"):
         return None
     database = make_url(uri).database or ""
     return Path(unquote(urlsplit(database).path) if database.startswith("file:") else database)
-
-
-def _deleted_message(name: str, experiment_id: str, uri: str) -> str:
-    """What to do about it; the address of a server stands in the user's environment already."""
-    store = f"MLFLOW_TRACKING_URI={shlex.quote(uri)} " if uri.startswith("sqlite:") else ""
-    return (
-        f"the experiment {name} was deleted in MLflow; restore it: {store}mlflow experiments restore --experiment-id "
-        f"{experiment_id}; or name another in MLFLOW_EXPERIMENT_NAME, or run without MLflow: TITLES_TRACKING=off"
-    )

@@ -1,4 +1,4 @@
-"""Batch normalisation over the distinct words of a batch, though they be spread over processes."""
+"""Batch normalisation over the distinct words of a batch, in one process or several."""
 
 from typing import Any
 
@@ -6,12 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from titles.data.padding import PADDING
+from titles.data.batch import AnyBags
+from titles.data.padding import PADDING, PaddedBags
 from titles.nn import distributed
 
 
 class _AllReduce(torch.autograd.Function):
-    """The sum over all processes; as each uses it, its gradient is one, too."""
+    """Sum over all processes. Every process uses the sum, so that the gradient is a sum over processes, too."""
 
     @staticmethod
     def forward(_ctx: Any, values: Tensor) -> Tensor:
@@ -28,40 +29,44 @@ def _all_reduce(values: Tensor) -> Tensor:
 
 
 def _word_weights(words: Tensor) -> Tensor:
-    """Of each word the share that is this process's, in equal parts; none of padding."""
+    """Weight each word by one over the number of processes that have it, and padding by zero; float [words]."""
     is_word = words != PADDING
     if distributed.world_size() == 1:
         return is_word.float()
-    everywhere = torch.cat(distributed.all_gather(words)).sort().values
-    times = torch.searchsorted(everywhere, words, right=True) - torch.searchsorted(everywhere, words)
-    return is_word / times
+    all_words = torch.cat(distributed.all_gather(words)).sort().values
+    num_processes = torch.searchsorted(all_words, words, right=True) - torch.searchsorted(all_words, words)
+    return is_word / num_processes
 
 
 class WordBatchNorm(nn.BatchNorm1d):
-    """Ioffe and Szegedy (2015), where every distinct word counts once, in however many processes it stands."""
+    """Batch normalisation (Ioffe and Szegedy, 2015) in which every distinct word counts once.
 
-    def forward(self, vectors: Tensor, words: Tensor, padded: bool = False) -> Tensor:  # type: ignore[override]
-        """The vectors [words, dimension] of the distinct `words`, normalised; if `padded`, the last may be none."""
+    A word that several processes have counts once in all, and padding does not count.
+    """
+
+    def forward(self, vectors: Tensor, bags: AnyBags) -> Tensor:  # type: ignore[override]
+        """Normalise `vectors` [distinct words, dimension], one per row of `bags`; evaluation ignores `bags`."""
         if not self.training:
             return self._normalize_by_running_stats(vectors)
-        if padded or distributed.world_size() > 1:
-            return self._normalize_by_weighted_stats(vectors, words)
-        # A single word has no variance to be normalised by.
+        if isinstance(bags, PaddedBags) or distributed.world_size() > 1:
+            return self._normalize_by_weighted_stats(vectors, bags.rows)
+        # A single word has no variance.
         return super().forward(vectors) if len(vectors) > 1 else self._normalize_by_running_stats(vectors)
 
     def _normalize_by_running_stats(self, vectors: Tensor) -> Tensor:
-        """As all words of the training were on average."""
+        """Normalise by the running mean and variance, as in evaluation."""
         return F.batch_norm(vectors, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
 
     def _normalize_by_weighted_stats(self, vectors: Tensor, words: Tensor) -> Tensor:
-        share = _word_weights(words)[:, None]
-        count = distributed.all_reduce(share.sum()).round()
-        several, mean = count > 1, _all_reduce((vectors * share).sum(0)) / count.clamp(min=1)
-        mean = torch.where(several, mean, self.running_mean)  # type: ignore[arg-type]
-        variance = _all_reduce(((vectors - mean).square() * share).sum(0)) / count.clamp(min=1)
-        variance = torch.where(several, variance, self.running_var)  # type: ignore[arg-type]
+        """Normalise by the mean and variance of the words of all processes; by the running ones for a single word."""
+        weights = _word_weights(words)[:, None]
+        count = distributed.all_reduce(weights.sum()).round()
+        has_variance, mean = count > 1, _all_reduce((vectors * weights).sum(0)) / count.clamp(min=1)
+        mean = torch.where(has_variance, mean, self.running_mean)  # type: ignore[arg-type]
+        variance = _all_reduce(((vectors - mean).square() * weights).sum(0)) / count.clamp(min=1)
+        variance = torch.where(has_variance, variance, self.running_var)  # type: ignore[arg-type]
         with torch.no_grad():
-            unbiased = torch.where(several, variance * count / (count - 1), variance)
+            unbiased = torch.where(has_variance, variance * count / (count - 1), variance)
             self.running_mean.lerp_(mean, self.momentum)  # type: ignore[union-attr, arg-type]
             self.running_var.lerp_(unbiased, self.momentum)  # type: ignore[union-attr, arg-type]
         return (vectors - mean) / (variance + self.eps).sqrt() * self.weight + self.bias

@@ -1,7 +1,7 @@
-"""From calibrated probabilities to the category one decides for, which depends on the objective.
+"""Decision rules: from calibrated probabilities to the predicted category, which depends on the objective.
 
-For accuracy it is the most probable category. For balanced accuracy a category counts the more the rarer it is, so each
-probability is first divided by a power of the category's share of the training titles.
+For accuracy it is the most probable category. For balanced accuracy each probability is first divided by a power of the
+share of the category in the training titles, because a title of a rare category counts more.
 """
 
 import numpy as np
@@ -13,13 +13,13 @@ from titles.nn.hparams import OBJECTIVES
 
 
 def decision_weights(vocabulary: Vocabulary, objective: str) -> NDArray[np.float32]:
-    """What to multiply each probability by before the highest is chosen, [trained categories], 1 for the rarest."""
-    logs = -OBJECTIVES[objective] * vocabulary.log_shares
-    weights: NDArray[np.float32] = np.exp(logs - logs.max(initial=-np.inf))
+    """Factors of the probabilities before the argmax, float32 [trained categories]; 1 for the rarest category."""
+    log_weights = -OBJECTIVES[objective] * vocabulary.log_shares
+    weights: NDArray[np.float32] = np.exp(log_weights - log_weights.max(initial=-np.inf))
     return weights
 
 
 def check_objective(objective: str | None) -> None:
-    """Raise InputError for one that does not exist; None stands for the model's own."""
+    """Raise InputError for an unsupported objective; None means that of the model."""
     if objective is not None and objective not in OBJECTIVES:
         raise InputError(f"the objective is {objective!r}; it is one of {', '.join(OBJECTIVES)}")

@@ -1,6 +1,7 @@
-"""The processes of a training: this one alone, or as many as torchrun started, on one host or several.
+"""Data-parallel training: one process, or those that torchrun started on one host or several.
 
-Each has its part of every batch, and of what all must know, the sum. Nothing here loads torch before it is needed.
+Every process has a slice of each batch, and gradients and statistics are summed over all. Torch is imported inside
+functions, so that `rank` is cheap.
 """
 
 import atexit
@@ -13,17 +14,17 @@ if TYPE_CHECKING:
 
 
 def rank() -> int:
-    """The number of this process among all, from 0 on."""
+    """The index of this process among all, from 0."""
     return int(os.environ.get("RANK", "0"))
 
 
 def world_size() -> int:
-    """How many there are."""
+    """The number of processes."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def init_process_group(device: "torch.device") -> None:
-    """Lets the processes reach each other, from here on to their end."""
+    """Connect the processes until they exit; no operation for a single process or a second call."""
     from torch import distributed
 
     if world_size() > 1 and not distributed.is_initialized():
@@ -32,7 +33,7 @@ def init_process_group(device: "torch.device") -> None:
 
 
 def all_reduce(values: "Tensor") -> "Tensor":
-    """Makes `values` their sum over all processes."""
+    """Replace `values` by their sum over all processes, in place, and return them."""
     if world_size() > 1:
         from torch import distributed
 
@@ -41,7 +42,7 @@ def all_reduce(values: "Tensor") -> "Tensor":
 
 
 def all_gather(rows: "Tensor") -> list["Tensor"]:
-    """The `rows` [any number, …] of every process."""
+    """The `rows` [rows, …] of every process, in the order of ranks; the number of rows may differ."""
     if world_size() == 1:
         return [rows]
     import torch
@@ -50,9 +51,9 @@ def all_gather(rows: "Tensor") -> list["Tensor"]:
     lengths = torch.zeros(world_size(), dtype=torch.int64, device=rows.device)
     lengths[rank()] = len(rows)
     sizes = all_reduce(lengths).tolist()
-    # All must send equally much.
+    # All tensors of a collective must have the same shape.
     padded = rows.new_zeros((max(sizes), *rows.shape[1:]))
     padded[: len(rows)] = rows
     received = [torch.empty_like(padded) for _ in sizes]
     distributed.all_gather(received, padded)
-    return [part[:size] for part, size in zip(received, sizes, strict=True)]
+    return [gathered[:size] for gathered, size in zip(received, sizes, strict=True)]

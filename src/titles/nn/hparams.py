@@ -1,17 +1,17 @@
-"""What steers networks and training, and the tables of names that params.yaml may use; loads without torch."""
+"""Hyperparameters of networks and training, with their allowed values; imports no torch."""
 
 from dataclasses import dataclass
 from typing import Annotated
 
 from titles.core.constraints import Interval, OneOf, check_range
 
-# The classes of torch.nn by the name users know them by.
+# Names in params.yaml and the classes of torch.nn.
 ACTIVATIONS = {"relu": "ReLU", "sigmoid": "Sigmoid", "tanh": "Tanh", "gelu": "GELU", "silu": "SiLU"}
 
-# What a prediction is to be best at, and how much of the log of a category's share of the training titles the decision
-# takes off the log of its probability for that: nothing for accuracy. For balanced accuracy it would be all of it if
-# probabilities were exact (Menon et al., 2021, Long-tail learning via logit adjustment); those of rare categories are
-# not, and dividing by a small share multiplies their errors.
+# For each objective of the decision, the power of the share of a category in the training titles by which its
+# probability is divided. Accuracy needs 0. Balanced accuracy needs 1 if probabilities are exact (Menon et al., 2021,
+# Long-tail learning via logit adjustment). Those of rare categories are not exact, and division by a small share
+# multiplies their errors, so that a lower power does better.
 OBJECTIVES = {"balanced_accuracy": 0.75, "accuracy": 0.0}
 
 EMBEDDINGS = ("trained", "frozen")
@@ -40,7 +40,7 @@ class CnnParams:
     max_kernel_size: Annotated[int, Interval("[1, 16]")]
 
     def __post_init__(self) -> None:
-        """Raises ValueError where the largest kernel size is below the smallest."""
+        """Raise ValueError if the largest kernel size is below the smallest."""
         check_range("min_kernel_size", self.min_kernel_size, "max_kernel_size", self.max_kernel_size)
 
     @property
@@ -64,6 +64,6 @@ class TrainParams:
     objective: Annotated[str, OneOf(OBJECTIVES)]
 
     def num_epochs(self, titles: int) -> int:
-        """The number of times so many training titles are seen: `epochs`, or as often as `min_steps` takes."""
+        """The number of epochs over `titles` training titles: `epochs`, or more if `min_steps` needs them."""
         batches = -(-titles // self.batch_size)
         return max(self.epochs, -(-self.min_steps // batches))

@@ -1,4 +1,4 @@
-"""The two networks: a batch of titles in, the logits of the categories out."""
+"""The two networks, MLP and CNN: from a batch of titles to the logits of the categories."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,8 +16,9 @@ from titles.nn.hparams import ACTIVATIONS, CnnParams, MlpParams, ModelParams
 from titles.nn.text_conv import max_mean_pool, sum_words, text_conv
 from titles.nn.word_embedding import BigramVectors, Sizes, WordVectors
 
-# Between the mean, 1, and what keeps the length of a sum of independent vectors, 1/2. On all real titles the mean and
-# this did equally well and the root worse, on a tenth of them the root and this equally well and the mean worse.
+# The power of the number of words by which the MLP divides the sum of their vectors. 1 gives the mean, and 1/2 keeps
+# the norm of a sum of independent vectors. On all real titles, 1 and 0.75 were equally good and 1/2 worse; on a tenth
+# of them, 1/2 and 0.75 were equally good and 1 worse.
 LENGTH_POWER = 0.75
 
 
@@ -32,24 +33,24 @@ class BatchedLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(ensemble_size, 1, out_features))
 
     def forward(self, values: Tensor) -> Tensor:
-        """Multiplies and adds."""
+        """Multiply by the weight of each member and add its bias."""
         return torch.baddbmm(self.bias, values, self.weight)
 
 
 class TextConv(BatchedLinear):
-    """The same for every window: the vectors of words [distinct words, dimension] to [windows, members * outputs]."""
+    """A linear layer over every window: from [distinct words, dimension] to [windows, members * outputs]."""
 
     def forward(self, vectors: Tensor, windows: AnyWindows) -> Tensor:  # type: ignore[override]
-        """Multiplies and adds."""
+        """Apply the filters to every window."""
         return text_conv(vectors, self.weight, self.bias, windows)
 
 
 class Network(nn.Module):
-    """Several small networks side by side, each with its part of the word vectors, that answer as one.
+    """An ensemble of small networks in one module; each member has its own slice of the word vector dimensions.
 
-    They are trained each for itself in one pass, as in Packed-Ensembles (Laurent et al., 2023), and their
-    probabilities averaged. `titles.metrics.calibration` finds what their logits are divided by, `temperature`, and what
-    is then added to them, `calibration_bias` [categories]; training leaves these at 1 and 0.
+    The members are trained independently in one pass, as in Packed-Ensembles (Laurent et al., 2023), and their
+    probabilities are averaged. Calibration, in `titles.metrics.calibration`, sets `temperature`, by which the log
+    probabilities are divided, and `calibration_bias` [categories], which is added to them. They are 1 and 0 before.
     """
 
     temperature: Tensor
@@ -62,14 +63,14 @@ class Network(nn.Module):
         inputs = sizes.dimension // model.ensemble_size
         self.ensemble_size, self.kernel_sizes = model.ensemble_size, kernel_sizes
         self.word_vectors = WordVectors(sizes, model)
-        self.filters = nn.ModuleList(TextConv(model.ensemble_size, width * inputs, filters) for width in kernel_sizes)
+        self.filters = nn.ModuleList(TextConv(model.ensemble_size, size * inputs, filters) for size in kernel_sizes)
         self.activation, self.dropout = _activation(model), nn.Dropout(model.dropout)
         self.output = BatchedLinear(model.ensemble_size, filters * len(kernel_sizes) + other_features, sizes.categories)
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("calibration_bias", torch.zeros(sizes.categories))
 
     def forward(self, batch: Batch) -> Tensor:
-        """The logits of every member [members, titles, categories] while training, else of all [titles, categories]."""
+        """Logits in training: [members, titles, categories]; in evaluation, of the ensemble: [titles, categories]."""
         features = self.features(batch)
         if self.training:
             logits: Tensor = self.output(features)
@@ -77,82 +78,82 @@ class Network(nn.Module):
         return self.logits(features)
 
     def logits(self, features: Tensor) -> Tensor:
-        """The calibrated ones of all members together, by what each has for features [members, titles, features]."""
+        """The calibrated logits of the ensemble [titles, categories], from `features` [members, titles, features]."""
         output = self.output
         if self.ensemble_size == 1:
-            # There are far fewer features than logits to divide.
+            # Dividing the features is cheaper than dividing the logits, of which there are far more.
             features, bias = features / self.temperature, output.bias / self.temperature + self.calibration_bias
             return torch.baddbmm(bias, features, output.weight)[0]
-        # A probability of zero is one too small for a float.
-        probabilities: Tensor = output(features).softmax(2).sum(0).clamp_(min=torch.finfo().tiny)
-        return probabilities.log_().div_(self.temperature).add_(self.calibration_bias)
+        # A probability can underflow to zero.
+        probs: Tensor = output(features).softmax(2).sum(0).clamp_(min=torch.finfo().tiny)
+        return probs.log_().div_(self.temperature).add_(self.calibration_bias)
 
     def reset_calibration(self, log_shares: Tensor) -> None:
-        """Back to the training titles' own distribution as training leaves it."""
+        """Reset the calibration to the log shares of the categories in the training titles, as training leaves it."""
         self.temperature.fill_(1)
         self.calibration_bias.copy_(log_shares)
 
     def batch(self, titles: Ragged, subword_ids: Ragged) -> Batch:
-        """The titles as this network takes them, on the CPU: every word in a bag of its own, and in its windows."""
+        """Make a batch of `titles` on the CPU; row w of `subword_ids` holds the subwords of word w."""
         offsets, vectors = np.arange(len(titles.values) + 1), self.word_vectors
         words = WordBatch.from_ids(titles.values, offsets, subword_ids, len(vectors.own.weight), vectors.precomputed)
-        windows = tuple(Windows.from_bags(width, words.bags, titles.offsets) for width in self.kernel_sizes)  # type: ignore[arg-type]
+        windows = tuple(Windows.from_bags(size, words.bags, titles.offsets) for size in self.kernel_sizes)  # type: ignore[arg-type]
         return Batch(words, torch.from_numpy(np.diff(titles.offsets)), windows)
 
     def batches(self, titles: DeviceBatches) -> list[Batch]:
-        """The same of many batches at once, on a GPU, while words are not finished."""
+        """Make many batches at once on a GPU, for training, before word vectors are precomputed."""
         windows = zip(*map(titles.windows, self.kernel_sizes), strict=True)
         return list(map(Batch, titles.words(), titles.lengths.split(), windows))
 
     def features(self, batch: Batch) -> Tensor:
-        """What the output layer sees, [members, titles, features]."""
+        """The input of the output layer, [members, titles, features]."""
         raise NotImplementedError
 
     def conv_features(self, vectors: Tensor, batch: Batch) -> Tensor:
-        """What each filter finds in the windows of a title, maximum plus mean, [members, titles, filters].
+        """Convolution features, pooled by maximum plus mean, of all kernel sizes, [members, titles, filters].
 
-        Zero for a title without words.
+        A title without words gets zeros.
         """
-        of_titles = [
+        pooled = [
             max_mean_pool(self.activation(filters(vectors, windows)), windows)
             for windows, filters in zip(batch.windows, self.filters, strict=True)
         ]
-        of_members = [_split_members(of_width, self.ensemble_size) for of_width in of_titles]
-        dropped: Tensor = self.dropout(torch.cat(of_members, 2))
+        features = torch.cat([_split_members(values, self.ensemble_size) for values in pooled], 2)
+        dropped: Tensor = self.dropout(features)
         return dropped
 
 
 class MLP(Network):
-    """Fully connected layers over the sum of a title's vectors, of words and pairs, by a power of its words' number.
+    """Fully connected layers over the sum of the word and bigram vectors of a title, and filters over single words.
 
-    Divided by the number itself, a long title is a shorter vector than a short one, as independent words cancel out;
-    divided by its root, it is not.
+    The sum is divided by the number of words to the power `LENGTH_POWER`. The mean of independent vectors has a lower
+    norm in a long title than in a short one; a lower power reduces this effect.
 
-    Beside them one layer over each word alone, of which a title keeps the maximum plus the mean: one telling word among
-    others does not change a sum much. That matters most where a category has few titles.
+    The filters have kernel size 1 and are pooled by maximum plus mean, because one distinctive word does not change a
+    sum much. This matters most for categories with few titles.
     """
 
     def __init__(self, sizes: Sizes, model: ModelParams, mlp: MlpParams) -> None:
-        widths = [sizes.dimension // model.ensemble_size, *[mlp.hidden_units] * mlp.hidden_layers]
-        super().__init__(sizes, model, mlp.filters, (1,), widths[-1])
+        layer_sizes = [sizes.dimension // model.ensemble_size, *[mlp.hidden_units] * mlp.hidden_layers]
+        super().__init__(sizes, model, mlp.filters, (1,), layer_sizes[-1])
         self.pair_vectors = BigramVectors(sizes, model)
         self.hidden = nn.Sequential()
-        for inputs, outputs in pairwise(widths):
+        for inputs, outputs in pairwise(layer_sizes):
             self.hidden.extend(
                 [BatchedLinear(model.ensemble_size, inputs, outputs), _activation(model), nn.Dropout(model.dropout)]
             )
 
     def batch(self, titles: Ragged, subword_ids: Ragged) -> Batch:
-        """The same with a bag of pairs for each title."""
+        """Add the bigrams of each title to the batch."""
         return replace(super().batch(titles, subword_ids), bigrams=self.pair_vectors.bags(titles))
 
     def batches(self, titles: DeviceBatches) -> list[Batch]:
-        """As `batch`."""
+        """Add the bigrams of each title to the batches."""
         bigrams = titles.bigrams(self.pair_vectors.keys)
         return [replace(batch, bigrams=bags) for batch, bags in zip(super().batches(titles), bigrams, strict=True)]
 
     def features(self, batch: Batch) -> Tensor:
-        """The last hidden layer, and what filters find in the title's words."""
+        """The last hidden layer and the convolution features."""
         vectors = self.word_vectors(batch.words)
         sums = sum_words(vectors, batch.windows[0]) + self.pair_vectors(batch.bigrams)
         lengths = batch.lengths.clamp(min=1)[:, None]
@@ -161,24 +162,24 @@ class MLP(Network):
 
 
 class CNN(Network):
-    """Filters of several widths over the word vectors in their order, as Kim (2014); of each maximum plus mean."""
+    """Filters of several kernel sizes over the word vectors (Kim, 2014), each pooled by maximum plus mean."""
 
     def __init__(self, sizes: Sizes, model: ModelParams, cnn: CnnParams) -> None:
         super().__init__(sizes, model, cnn.filters, cnn.kernel_sizes)
 
     def features(self, batch: Batch) -> Tensor:
-        """What filters find in the windows in which a word stands."""
+        """The convolution features."""
         return self.conv_features(self.word_vectors(batch.words), batch)
 
 
 def _split_members(vectors: Tensor, ensemble_size: int) -> Tensor:
-    """[rows, dimension] as [members, rows, the member's part]"""
+    """View [rows, dimension] as [members, rows, dimension // members]."""
     return vectors.view(len(vectors), ensemble_size, vectors.shape[1] // ensemble_size).transpose(0, 1)
 
 
 @torch.inference_mode()
 def predict(network: Network, titles: Ragged, subword_ids: Ragged, batch_size: int = 1024) -> Iterator[Tensor]:
-    """The logits of all titles in their order, [batch_size, categories] at a time, on the CPU, with dropout off."""
+    """Yield the logits of `titles` in order, on the CPU, [batch_size, categories] at a time, with dropout off."""
     network.eval()
     device = next(network.parameters()).device
     for first in range(0, len(titles), batch_size):

@@ -1,4 +1,4 @@
-"""Rows of tables by their numbers, one by one or summed, and gradients that know which rows they are of."""
+"""Embedding lookups, row by row or as sums over bags, with sparse gradients of distinct rows."""
 
 from typing import Any
 
@@ -12,29 +12,25 @@ from titles.nn.rowwise_adam import sparse_rows
 
 
 class _Embedding(torch.autograd.Function):
-    """Rows that are looked up once each; where the table may lack some, these are zeros."""
+    """The rows of distinct indices; the gradient is sparse and has the same indices."""
 
     @staticmethod
-    def forward(ctx: Any, table: Tensor, indices: Tensor, allow_missing: bool) -> Tensor:
+    def forward(ctx: Any, table: Tensor, indices: Tensor) -> Tensor:
         ctx.save_for_backward(indices)
-        ctx.shape, ctx.some_lack = table.shape, allow_missing
-        if not allow_missing:
-            return table[indices]
-        return table[indices.clamp(max=len(table) - 1)] * (indices < len(table))[:, None]
+        ctx.shape = table.shape
+        return table[indices.clamp(max=len(table) - 1)]
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        (numbers,) = ctx.saved_tensors
-        if ctx.some_lack:
-            gradient = gradient * (numbers < ctx.shape[0])[:, None]
-        return sparse_rows(numbers, gradient, ctx.shape), None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (indices,) = ctx.saved_tensors
+        return sparse_rows(indices, gradient, ctx.shape), None
 
 
 class _EmbeddingBag(torch.autograd.Function):
-    """The sum of the rows of each bag; the gradient of a row is the sum of those of the bags that hold it.
+    """The sum of the rows of each bag; the gradient of a row is the sum over the bags that hold it.
 
-    Torch's own leaves the sum of a row's gradients to `coalesce`, at several times the cost, of a copy of the gradient
-    for every row of every bag.
+    `torch.nn.functional.embedding_bag` copies the gradient for every row of every bag and sums the copies in
+    `coalesce`, at several times the cost.
     """
 
     @staticmethod
@@ -48,27 +44,30 @@ class _EmbeddingBag(torch.autograd.Function):
 
 
 class SparseEmbedding(nn.Module):
-    """Vectors by number, of which a batch looks up few: their gradient is sparse, with every row once."""
+    """A table of vectors, initially zero, with sparse gradients in which every row occurs once."""
 
     def __init__(self, rows: int, dimension: int, model: ModelParams) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(rows, dimension), requires_grad=model.embeddings == "trained")
 
     def forward(self, bags: AnyBags) -> Tensor:
-        """The sums of the rows that each bag holds, [bags, dimension]."""
+        """Sum the rows that each bag holds, [bags, dimension]."""
         sums: Tensor = _EmbeddingBag.apply(self.weight, bags)  # type: ignore[no-untyped-call]
         return sums
 
-    def rows(self, indices: Tensor, allow_missing: bool = False) -> Tensor:
-        """The rows, which must differ, [numbers, dimension]; where `some_lack`, zeros for numbers that have none."""
-        rows: Tensor = _Embedding.apply(self.weight, indices, allow_missing)  # type: ignore[no-untyped-call]
+    def rows(self, indices: Tensor) -> Tensor:
+        """Look up distinct `indices` int64 [rows]; returns [rows, dimension].
+
+        An index after the last row gives the last row. The caller masks it, so that its gradient is zero.
+        """
+        rows: Tensor = _Embedding.apply(self.weight, indices)  # type: ignore[no-untyped-call]
         return rows
 
 
 def all_reduce_sparse(gradient: Tensor) -> Tensor:
-    """The sum over all processes of the gradients of a table, with every row once."""
+    """Sum the sparse gradient of a table over all processes; every row occurs once in the result."""
     all_rows = torch.cat(distributed.all_gather(gradient._indices()[0]))
     all_values = torch.cat(distributed.all_gather(gradient._values()))
-    rows, places = torch.unique(all_rows, return_inverse=True)
-    values = all_values.new_zeros(len(rows), all_values.shape[1]).index_add_(0, places, all_values)
+    rows, inverse = torch.unique(all_rows, return_inverse=True)
+    values = all_values.new_zeros(len(rows), all_values.shape[1]).index_add_(0, inverse, all_values)
     return sparse_rows(rows, values, gradient.shape)

@@ -1,1 +1,1 @@
-"""A network as an ONNX file, which runs without torch: an optional install, which no stage imports."""
+"""Export networks to ONNX and predict with them, without torch. An optional install, imported by no stage."""

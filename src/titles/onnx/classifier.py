@@ -1,4 +1,4 @@
-"""Predict with an exported network: `titles.inference.classifier` for ONNX files, by onnxruntime and without torch."""
+"""`OnnxClassifier`: predict with an exported network in onnxruntime, without torch."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class OnnxClassifier:
-    """`OnnxClassifier.load("mlp.onnx").predict(["Funda Galaxy J7 Prime"])`."""
+    """An exported network: `OnnxClassifier.load("mlp.onnx").predict(["Funda Galaxy J7 Prime"])`."""
 
     def __init__(self, session: "InferenceSession", vocabulary: Vocabulary, objective: str) -> None:
         self.session, self.vocabulary, self.encoder = session, vocabulary, TitleEncoder(vocabulary)
@@ -32,10 +32,10 @@ class OnnxClassifier:
 
     @classmethod
     def load(cls, path: str | Path, threads: int = 0, objective: str | None = None) -> "OnnxClassifier":
-        """From a file that `titles export` wrote; `objective` as of `Classifier.load`.
+        """Load a file that `titles export` wrote. `objective` is as in `Classifier.load`.
 
-        0 threads are as many as this process may use CPUs. Raises InputError for any other file or objective, or where
-        onnxruntime is not installed.
+        With `threads` 0 it uses one thread per available CPU. Raises InputError if the file or the objective is not
+        valid, or onnxruntime is not installed.
         """
         check_objective(objective)
         try:
@@ -49,27 +49,27 @@ class OnnxClassifier:
         try:
             session = InferenceSession(path, options, providers=["CPUExecutionProvider"])
             metadata = session.get_modelmeta().custom_metadata_map
-            lexicon = Vocabulary(**json.loads(metadata["vocabulary"]))
+            vocabulary = Vocabulary(**json.loads(metadata["vocabulary"]))
             objective = objective or metadata["objective"]
             rules = json.loads(metadata["cleaning"])
-        # The errors of onnxruntime have no class of their own.
+        # The errors of onnxruntime have no common base class but Exception.
         except Exception as error:
-            raise InputError(f"{path} is not as titles export writes it; write it anew ({error})") from error
+            raise InputError(f"{path} is not a file of titles export; export it again ({error})") from error
         if rules != RULES:
             raise InputError(f"{path} is of a version that cleans titles in another way; export it again")
-        return cls(session, lexicon, objective)
+        return cls(session, vocabulary, objective)
 
     def predict(self, titles: Titles, top: int = 1) -> pd.DataFrame:
-        """As `titles.inference.classifier.Classifier.predict`."""
-        texts, most = title_array(titles), check_top(top)
-        return predictions_dataframe(titles, texts, self.categories, self.top_k(texts, most))
+        """Predict the `top` categories of each title, as `titles.inference.classifier.Classifier.predict` does."""
+        texts, num_categories = title_array(titles), check_top(top)
+        return predictions_dataframe(titles, texts, self.categories, self.top_k(texts, num_categories))
 
     def top_k(self, titles: pa.StringArray, top: int = 1) -> TopK:
-        """As `titles.inference.classifier.Classifier.best`."""
-        numbered, spelling = self.encoder.encode(titles)
-        found = allocate_top_k(len(titles), top, self.categories)
-        for rows, inputs in iter_batches(numbered, spelling, len(self.vocabulary.words)):
+        """Return labels and scores, as `titles.inference.classifier.Classifier.top_k` does."""
+        word_ids, subword_ids = self.encoder.encode(titles)
+        out = allocate_top_k(len(titles), top, self.categories)
+        for rows, inputs in iter_batches(word_ids, subword_ids, len(self.vocabulary.words)):
             (probabilities,) = self.session.run(None, inputs)
-            fill_top_k(found, rows, probabilities, self.weights)
-        found[1][self.encoder.is_unknown(numbered, spelling)] = np.nan
-        return found
+            fill_top_k(out, rows, probabilities, self.weights)
+        out[1][self.encoder.is_unknown(word_ids, subword_ids)] = np.nan
+        return out

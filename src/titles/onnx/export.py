@@ -1,4 +1,4 @@
-"""A model folder as an ONNX file."""
+"""Export the network of a model folder to an ONNX file."""
 
 import shutil
 from pathlib import Path
@@ -10,15 +10,15 @@ from titles.inference.classifier import model_folders
 from titles.io.table_writer import resolve_link
 from titles.persistence.model_folder import load, training_objective
 
-# Protobuf takes no message of 2 GiB, and there is more in a file than weights.
+# The limit of protobuf is 2 GiB per message, and the file holds more than weights.
 MAX_INLINE_BYTES = 1_900_000_000
 
 
 def export(folder: Path, path: Path) -> None:
-    """Writes the network of a model folder to the file `path`; weights too large for one to `path` + `.data` beside it.
+    """Write the network of a model folder to the file `path`; weights over 1.9 GB go to `path` + `.data`.
 
-    Raises InputError where the folder does not hold one network, there is no folder for the file or no room for it, or
-    a package is not installed.
+    Raises InputError if the folder does not hold exactly one network, the folder of `path` does not exist, the disk is
+    full, or a package is not installed.
     """
     try:
         import onnx_ir
@@ -31,7 +31,7 @@ def export(folder: Path, path: Path) -> None:
         raise InputError(f"{folder} holds several networks; give one of {', '.join(map(str, folders))}")
     path = resolve_link(path)
     if path.is_dir() or not path.parent.is_dir():
-        raise InputError(f"{path} cannot be written; give a file in a folder that is there, such as mlp.onnx")
+        raise InputError(f"{path} cannot be written; give a file in a folder that exists, such as mlp.onnx")
     model = build_model(*load(folders[0]), training_objective(folders))
     weights = [value.const_value for value in model.graph.initializers.values()]
     is_large = sum(weight.nbytes for weight in weights if weight is not None) > MAX_INLINE_BYTES
@@ -39,7 +39,7 @@ def export(folder: Path, path: Path) -> None:
         unfinished = recreate_dir(path.with_name(f".{path.name}{UNFINISHED}"))
         try:
             onnx_ir.save(model, unfinished / path.name, external_data=f"{path.name}.data" if is_large else None)
-            # The weights beside it come first.
+            # The .data file is moved first, so that the model never refers to a missing file.
             for file in sorted(unfinished.iterdir(), reverse=True):
                 file.replace(path.with_name(file.name))
         finally:

@@ -1,11 +1,11 @@
-"""A network as an ONNX graph, from the arrays of `titles.onnx.inputs` to the probabilities of the categories.
+"""Build the ONNX graph of a network, from the arrays of `titles.onnx.inputs` to the probabilities of the categories.
 
 words            int64 [titles, longest]
 subwords         int64 [unknown words, most n-grams]
 probabilities    float32 [titles, categories]
 
-The metadata of the model has the name of the network, the objective and, as JSON, the rules that titles are cleaned by
-and the lexicon that says what the numbers mean.
+The metadata of the model are the name of the network, the objective and, as JSON, the normalization rules of titles and
+the vocabulary.
 """
 
 import json
@@ -30,7 +30,7 @@ END = np.iinfo(np.int64).max
 
 
 class Operators(Protocol):
-    """The operators of ONNX by their names; each adds itself to the graph."""
+    """The ONNX operators by name; a call adds a node to the graph and returns its output."""
 
     def __getattr__(self, name: str) -> Callable[..., ir.Value]: ...
 
@@ -45,7 +45,7 @@ ACTIVATIONS: dict[type[nn.Module], Callable[[Operators, ir.Value], ir.Value]] = 
 
 
 def build_model(network: Network, vocabulary: Vocabulary, objective: str) -> ir.Model:
-    """The model of a network whose word vectors are finished."""
+    """Build the ONNX model of a trained network, with precomputed word vectors."""
     inputs = [ir.val("words", INT, ["titles", "longest"]), ir.val("subwords", INT, ["unknown_words", "most_ngrams"])]
     output = ir.val("probabilities", FLOAT, ["titles", vocabulary.num_trained_categories])
 
@@ -53,15 +53,15 @@ def build_model(network: Network, vocabulary: Vocabulary, objective: str) -> ir.
         return _GraphBuilder(network, network.state_dict(), op, words, subwords).probabilities()
 
     graph = build_graph(trace, inputs, [output], opset_imports=OPSETS, name="titles")
-    described = json.dumps(asdict(vocabulary), ensure_ascii=False)
-    metadata = {"network": type(network).__name__, "objective": objective, "vocabulary": described}
+    vocabulary_json = json.dumps(asdict(vocabulary), ensure_ascii=False)
+    metadata = {"network": type(network).__name__, "objective": objective, "vocabulary": vocabulary_json}
     metadata["cleaning"] = json.dumps(RULES)
     return ir.Model(graph, ir_version=IR_VERSION, producer_name="titles", metadata_props=metadata)
 
 
 @dataclass(frozen=True)
 class _GraphBuilder:
-    """What `network` does, operator by operator: each method adds some to the graph and gives their result."""
+    """The forward pass of `network`: each method adds nodes to the graph and returns their output."""
 
     network: Network
     weights: dict[str, Tensor]
@@ -70,77 +70,81 @@ class _GraphBuilder:
     subwords: ir.Value
 
     def probabilities(self) -> ir.Value:
+        """The calibrated mean probabilities of the ensemble, [titles, categories]."""
         op, network = self.op, self.network
-        around = max(network.kernel_sizes) - 1
-        vectors = self.word_vectors(op.Pad(self.words, [0, around, 0, around], PADDING))
-        filtered = self.text_conv(vectors, around)
-        features = self.mlp_features(network, vectors, filtered) if isinstance(network, MLP) else filtered
-        logits = [self.linear("output", member, of_member) for member, of_member in enumerate(features)]
+        padding = max(network.kernel_sizes) - 1
+        vectors = self.word_vectors(op.Pad(self.words, [0, padding, 0, padding], PADDING))
+        conv_features = self.text_conv(vectors, padding)
+        features = self.mlp_features(network, vectors, conv_features) if isinstance(network, MLP) else conv_features
+        logits = [self.linear("output", member, values) for member, values in enumerate(features)]
         if network.ensemble_size == 1:
-            (together,) = logits
+            (combined,) = logits
         else:
-            # As in `Network`, a probability of zero is one too small for a float.
-            sums = op.Sum(*(op.Softmax(of_member, axis=1) for of_member in logits))
-            together = op.Log(op.Max(sums, torch.finfo().tiny))
-        scaled = op.Div(together, network.temperature.item())
+            # As in `Network`, probabilities are clamped to the smallest normal float before the logarithm.
+            sums = op.Sum(*(op.Softmax(values, axis=1) for values in logits))
+            combined = op.Log(op.Max(sums, torch.finfo().tiny))
+        scaled = op.Div(combined, network.temperature.item())
         return op.Softmax(op.Add(scaled, self.constant("calibration_bias", network.calibration_bias)), axis=1)
 
     def mlp_features(self, network: MLP, vectors: ir.Value, conv_features: Iterator[ir.Value]) -> Iterator[ir.Value]:
-        """The features of each member, [titles, features]."""
+        """The features of each ensemble member of the MLP, [titles, features]."""
         op = self.op
         sums = [op.ReduceSum(values, [1], keepdims=0) for values in (vectors, self.bigram_vectors())]
         title = op.Div(op.Sum(*sums), op.Pow(op.Max(self.row_lengths(self.words), 1.0), LENGTH_POWER))
-        for member, found in enumerate(conv_features):
+        for member, member_features in enumerate(conv_features):
             values = self.member_slice(title, member)
             for name, layer in network.hidden.named_children():
                 if isinstance(layer, BatchedLinear):
                     values = self.linear(f"hidden.{name}", member, values)
                 elif not isinstance(layer, nn.Dropout):
                     values = self.activate(values)
-            yield op.Concat(values, found, axis=1)
+            yield op.Concat(values, member_features, axis=1)
 
     def text_conv(self, vectors: ir.Value, padding: int) -> Iterator[ir.Value]:
-        """What each member's filters find, with room for `around` more words at either end, [titles, filters]."""
+        """The max plus mean over windows of each member's filters, [titles, filters].
+
+        `vectors` have `padding` more words at both ends.
+        """
         op, network = self.op, self.network
         windows = [self.windows(width, padding) for width in network.kernel_sizes]
         has_words = op.Greater(self.row_lengths(self.words), 0.0)
         for member in range(network.ensemble_size):
-            own, found = self.member_slice(vectors, member), []
-            for number, (places, is_there, share) in enumerate(windows):
-                inputs = self.weights[f"filters.{number}.weight"].shape[1]
-                flat = op.Reshape(op.Gather(own, places, axis=1), [0, 0, inputs])
-                values = self.activate(self.linear(f"filters.{number}", member, flat))
-                highest = op.ReduceMax(op.Where(is_there, values, -np.inf), [1], keepdims=0)
-                found.append(op.Add(highest, op.Squeeze(op.MatMul(share, values), [1])))
-            yield op.Where(has_words, op.Concat(*found, axis=1), 0.0)
+            member_vectors, pooled = self.member_slice(vectors, member), []
+            for index, (word_indices, is_valid, mean_weights) in enumerate(windows):
+                inputs = self.weights[f"filters.{index}.weight"].shape[1]
+                flat = op.Reshape(op.Gather(member_vectors, word_indices, axis=1), [0, 0, inputs])
+                values = self.activate(self.linear(f"filters.{index}", member, flat))
+                highest = op.ReduceMax(op.Where(is_valid, values, -np.inf), [1], keepdims=0)
+                pooled.append(op.Add(highest, op.Squeeze(op.MatMul(mean_weights, values), [1])))
+            yield op.Where(has_words, op.Concat(*pooled, axis=1), 0.0)
 
     def activate(self, values: ir.Value) -> ir.Value:
         return ACTIVATIONS[type(self.network.activation)](self.op, values)
 
     def windows(self, width: int, padding: int) -> tuple[ir.Value, ir.Value, ir.Value]:
-        """Of all windows of so many words, in titles with room for `around` more at either end:
+        """All windows of `width` words, over titles with `padding` more words at both ends.
 
-        the places in each, [windows, width]; which of them a title has, [titles, windows, 1]; and what share of their
-        mean each of these is, [titles, 1, windows].
+        Returns the word indices of each window, [windows, width]; whether a title has the window, [titles, windows, 1];
+        and the weight of the window in the title's mean, [titles, 1, windows].
         """
         op, longest = self.op, self.op.Squeeze(self.op.Shape(self.words, start=1, end=2))
-        numbers = op.Range(0, op.Add(longest, width - 1), 1)
-        places = op.Add(op.Unsqueeze(numbers, [1]), list(range(padding + 1 - width, padding + 1)))
+        starts = op.Range(0, op.Add(longest, width - 1), 1)
+        word_indices = op.Add(op.Unsqueeze(starts, [1]), list(range(padding + 1 - width, padding + 1)))
         counts = op.Add(self.row_lengths(self.words), width - 1.0)
-        is_there = op.Less(op.Cast(numbers, to=FLOAT), counts)
-        share = op.Div(op.Cast(is_there, to=FLOAT), counts)
-        return places, op.Unsqueeze(is_there, [2]), op.Unsqueeze(share, [1])
+        is_valid = op.Less(op.Cast(starts, to=FLOAT), counts)
+        mean_weights = op.Div(op.Cast(is_valid, to=FLOAT), counts)
+        return word_indices, op.Unsqueeze(is_valid, [2]), op.Unsqueeze(mean_weights, [1])
 
     def word_vectors(self, words: ir.Value) -> ir.Value:
-        """The vector of every word, for `PADDING` one of zeros."""
+        """The vector of every word; zeros for `PADDING`."""
         op, vocabulary = self.op, len(self.weights["word_vectors.own.weight"])
         is_known = op.Less(words, vocabulary)
         own = op.Gather(self.padded_table("word_vectors.own"), op.Where(is_known, words, PADDING))
-        others = op.Gather(self.subword_vectors(), op.Where(is_known, PADDING, op.Sub(words, vocabulary)))
-        return op.Add(own, others)
+        unknown = op.Gather(self.subword_vectors(), op.Where(is_known, PADDING, op.Sub(words, vocabulary)))
+        return op.Add(own, unknown)
 
     def subword_vectors(self) -> ir.Value:
-        """The vectors of the unknown words, and one of zeros."""
+        """The vectors of the words of `subwords`, followed by one of zeros."""
         op, normalise = self.op, self.network.word_vectors.normalise
         sums = op.ReduceSum(op.Gather(self.padded_table("word_vectors.subwords"), self.subwords), [1], keepdims=0)
         vectors = op.Div(sums, op.Sqrt(op.Max(self.row_lengths(self.subwords), 1.0)))
@@ -150,11 +154,11 @@ class _GraphBuilder:
         return op.Concat(normalised, self.constant("zeros", torch.zeros(1, normalise.num_features)), axis=0)
 
     def bigram_vectors(self) -> ir.Value:
-        """The vector of every pair of words, for one that has none zeros."""
+        """The vector of every bigram; zeros for a bigram without a vector."""
         op, keys = self.op, self.weights["pair_vectors.keys"].numpy()
         first, second = op.Slice(self.words, [0], [-1], [1]), op.Slice(self.words, [1], [END], [1])
-        # The keys of `pair_keys`; no pair with `PADDING` is among them.
-        numbers = op.LabelEncoder(
+        # Keys as in `titles.data.bigrams`. No key contains `PADDING`, so bigrams with it get the default.
+        bigram_ids = op.LabelEncoder(
             op.Add(op.Mul(first, 1 << 32), second),
             keys_tensor=ir.tensor(keys),
             values_tensor=ir.tensor(np.arange(len(keys))),
@@ -162,9 +166,10 @@ class _GraphBuilder:
             _domain="ai.onnx.ml",
             _version=OPSETS["ai.onnx.ml"],
         )
-        return op.Gather(self.padded_table("pair_vectors.table"), numbers)
+        return op.Gather(self.padded_table("pair_vectors.table"), bigram_ids)
 
     def linear(self, name: str, member: int, values: ir.Value) -> ir.Value:
+        """The linear layer `name` of an ensemble member."""
         weight, bias = (
             self.constant(f"{name}.{kind}.{member}", self.weights[f"{name}.{kind}"][member])
             for kind in ("weight", "bias")
@@ -172,16 +177,16 @@ class _GraphBuilder:
         return self.op.Add(self.op.MatMul(values, weight), bias)
 
     def member_slice(self, vectors: ir.Value, member: int) -> ir.Value:
-        """What the member has of each vector."""
+        """The dimensions of each vector that belong to an ensemble member."""
         size = self.weights["word_vectors.own.weight"].shape[1] // self.network.ensemble_size
         return self.op.Slice(vectors, [member * size], [(member + 1) * size], [-1])
 
     def row_lengths(self, ids: ir.Value) -> ir.Value:
-        """How many numbers each row has, without `PADDING`, float32 [rows, 1]."""
+        """The number of ids in each row, without `PADDING`, float32 [rows, 1]."""
         return self.op.ReduceSum(self.op.Cast(self.op.GreaterOrEqual(ids, 0), to=FLOAT), [1])
 
     def padded_table(self, name: str) -> ir.Value:
-        """The rows and after them one of zeros, which is that of `PADDING`: numbers below 0 count from the end."""
+        """The embedding table with a final row of zeros, to which `PADDING` points, as index -1."""
         rows = self.weights[f"{name}.weight"]
         return self.constant(name, torch.cat([rows, rows.new_zeros(1, rows.shape[1])]))
 

@@ -1,8 +1,9 @@
-"""Titles as an exported network takes them: two arrays of whole numbers, such as any language has.
+"""The inputs of an exported network: two arrays of integers, which any language can build.
 
-words       int64 [titles, longest], each title's words: one of the vocabulary is its place there, any other the size
-            of the vocabulary plus its row in `subwords`; `PADDING` after the last
-subwords    int64 [unknown words, most n-grams], the buckets of each word's n-grams; `PADDING` after the last
+words       int64 [titles, longest], the word ids of each title. An id below the vocabulary size is an index into the
+            vocabulary; other ids are the vocabulary size plus a row of `subwords`. Rows end with `PADDING`.
+subwords    int64 [unknown words, most n-grams], the hash buckets of the n-grams of each word that is not in the
+            vocabulary. Rows end with `PADDING`.
 """
 
 from collections.abc import Iterator
@@ -13,16 +14,17 @@ from numpy.typing import NDArray
 from titles.data.ragged import Ragged
 
 PADDING = -1
-# Few enough for their vectors to stay in the cache.
+# Few enough for the word vectors of a batch to stay in the CPU's cache.
 BATCH_SIZE = 256
 
 
 def iter_batches(
     titles: Ragged, subword_ids: Ragged, vocabulary_size: int
 ) -> Iterator[tuple[NDArray[np.int64], dict[str, NDArray[np.int64]]]]:
-    """Of `BATCH_SIZE` titles at a time which they are and their arrays; `titles` and `spelling` as of `Numbering`.
+    """Iterate over batches of `BATCH_SIZE` titles: the indices of the titles, and their input arrays by name.
 
-    Titles come together whose words, and whose unknown words' n-grams, are about as many, as padding costs time.
+    `titles` and `subword_ids` are the result of `TitleEncoder.encode`. Titles are sorted by their numbers of words and
+    of n-grams, so that batches need little padding, which costs time.
     """
     ngrams = np.append(np.diff(subword_ids.offsets)[titles.values], 0)
     order = np.lexsort((np.diff(titles.offsets), np.maximum.reduceat(ngrams, titles.offsets[:-1])))
@@ -32,12 +34,12 @@ def iter_batches(
 
 
 def model_inputs(titles: Ragged, subword_ids: Ragged, vocabulary_size: int) -> dict[str, NDArray[np.int64]]:
-    """The arrays by name."""
+    """Build the input arrays of the titles, by name."""
     words = titles.values.copy()
     is_unknown = words >= vocabulary_size
-    unknown, places = np.unique(words[is_unknown], return_inverse=True)
-    words[is_unknown] = vocabulary_size + places
-    return {"words": _pad(Ragged(words, titles.offsets)), "subwords": _pad(subword_ids.take(unknown))}
+    unknown_ids, subword_rows = np.unique(words[is_unknown], return_inverse=True)
+    words[is_unknown] = vocabulary_size + subword_rows
+    return {"words": _pad(Ragged(words, titles.offsets)), "subwords": _pad(subword_ids.take(unknown_ids))}
 
 
 def _pad(rows: Ragged) -> NDArray[np.int64]:

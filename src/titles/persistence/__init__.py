@@ -1,1 +1,1 @@
-"""The model folder and its model card."""
+"""The model folder: load it, and write its model card."""

@@ -1,4 +1,4 @@
-"""README.md of a model folder: the model's card, in the format of Hugging Face, filled from its training."""
+"""The model card, README.md of a model folder: in the format of Hugging Face, filled with the facts of the training."""
 
 import hashlib
 import json
@@ -16,8 +16,8 @@ from titles.metrics.history import EpochMetrics
 from titles.nn.hparams import TrainParams
 
 HASHED_FILES = ("weights.safetensors", "vocabulary.json", "network.json")
-LONG_NAMES = {"mlp": "multilayer perceptron over bags of words", "cnn": "convolutional network over words in order"}
-MORE_EPOCHS = " of {} (`train.epochs` is {}, but so few titles take more epochs to make `train.min_steps`, {:,}, steps)"
+DESCRIPTIONS = {"mlp": "multilayer perceptron on bags of words", "cnn": "convolutional network on word sequences"}
+MORE_EPOCHS = " of {} (`train.epochs` is {}; with so few titles, more epochs are needed for `train.min_steps`, {:,})"
 
 CARD = Template("""---
 $front_matter
@@ -25,51 +25,50 @@ $front_matter
 
 # $name: product titles to categories
 
-A $long_name, made of $members small networks whose probabilities are averaged. It gives a short product title the
-category it most likely belongs to, of $categories, with a score from 0 to 1.
+A $description: an ensemble of $ensemble_size small networks whose probabilities are averaged. It predicts the
+category of a short product title, one of $categories, with a score from 0 to 1.
 
-## Use
+## Usage
 ```python
 from titles.inference.classifier import Classifier
 
 Classifier.load("$name").predict(["Funda Silicona Galaxy J7 Prime"], top=3)  # with the path of this folder
 ```
-or `titles predict $name titles.csv -o categories.parquet`. Weights are safetensors; nothing is unpickled. It takes
-titles as they were written: cleaning is part of it (`network.json` has the rules).
+or `titles predict $name titles.csv -o categories.parquet`. The weights are in safetensors format, so nothing is
+unpickled. Pass raw titles: the model normalizes them itself, by the rules in `network.json`.
 
 ## Data
 $sources
 
-From these it had $trained distinct titles, of which it left out $suspect_labels whose label looked wrong. It was
-chosen and calibrated on $validated others, the validation titles.
-A category had $fewest to $most titles, half of them $median or more. It knows $words words by themselves, and all
-others by $spelling.
+The training data are $train_titles distinct titles; $suspect_labels of them were excluded because their labels are
+probably wrong. The epoch and the calibration were chosen on $validation_titles other titles, the validation titles.
+A category has $fewest to $most training titles, with a median of $median. $subwords
 
-## Figures
-Of epoch $epoch$more_epochs, on the validation titles, where each is given the category that is best for $objective:
+## Results
+Epoch $epoch$more_epochs, on the validation titles, with decisions optimized for $objective:
 
-$figures
+$results
 
-`history.csv` has every epoch.
+`history.csv` has the metrics of every epoch.
 
 $thresholds
 
-What it is worth on test titles is measured by the stage `evaluate` and stands in `results/` of the repository that
-trained it.
+The stage `evaluate` of the repository that trained this model measures it on test titles and writes `results/`.
 
-## Limits
-- It gives a title of none of its categories one of them all the same; there only a low score tells.
-- It reads Latin letters and digits, of a title the first $most_words words. A title without any gets no category.
-- Scores are probabilities of a category as frequent as it was in training; the first category need not have the highest
-  score, as rare categories count more for balanced accuracy (`titles predict --objective accuracy` chooses by score).
-- Scores and thresholds hold for titles like the validation titles. Other sellers, languages or years are to be
-  measured anew.
-- It repeats what its labels say, mistakes included, and is the less sure the fewer titles a category had.
+## Limitations
+- A title that belongs to none of its categories is assigned to one of them anyway. Only a low score indicates this.
+- Only Latin letters and digits of the first $max_words words are used. A title without any gets no category.
+- A score is a probability for titles whose categories are as frequent as in training. With the objective balanced
+  accuracy, rare categories count more, so the first category may not have the highest score
+  (`titles predict --objective accuracy` chooses by score).
+- Scores and thresholds are valid for titles like the validation titles. Evaluate the model again for other sellers,
+  languages or years.
+- The model reproduces errors in its labels. It is less certain for categories with few training titles.
 
 ## Training
 $parameters
 
-With $versions.
+Versions: $versions.
 
 ## Hashes
 $hashes
@@ -77,50 +76,52 @@ $hashes
 
 
 def write_card(folder: Path, embedded: Path, epoch: EpochMetrics) -> None:
-    """Writes the card of the model in `folder`, whose weights are of that epoch; all its other files are there."""
+    """Write the card of the model in `folder`, which has all other files. `epoch` is the epoch of its weights."""
     description = json.loads((folder / "network.json").read_text(encoding="utf-8"))
-    sources, lexicon = read_sources(embedded / "sources.csv"), Vocabulary.load(folder)
-    facts = _template_values(description, embedded) | {
+    sources, vocabulary = read_sources(embedded / "sources.csv"), Vocabulary.load(folder)
+    values = _template_values(description, embedded) | {
         "front_matter": _front_matter(description["network"], epoch, [source.file for source in sources]),
         "sources": _markdown_table(
-            "file,as,bytes,MD5", [(s.file, s.split, f"{s.bytes:,}", f"`{s.md5}`") for s in sources]
+            "file,split,bytes,MD5", [(s.file, s.split, f"{s.bytes:,}", f"`{s.md5}`") for s in sources]
         ),
-        "spelling": _describe_subwords(lexicon),
-        "figures": _markdown_table("balanced accuracy,accuracy,loss", [_metrics_row(epoch)]),
+        "subwords": _describe_subwords(vocabulary),
+        "results": _markdown_table("balanced accuracy,accuracy,loss", [_metrics_row(epoch)]),
         "hashes": _markdown_table("file,SHA-256", [(name, f"`{_sha256(folder / name)}`") for name in HASHED_FILES]),
     }
-    (folder / "README.md").write_text(CARD.substitute(facts), encoding="utf-8")
+    (folder / "README.md").write_text(CARD.substitute(values), encoding="utf-8")
 
 
 def _template_values(description: dict[str, Any], embedded: Path) -> dict[str, str]:
-    """What network.json and the titles tell, by the names of `CARD`."""
+    """Return the values of `CARD` that come from network.json and from the embedded titles."""
     name, sizes = description["network"], description["sizes"]
     labels = LabelledDataset.load(embedded, "train").labels
     per_category = np.bincount(labels, minlength=sizes["categories"])
     params = TrainParams(**description["train"])
     epochs = params.num_epochs(len(labels) - description["suspect_labels"])
     counts = {
-        "members": description["model"]["ensemble_size"],
+        "ensemble_size": description["model"]["ensemble_size"],
         "categories": sizes["categories"],
-        "words": sizes["vocabulary"],
-        "trained": len(labels),
-        "validated": len(LabelledDataset.load(embedded, "validation")),
+        "train_titles": len(labels),
+        "validation_titles": len(LabelledDataset.load(embedded, "validation")),
         "fewest": per_category.min(),
         "median": int(np.median(per_category)),
         "most": per_category.max(),
-        "most_words": description["cleaning"]["most_words"],
+        "max_words": description["cleaning"]["most_words"],
         "epoch": description["epoch"],
         "suspect_labels": description["suspect_labels"],
     }
-    parts = ("model", "own", "train")
     parameters = [
-        (f"{name if part == 'own' else part}.{key}", value)
-        for part in parts
-        for key, value in description[part].items()
+        (f"{section}.{key}", value)
+        for section, values in (
+            ("model", description["model"]),
+            (name, description["own"]),
+            ("train", description["train"]),
+        )
+        for key, value in values.items()
     ]
     return {key: f"{count:,}" for key, count in counts.items()} | {
         "name": name,
-        "long_name": LONG_NAMES[name],
+        "description": DESCRIPTIONS[name],
         "objective": params.objective.replace("_", " "),
         "more_epochs": "" if epochs == params.epochs else MORE_EPOCHS.format(epochs, params.epochs, params.min_steps),
         "thresholds": _describe_thresholds(description["thresholds"]),
@@ -137,18 +138,18 @@ def _metrics_row(epoch: EpochMetrics) -> tuple[object, ...]:
 
 
 def _front_matter(name: str, epoch: EpochMetrics, files: list[str]) -> str:
-    """YAML, of which JSON is a part."""
-    measured = {"balanced_accuracy": epoch.validation_balanced_accuracy, "accuracy": epoch.validation_accuracy}
+    """Return the metadata of the card as YAML. The values are written as JSON, which is valid YAML."""
+    metrics = {"balanced_accuracy": epoch.validation_balanced_accuracy, "accuracy": epoch.validation_accuracy}
     result = {
         "task": {"type": "text-classification", "name": "product titles to categories"},
         "dataset": {"type": "titles", "name": ", ".join(files), "split": "validation"},
-        "metrics": [{"type": kind, "value": value} for kind, value in measured.items()],
+        "metrics": [{"type": metric, "value": value} for metric, value in metrics.items()],
     }
     content = {
         "library_name": "titles",
         "pipeline_tag": "text-classification",
         "tags": ["product-classification", name],
-        "metrics": list(measured),
+        "metrics": list(metrics),
         "model-index": [{"name": name, "results": [result]}],
     }
     return "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in content.items())
@@ -156,27 +157,28 @@ def _front_matter(name: str, epoch: EpochMetrics, files: list[str]) -> str:
 
 def _describe_thresholds(thresholds: list[dict[str, float]]) -> str:
     if not thresholds:
-        return "There are no thresholds: too few of its decisions on the validation titles are right to be sure of any."
-    columns = "accuracy of at least,score of at least,validation titles,of these right,share of all"
-    rows = [[one[key] for key in ("accuracy", "score", "titles", "right", "share")] for one in thresholds]
-    confidence = f"{thresholds[0]['confidence']:.0%} confidence"
+        return "There are no thresholds: too few decisions on the validation titles are right to guarantee an accuracy."
+    columns = "accuracy of at least,score of at least,validation titles,right decisions,share of all titles"
+    rows = [[threshold[key] for key in ("accuracy", "score", "titles", "right", "share")] for threshold in thresholds]
+    confidence = f"{thresholds[0]['confidence']:.0%}"
     return (
-        f"With {confidence} each, these are the accuracies of titles that score so high, by an exact binomial "
-        f"test on the validation titles:\n\n{_markdown_table(columns, rows)}\n\n"
-        "An accuracy that is not there is one these titles are too few, or too often wrong, to be sure of."
+        "Decisions with at least this score have at least this accuracy, each with a confidence of "
+        f"{confidence} (exact binomial test on the validation titles):\n\n{_markdown_table(columns, rows)}\n\n"
+        "An accuracy without a threshold cannot be guaranteed: the validation titles are too few or too often wrong."
     )
 
 
 def _describe_subwords(vocabulary: Vocabulary) -> str:
-    if not vocabulary.subword_lengths:
-        return "nothing"
-    return f"their spelling, in parts of {' or '.join(map(str, vocabulary.subword_lengths))} letters"
+    words = f"The vocabulary has {len(vocabulary.words):,} words. "
+    if not (lengths := vocabulary.subword_lengths):
+        return words + "All other words are ignored."
+    return words + f"All other words are represented by their character n-grams, n from {lengths[0]} to {lengths[-1]}."
 
 
 def _markdown_table(columns: str, rows: Iterable[Iterable[object]]) -> str:
-    head = columns.split(",")
+    header = columns.split(",")
     cells = [[str(cell).replace("|", "&#124;") for cell in row] for row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *cells))
+    return "\n".join(f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *cells))
 
 
 def _sha256(file: Path) -> str:

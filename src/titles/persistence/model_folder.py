@@ -1,15 +1,16 @@
-"""models/NAME: a network one can use without the data it came from.
+"""The model folder, models/NAME: a trained network that can be used without its training data.
 
-network.json         how it was built and trained, of which epoch it is, how it wants titles cleaned, its thresholds
-vocabulary.json         its words and categories
+network.json         its parameters and sizes, the epoch of its weights, the rules of normalization, the thresholds
+vocabulary.json      its words and categories
 weights.safetensors  its weights, and its calibration
-history.csv          how it was trained, a row an epoch
-README.md            its card
+history.csv          the metrics of its training, one row per epoch
+README.md            its model card
 """
 
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -29,39 +30,49 @@ NETWORKS: dict[str, tuple[Callable[..., Network], Callable[..., MlpParams | CnnP
 
 
 def load(folder: Path, mmap: bool = True) -> tuple[Network, Vocabulary]:
-    """Load the network of a model folder, and its lexicon.
+    """Load the network and the vocabulary of a model folder.
 
-    With `mmap`, weights are read from the file as they are used, so the file must not be overwritten meanwhile. Without
-    it they are copied to memory. Raises InputError where the folder is damaged, or needs titles cleaned in another way
-    than this version does.
+    With `mmap`, the weights are read from the file when they are used, so the file must not be overwritten meanwhile.
+    Without it they are copied to memory. Raise InputError if the folder is damaged, was written by an earlier version,
+    or was trained with other rules of normalization than those of this version.
     """
     try:
-        network, lexicon = _read(folder, mmap)
+        network, vocabulary = _load(folder, mmap)
     except InputError:
         raise
     except (OSError, ValueError, LookupError, AttributeError, TypeError, RuntimeError, SafetensorError) as error:
-        what = str(error).partition("\n")[0]
-        raise InputError(f"{folder} is not a whole model folder ({what}); train it again or fetch it anew") from error
-    return network, lexicon
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"{folder} is not a complete model folder ({reason}); train it again or fetch it anew"
+        ) from error
+    return network, vocabulary
 
 
 def training_objective(folders: Iterable[Path]) -> str:
-    """What the decisions of these model folders are to be best at: of all together what the first was trained for."""
+    """Return the objective that the first of these model folders was trained for. An ensemble uses it for all."""
     description = json.loads((next(iter(folders)) / "network.json").read_text(encoding="utf-8"))
     return str(description["train"]["objective"])
 
 
-def _read(folder: Path, mmap: bool) -> tuple[Network, Vocabulary]:
+def _load(folder: Path, mmap: bool) -> tuple[Network, Vocabulary]:
     description = json.loads((folder / "network.json").read_text(encoding="utf-8"))
+    if _is_of_earlier_version(folder, description):
+        raise InputError(f"{folder} was written by an earlier version of titles; train it again or fetch it anew")
     if description.get("cleaning") != RULES:
         raise InputError(f"{folder} is of a version that cleans titles in another way; train it again")
-    lexicon, sizes = Vocabulary.load(folder), Sizes(**description["sizes"])
-    if (len(lexicon.words), lexicon.num_trained_categories) != (sizes.vocabulary, sizes.categories):
+    vocabulary, sizes = Vocabulary.load(folder), Sizes(**description["sizes"])
+    if (len(vocabulary.words), vocabulary.num_trained_categories) != (sizes.vocabulary, sizes.categories):
         raise ValueError("vocabulary.json is of another network")
-    network, own = NETWORKS[description["network"]]
+    network_class, params_class = NETWORKS[description["network"]]
     with torch.device("meta"):
-        built = network(sizes, ModelParams(**description["model"]), own(**description["own"]))
+        network = network_class(sizes, ModelParams(**description["model"]), params_class(**description["own"]))
     weights = load_file(folder / "weights.safetensors", backend="mmap" if mmap else "pread")
-    built.load_state_dict(weights, assign=True)
-    built.word_vectors.precomputed = True
-    return built, lexicon
+    network.load_state_dict(weights, assign=True)
+    network.word_vectors.precomputed = True
+    return network, vocabulary
+
+
+def _is_of_earlier_version(folder: Path, description: dict[str, Any]) -> bool:
+    """Return whether the folder has a file or a parameter of version 1.0: lexicon.json or model.members."""
+    has_lexicon = (folder / "lexicon.json").exists() and not (folder / "vocabulary.json").exists()
+    return has_lexicon or "members" in description.get("model", ())

@@ -1,4 +1,4 @@
-"""The engine that runs the Ibis expressions of the data stages: embedded DuckDB, out of core, or the user's Spark."""
+"""The engine that runs the Ibis expressions of the data stages: embedded DuckDB, out of core, or Spark."""
 
 import glob
 import os
@@ -24,20 +24,20 @@ from titles.io.parquet_writer import ROW_GROUP_SIZE, DeterministicParquetWriter
 
 MEMORY_LIMIT = "1500MB"
 PROGRESS_SECONDS = 0.2
-# How many rows to judge at a time: in DuckDB each takes about a kilobyte of memory; Spark cuts its work up itself.
+# Rows deduplicated at a time: DuckDB needs about 1 kB of memory for each; Spark partitions its work itself.
 PARTITION_ROWS = {"duckdb": 500_000, "pyspark": sys.maxsize}
 PARTITION_BY = {"duckdb": "partition_by", "pyspark": "partitionBy"}
 
 
 @contextmanager
 def connect(workspace: Path) -> Iterator[tuple[BaseBackend, Path]]:
-    """The engine that TITLES_ENGINE names, and a scratch folder on the disk of `workspace`.
+    """Connect to the engine TITLES_ENGINE; also yield a scratch folder on the disk of `workspace`.
 
-    Raises InputError for an engine that is unknown or cannot be had.
+    Raise InputError if the engine is not supported or not available.
     """
     name = os.environ.get("TITLES_ENGINE", "duckdb")
     if name not in ENGINES:
-        raise InputError(f"TITLES_ENGINE: {name!r} is no engine; allowed are {', '.join(ENGINES)}")
+        raise InputError(f"TITLES_ENGINE: {name!r} is not an engine; allowed are {', '.join(ENGINES)}")
     with TemporaryDirectory(prefix=".scratch-", dir=workspace.resolve()) as scratch:
         engine = ENGINES[name](Path(scratch))
         try:
@@ -47,32 +47,32 @@ def connect(workspace: Path) -> Iterator[tuple[BaseBackend, Path]]:
 
 
 def _connect_duckdb(scratch: Path) -> BaseBackend:
-    """Spills to `scratch` what exceeds `MEMORY_LIMIT`."""
+    """Connect to an embedded DuckDB that spills to `scratch` beyond `MEMORY_LIMIT`."""
     engine = ibis.duckdb.connect(
         memory_limit=MEMORY_LIMIT, threads=available_cpus(), temp_directory=str(scratch / "spilled")
     )
-    # So that it knows how far it is, and leaves saying it to us.
+    # DuckDB measures the progress, and `write_parquet` displays it.
     engine.settings["enable_progress_bar"] = True
     engine.settings["enable_progress_bar_print"] = False
-    # Rows that a thread keeps for all parts together; a seventh less time than with the half million it has.
+    # Rows that a thread buffers for all partitions; a seventh faster than with the default of half a million.
     engine.settings["partitioned_write_flush_threshold"] = 100_000
     return engine
 
 
 def _connect_spark(scratch: Path) -> BaseBackend:
-    """The Spark that SPARK_REMOTE or its own configuration names, else one on this machine."""
+    """Connect to the Spark of SPARK_REMOTE or of its own configuration, or start one on this machine."""
     try:
         from pyspark.errors import PySparkException
         from pyspark.sql import SparkSession
     except ImportError:
         raise InputError("TITLES_ENGINE: spark needs PySpark; make spark installs it") from None
-    # Frames are small here, and tests compare what they hold.
+    # Only small frames are converted to pandas, and tests compare their contents.
     warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")
     try:
         session = SparkSession.builder.appName("titles").getOrCreate()
     except PySparkException as error:
         raise InputError(f"TITLES_ENGINE: no Spark, which needs Java 17 or a SPARK_REMOTE: {error}") from None
-    # What is read and written lies on a file system that all share, whatever file system a cluster prefers.
+    # Inputs and outputs are on a shared file system, whatever the default file system of the cluster.
     return ibis.pyspark.connect(session, **{"fs.defaultFS": "file:///"})
 
 
@@ -80,9 +80,9 @@ ENGINES = {"duckdb": _connect_duckdb, "spark": _connect_spark}
 
 
 def write_parquet(engine: BaseBackend, rows: ir.Table, path: Path, description: str, **options: str) -> None:
-    """Writes `rows` to a Parquet file, in an order and with bytes of the engine's choice, and says how far it is.
+    """Write `rows` to a Parquet file and show the progress; the engine chooses order and bytes.
 
-    Spark, which says that itself, writes a folder of files, whose names are in the order of the rows.
+    Spark writes a folder of files instead, with names in the order of the rows, and shows its own progress.
     """
     if engine.name != "duckdb":
         engine.to_parquet(rows, path, **options)
@@ -99,36 +99,36 @@ def write_parquet(engine: BaseBackend, rows: ir.Table, path: Path, description: 
 
 
 def read_parquet(engine: BaseBackend, path: Path) -> ir.Table:
-    """The rows of a Parquet file, or of all in a folder, and of no other whose path matches this one as a pattern."""
-    # Ibis would make it absolute, with whatever the folders above are called.
+    """The rows of a Parquet file, or of all Parquet files in a folder. Pattern characters in `path` are literal."""
+    # Ibis would make the path absolute after the escaping, and add unescaped folder names.
     absolute = str(path.absolute())
     if engine.name == "duckdb":
         files = glob.escape(absolute) + ("/*.parquet" if path.is_dir() else "")
-        # A folder `year=2026` is no column.
+        # A folder named `year=2026` must not become a column.
         return engine.read_parquet(files, hive_partitioning=False)
     return engine.read_parquet(re.sub(r"([*?[\]{}])", r"\\\1", absolute))
 
 
 def _copy_to_parquet(engine: BaseBackend, rows: ir.Table, path: Path, options: dict[str, str]) -> None:
-    """Run DuckDB's COPY. Ibis would quote the path as Python does, which SQL cannot read if it holds `'` and `"`."""
+    """Run DuckDB's COPY. Ibis quotes the path as Python does, which is invalid SQL if it contains `'` and `"`."""
     quoted = str(path).replace("'", "''")
-    wanted = ", ".join(["FORMAT parquet", *(f"{name} {value}" for name, value in options.items())])
-    engine.raw_sql(f"COPY ({engine.compile(rows)}) TO '{quoted}' ({wanted})")
+    copy_options = ", ".join(["FORMAT parquet", *(f"{name} {value}" for name, value in options.items())])
+    engine.raw_sql(f"COPY ({engine.compile(rows)}) TO '{quoted}' ({copy_options})")
 
 
 def write_partitions(engine: BaseBackend, rows: ir.Table, folder: Path, description: str) -> None:
-    """Writes `rows` as Parquet files in the folder `part=X` of `folder`, X being what stands in their column `part`."""
-    write_parquet(engine, rows, folder, description, **{PARTITION_BY[engine.name]: "part"})
+    """Write the rows with the value X in the column `partition_id` to the folder `partition_id=X` of `folder`."""
+    write_parquet(engine, rows, folder, description, **{PARTITION_BY[engine.name]: "partition_id"})
 
 
 def read_partition(engine: BaseBackend, folder: Path, partition: str) -> ir.Table | None:
-    """The rows of a part, where there are any."""
-    found = folder / f"part={partition}"
-    return read_parquet(engine, found) if found.exists() else None
+    """The rows of a partition, or None if it is empty."""
+    path = folder / f"partition_id={partition}"
+    return read_parquet(engine, path) if path.exists() else None
 
 
 def fetch_ordered(engine: BaseBackend, rows: ir.Table, scratch: Path) -> Iterator[pa.Table]:
-    """The rows in their order: those of DuckDB at once, those of Spark, which may be many more, some at a time."""
+    """Yield the rows in their order: from DuckDB as one table, from Spark, which may return many more, in batches."""
     if engine.name == "duckdb":
         yield rows.to_pyarrow()
     else:
@@ -136,22 +136,22 @@ def fetch_ordered(engine: BaseBackend, rows: ir.Table, scratch: Path) -> Iterato
 
 
 def write_ordered(engine: BaseBackend, rows: ir.Table, columns: Sequence[str], path: Path, by: Sequence[str]) -> int:
-    """Writes `columns` of `rows` to a Parquet file in the order of `by` and returns how many rows there are.
+    """Write `columns` of `rows` to a Parquet file in the order of `by`; return the number of rows.
 
-    `by` must order the rows totally, up to equal rows: only then do equal rows give equal bytes.
+    `by` must be a total order up to equal rows, because equal input must give equal bytes.
     """
     ordered = rows.order_by(list(by)).select(list(columns))
-    with DeterministicParquetWriter(path, ordered.schema().to_pyarrow()) as groups:
-        for some in _read_via_parquet(path.parent, engine, ordered, f"sorting {path.stem}"):
-            groups.write(some)
-    return groups.num_rows
+    with DeterministicParquetWriter(path, ordered.schema().to_pyarrow()) as writer:
+        for table in _read_via_parquet(path.parent, engine, ordered, f"sorting {path.stem}"):
+            writer.write(table)
+    return writer.num_rows
 
 
 def _read_via_parquet(scratch: Path, engine: BaseBackend, rows: ir.Table, description: str) -> Iterator[pa.Table]:
-    """The rows in their order, some at a time, from files in `scratch`."""
+    """Yield the rows in their order, in batches, by way of files in `scratch`."""
     with TemporaryDirectory(prefix=".ordered-", dir=scratch.resolve()) as folder:
-        written = Path(folder) / "rows.parquet"
-        write_parquet(engine, rows, written, description)
-        for file in sorted(written.glob("*.parquet")) or [written]:
+        path = Path(folder) / "rows.parquet"
+        write_parquet(engine, rows, path, description)
+        for file in sorted(path.glob("*.parquet")) or [path]:
             for batch in pq.ParquetFile(file).iter_batches(ROW_GROUP_SIZE):
                 yield pa.Table.from_batches([batch])

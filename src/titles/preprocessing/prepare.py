@@ -1,9 +1,9 @@
-"""data/prepared: every usable title once, cleaned, with one category, in one split; and every row that was not usable.
+"""data/prepared: every usable title once, cleaned, with one category, in one split; and all rejected rows.
 
 train, validation, test.parquet   title, cleaned, category, language, label_quality
-unlabelled.parquet                id, title, cleaned, language; there only if a test file without categories was given
+unlabelled.parquet                id, title, cleaned, language; written only if there is a test file without categories
 rejected.parquet                  file, line, reason, title, category
-sources.csv                       file, split, bytes, md5: what all of these were read from
+sources.csv                       file, split, bytes, md5 of the files that were read
 """
 
 import logging
@@ -45,24 +45,25 @@ REJECTED_COLUMNS = ["file", "line", "reason", "title", "category"]
 
 
 def prepare(raw: Path, prepared: Path, params: PrepareParams) -> dict[str, int]:
-    """Reads the folder `raw`, writes the folder `prepared`; counts the rows read, those of each split, those rejected.
+    """Read the folder `raw`, write the folder `prepared`; return the number of rows read, in each split and rejected.
 
-    Raises InputError where a file cannot be used, a split gets no row, or train has fewer than two categories.
+    Raise InputError if a file cannot be used, a split gets no row, or train has fewer than two categories.
     """
     files = find_files(raw, params.columns)
     with atomic_directory(prepared) as unfinished, connect(unfinished) as (engine, scratch):
-        read = write_raw_table(files, scratch / "raw.parquet")
+        num_rows = write_raw_table(files, scratch / "raw.parquet")
         rows = validate_rows(read_parquet(engine, scratch / "raw.parquet"))
         _check_test_files(raw, rows)
-        parts = 1 + read // PARTITION_ROWS[engine.name]
-        write_partitions(engine, rows.mutate(part=hash_partition(parts)), scratch / "parts", "cleaning titles")
+        num_partitions = 1 + num_rows // PARTITION_ROWS[engine.name]
+        rows = rows.mutate(partition_id=hash_partition(num_partitions))
+        write_partitions(engine, rows, scratch / "partitions", "cleaning titles")
         (scratch / "raw.parquet").unlink()
-        given = {file.split for file in files}
-        with Progress(read, "titles", "judging titles") as bar:
-            tables = _deduplicated_tables(engine, scratch, parts, given, params, bar)
-            counts = {"read": read} | _write_splits(tables, scratch, unfinished)
+        provided_splits = {file.split for file in files}
+        with Progress(num_rows, "titles", "deduplicating titles") as bar:
+            tables = _deduplicated_tables(engine, scratch, num_partitions, provided_splits, params, bar)
+            counts = {"read": num_rows} | _write_splits(tables, scratch, unfinished)
         counts |= _write_unlabelled_and_rejected(engine, scratch, unfinished)
-        write_sources(raw, {part: file.split for file in files for part in file.paths}, unfinished / "sources.csv")
+        write_sources(raw, {path: file.split for file in files for path in file.paths}, unfinished / "sources.csv")
         _check_splits(raw, read_parquet(engine, unfinished / "train.parquet"), counts)
         _log_unknown_categories(engine, unfinished, counts)
     log.info(", ".join(f"{count:,} {name}" for name, count in counts.items()))
@@ -70,14 +71,17 @@ def prepare(raw: Path, prepared: Path, params: PrepareParams) -> dict[str, int]:
 
 
 def _check_test_files(raw: Path, rows: ir.Table) -> None:
-    """A test file is used whole: a title that says nothing is predicted, a row without category or id stops the run."""
+    """Raise InputError if a row of a test file is unreadable or lacks its category or id.
+
+    A test file is used completely: titles without a usable word are predicted too.
+    """
     unreadable = _.fault.fill_null(INVALID_UTF8) != INVALID_UTF8
-    unlabelled = (_.split == "test") & _.category.isnull()
-    unnamed = (_.split == "unlabelled") & _.id.isnull()
-    broken = rows.filter(_.split.isin(["test", "unlabelled"]), unreadable | unlabelled | unnamed)
+    without_category = (_.split == "test") & _.category.isnull()
+    without_id = (_.split == "unlabelled") & _.id.isnull()
+    broken = rows.filter(_.split.isin(["test", "unlabelled"]), unreadable | without_category | without_id)
     for row in broken.order_by("file", "line").limit(1).execute().itertuples():
         fault = row.fault if isinstance(row.fault, str) else "no id" if row.split == "unlabelled" else "empty category"
-        raise InputError(f"{raw / row.file}, line {row.line}: {fault}; a test file is used whole, so mend the row")
+        raise InputError(f"{raw / row.file}, line {row.line}: {fault}; every row of a test file is used, so correct it")
 
 
 def _deduplicated_tables(
@@ -88,44 +92,43 @@ def _deduplicated_tables(
     params: PrepareParams,
     bar: Progress,
 ) -> Iterator[pa.Table]:
-    """All rows that may be in a split, in the order of their hash."""
+    """Yield the labelled rows with their split or reason, in the order of their hash."""
     columns = ["split", *dict.fromkeys(LABELLED_COLUMNS + REJECTED_COLUMNS)]
-    for part in range(num_partitions):
-        if (rows := read_partition(engine, scratch / "parts", str(part))) is not None:
-            for table in fetch_ordered(
-                engine, deduplicate_and_split(rows, provided_splits, params).select(columns), scratch
-            ):
+    for index in range(num_partitions):
+        if (rows := read_partition(engine, scratch / "partitions", str(index))) is not None:
+            resolved = deduplicate_and_split(rows, provided_splits, params).select(columns)
+            for table in fetch_ordered(engine, resolved, scratch):
                 bar.update(len(table))
                 yield table
 
 
 def _write_splits(tables: Iterator[pa.Table], scratch: Path, prepared: Path) -> dict[str, int]:
-    """Writes the splits, and to `scratch` what was rejected; `parts` come in the order of the hash."""
+    """Write the splits to `prepared` and the rejected rows to `scratch`; return the number of rows of each split."""
     labelled = pa.schema([(column, pa.string()) for column in LABELLED_COLUMNS])
     rejected = pa.schema([(column, pa.int64() if column == "line" else pa.string()) for column in REJECTED_COLUMNS])
     with ExitStack() as stack:
-        splits = {
+        writers = {
             split: stack.enter_context(DeterministicParquetWriter(prepared / f"{split}.parquet", labelled))
             for split in ("train", "validation", "test")
         }
-        faulty = stack.enter_context(DeterministicParquetWriter(scratch / "rejected.parquet", rejected))
+        rejected_writer = stack.enter_context(DeterministicParquetWriter(scratch / "rejected.parquet", rejected))
         for rows in prefetch(tables):
             usable = pc.is_null(rows["reason"])
-            for split, groups in splits.items():
-                groups.write(rows.filter(pc.and_(usable, pc.equal(rows["split"], split))))
-            faulty.write(rows.filter(pc.invert(usable)))
-    return {split: groups.num_rows for split, groups in splits.items()}
+            for split, writer in writers.items():
+                writer.write(rows.filter(pc.and_(usable, pc.equal(rows["split"], split))))
+            rejected_writer.write(rows.filter(pc.invert(usable)))
+    return {split: writer.num_rows for split, writer in writers.items()}
 
 
 def _write_unlabelled_and_rejected(engine: BaseBackend, scratch: Path, prepared: Path) -> dict[str, int]:
-    """Writes the unlabelled titles, where there are any, and all rows that are in no split."""
+    """Write the unlabelled titles, if there are any, and all rejected rows; return the number of rows of both."""
     counts, by = {}, ["file", "line"]
-    if (unlabelled := read_partition(engine, scratch / "parts", "unlabelled")) is not None:
+    if (unlabelled := read_partition(engine, scratch / "partitions", "unlabelled")) is not None:
         counts["unlabelled"] = write_ordered(
             engine, unlabelled, UNLABELLED_COLUMNS, prepared / "unlabelled.parquet", by
         )
     rejected = read_parquet(engine, scratch / "rejected.parquet")
-    if (unusable := read_partition(engine, scratch / "parts", "unusable")) is not None:
+    if (unusable := read_partition(engine, scratch / "partitions", "unusable")) is not None:
         rejected = ibis.union(rejected, unusable.select(REJECTED_COLUMNS))
     for row in rejected.reason.value_counts(name="rows").order_by("reason").execute().itertuples():
         log.info("rejected %s: %s", f"{row.rows:,}", row.reason)
@@ -149,8 +152,8 @@ def _log_unknown_categories(engine: BaseBackend, prepared: Path, counts: dict[st
     train = read_parquet(engine, prepared / "train.parquet").select("category").distinct()
     for split in ("validation", "test"):
         rows = read_parquet(engine, prepared / f"{split}.parquet")
-        if unknown := rows.anti_join(train, "category").count().execute():
+        if num_unknown := rows.anti_join(train, "category").count().execute():
             log.warning(
-                "%s of the %s titles of %s have a category that train lacks: no network can get these right",
-                f"{unknown:,}", f"{counts[split]:,}", split,
+                "%s of the %s titles of %s have a category that train lacks: no network can predict it",
+                f"{num_unknown:,}", f"{counts[split]:,}", split,
             )  # fmt: skip

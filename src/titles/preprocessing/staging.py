@@ -1,11 +1,11 @@
-"""Raw rows as one Parquet file that any engine can scan, a row of it for each row that was read.
+"""The raw table: all rows of the raw files in one Parquet file that any engine can scan.
 
-file, split, line      where the row stands
-id, title              as written, null where absent
-category, language,    normalized as `normalize_name` does, null where absent or nothing is left
+file, split, line      the origin of the row
+id, title              as written, null if absent
+category, language,    normalized by `normalize_names`, null if absent or empty
 label_quality
-fault                  why it could not be read, else null
-unescaped              the title with the characters of its HTML references, null where it has none
+fault                  why the row could not be read, else null
+unescaped              the title with its HTML character references resolved, null if it has none
 """
 
 import logging
@@ -28,63 +28,63 @@ NORMALIZED_COLUMNS = ("category", "language", "label_quality")
 SOURCE_FIELDS = [pa.field("file", pa.string()), pa.field("split", pa.string())]
 SCHEMA = pa.schema([*SOURCE_FIELDS, *records.SCHEMA, pa.field("unescaped", pa.string())])
 DICTIONARY_COLUMNS = ["file", "split", *NORMALIZED_COLUMNS, "fault"]
-# More rows at fault than these, and than half of those read, are no matter of single records.
+# A file with more faulty rows than this, and more than half of those read, is rejected.
 MAX_FAULTS = 10
 
 
 def write_raw_table(files: list[SourceFile], path: Path) -> int:
-    """Writes the rows of `files` to `path` and returns how many there are.
+    """Write the rows of `files` to `path`; return the number of rows.
 
-    Raises InputError where most rows of a file cannot be read.
+    Raise InputError if most rows of a file cannot be read.
     """
     num_rows = 0
     with pq.ParquetWriter(path, SCHEMA, compression="snappy", use_dictionary=DICTIONARY_COLUMNS) as writer:
         for file in files:
-            faults = _FaultCounter(file)
-            renamed = _RenamedCategoryCounter()
+            fault_counter = _FaultCounter(file)
+            category_counter = _RenamedCategoryCounter()
             for batch in prefetch(file.batches()):
-                faults.add(batch)
-                place = [pa.repeat(pa.scalar(text), len(batch)) for text in (file.path.name, file.split)]
+                fault_counter.add(batch)
+                origin = [pa.repeat(pa.scalar(text), len(batch)) for text in (file.path.name, file.split)]
                 columns = dict(zip(records.SCHEMA.names, batch.columns, strict=True))
                 normalized = {column: normalize_names(columns[column]) for column in NORMALIZED_COLUMNS}
-                renamed.add(columns["category"], normalized["category"])
-                content = [*(columns | normalized).values(), _titles_without_references(columns["title"])]
-                writer.write_batch(pa.record_batch([*place, *content], SCHEMA))
+                category_counter.add(columns["category"], normalized["category"])
+                content = [*(columns | normalized).values(), _unescaped_titles(columns["title"])]
+                writer.write_batch(pa.record_batch([*origin, *content], SCHEMA))
                 num_rows += len(batch)
-            renamed.report(file)
+            category_counter.report(file)
     return num_rows
 
 
-def _titles_without_references(titles: pa.StringArray) -> pa.StringArray:
-    """The titles that have references of HTML, without these; null for all others."""
-    plain = unescape_titles(titles)
-    if plain is titles:
+def _unescaped_titles(titles: pa.StringArray) -> pa.StringArray:
+    """Resolve HTML character references; null for titles that have none."""
+    unescaped = unescape_titles(titles)
+    if unescaped is titles:
         return pa.nulls(len(titles), pa.string())
-    return pc.if_else(pc.equal(plain, titles), pa.scalar(None, pa.string()), plain)
+    return pc.if_else(pc.equal(unescaped, titles), pa.scalar(None, pa.string()), unescaped)
 
 
 class _FaultCounter:
-    """Counts the rows of a file that cannot be read."""
+    """Count the rows of a file that cannot be read."""
 
     def __init__(self, file: SourceFile) -> None:
         self.file, self.num_rows, self.num_faults, self.first_fault = file, 0, 0, ""
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Raises InputError where most rows so far cannot be read."""
+        """Raise InputError if most rows so far cannot be read."""
         is_faulty = pc.is_valid(batch["fault"])
-        if not self.num_faults and (place := pc.index(is_faulty, True).as_py()) >= 0:
-            self.first_fault = f"line {batch['line'][place]}: {batch['fault'][place]}"
+        if not self.num_faults and (index := pc.index(is_faulty, True).as_py()) >= 0:
+            self.first_fault = f"line {batch['line'][index]}: {batch['fault'][index]}"
         self.num_rows += len(batch)
         self.num_faults += is_faulty.true_count
         if self.num_faults > max(MAX_FAULTS, self.num_rows / 2):
             raise InputError(
                 f"{self.file.path}: {self.num_faults:,} of the first {self.num_rows:,} rows cannot be read, "
-                f"beginning with {self.first_fault}; mend the file"
+                f"beginning with {self.first_fault}; correct the file"
             )
 
 
 class _RenamedCategoryCounter:
-    """Counts the rows of a file whose category normalization changed, and keeps an example."""
+    """Count the rows of a file whose category was changed by normalization, and remember an example."""
 
     def __init__(self) -> None:
         self.num_rows = 0

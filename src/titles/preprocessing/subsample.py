@@ -1,4 +1,4 @@
-"""data/reduced: the training titles of this experiment, a stratified part of data/prepared/train.parquet."""
+"""data/reduced: the training titles of this experiment, a stratified sample of data/prepared/train.parquet."""
 
 import logging
 import shutil
@@ -27,43 +27,43 @@ class ReduceParams:
 
 
 def reduce(prepared: Path, reduced: Path, params: ReduceParams) -> dict[str, int]:
-    """Keeps `fraction` of each category, rounded up, and at least `min_rows` of it; returns rows read and kept.
+    """Sample `fraction` of each category, rounded up, and at least `min_rows`; return the rows read and sampled.
 
-    Rows are taken in the order of their hash, so that a smaller part lies within a larger one.
+    Rows are taken in the order of their hash, so that a smaller sample is a subset of a larger one.
     """
     train = require_output(prepared / "train.parquet", "prepare")
     with atomic_directory(reduced) as unfinished:
         if params.fraction == 1:
-            # In the order of the hash already.
+            # The file is sorted by hash already.
             shutil.copyfile(train, unfinished / "train.parquet")
         else:
             with connect(unfinished) as (engine, _scratch):
                 rows = read_parquet(engine, train)
-                part = _stratified_sample(rows, params)
-                write_ordered(engine, part, rows.columns, unfinished / "train.parquet", by=["hash", *rows.columns])
+                sample = _stratified_sample(rows, params)
+                write_ordered(engine, sample, rows.columns, unfinished / "train.parquet", by=["hash", *rows.columns])
     files = {"read": train, "train": reduced / "train.parquet"}
     counts = {name: pq.read_metadata(file).num_rows for name, file in files.items()}
-    log.info("kept %s of %s training titles", f"{counts['train']:,}", f"{counts['read']:,}")
-    if left_out := counts["read"] - counts["train"]:
+    log.info("sampled %s of %s training titles", f"{counts['train']:,}", f"{counts['read']:,}")
+    if num_left_out := counts["read"] - counts["train"]:
         log.warning(
             "reduce.fraction is %s: %s training titles are left out; to use all: dvc exp run -S reduce.fraction=1",
             params.fraction,
-            f"{left_out:,}",
+            f"{num_left_out:,}",
         )
     return counts
 
 
 def _stratified_sample(train: ir.Table, params: ReduceParams) -> ir.Table:
-    """The rows to keep: those up to the hash with which their category has enough."""
-    # Whole numbers, because engines differ in how they round 0.1 times a count.
-    parts = round(params.fraction * MILLION)
+    """The first rows of each category by hash, up to the sample size of the category."""
+    # Integer arithmetic, because engines differ in how they round 0.1 times a count.
+    millionths = round(params.fraction * MILLION)
     hashed = train.mutate(hash=_.cleaned.hexdigest("md5"))
-    places = hashed.select(
+    ranked = hashed.select(
         "category",
-        last="hash",
-        place=ibis.row_number().over(group_by="category", order_by="hash"),
+        max_hash="hash",
+        rank=ibis.row_number().over(group_by="category", order_by="hash"),
         size=_.count().over(group_by="category"),
     )
-    share = (_.size * parts + MILLION - 1) // MILLION
-    lasts = places.filter(_.place == ibis.least(_.size, ibis.greatest(share, params.min_rows)) - 1)
-    return hashed.join(lasts.select("category", "last"), "category").filter(_.hash <= _.last)
+    sample_size = ibis.least(_.size, ibis.greatest((_.size * millionths + MILLION - 1) // MILLION, params.min_rows))
+    last_rows = ranked.filter(_.rank == sample_size - 1)
+    return hashed.join(last_rows.select("category", "max_hash"), "category").filter(_.hash <= _.max_hash)

@@ -1,1 +1,1 @@
-"""A model as an HTTP service with a page: an optional install, which no stage imports."""
+"""Serve a model over HTTP, with a web page. An optional install, imported by no stage."""

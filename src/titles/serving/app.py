@@ -1,14 +1,14 @@
-"""The application: categories for titles, and which words decided, for people and for programs.
+"""The FastAPI application and its routes.
 
-POST /predict    the categories of many titles, by every network and by their mean
-POST /explain    what each word of a title weighs
-POST /reload     loads the model folder anew, where that is allowed
-GET  /model      what answers
-GET  /health     200 while the process lives
-GET  /ready      200 while a title would be answered soon, else 503
-GET  /metrics    for Prometheus
-GET  /           the page
-GET  /docs       the page of the API
+POST /predict    predict the categories of titles, by each network and by their mean
+POST /explain    weigh the words of a title
+POST /reload     reload the model folder, if the server allows it
+GET  /model      describe the model in use
+GET  /health     200 while the process is alive
+GET  /ready      200 if the server accepts requests, 503 if it is overloaded or shutting down
+GET  /metrics    metrics in the text format of Prometheus
+GET  /           the web page
+GET  /docs       the documentation of the API
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -61,11 +61,11 @@ def create_app(
     allow_reload: bool = False,
     access_log: bool = False,
 ) -> ASGIApp:
-    """The application that answers by the service."""
+    """Build the application, with its middleware, on top of a service."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        # The server leaves it once all are answered.
+        # The server ends the lifespan once all requests are answered.
         async with service.batcher.running():
             if allow_reload:
                 reload_on_sighup(service)
@@ -81,19 +81,19 @@ def create_app(
     _add_state_routes(app, service, shutdown)
     if allow_reload:
         _add_reload_route(app, service)
-    # Around the application and its errors, from within.
-    within: ASGIApp = BodyLimitMiddleware(app, MAX_BODY_BYTES, BODY_TIMEOUT_SECONDS, shutdown)
-    within = AllowedHostsMiddleware(HeadAsGetMiddleware(within), allowed_hosts)
-    within = ResponseHeadersMiddleware(ShutdownMiddleware(within, shutdown), lambda: service.model.identity, shutdown)
-    within = MetricsMiddleware(within, service.metrics)
-    return AccessLogMiddleware(within) if access_log else within
+    # The middleware, from the innermost to the outermost; it also wraps the responses to errors.
+    wrapped: ASGIApp = BodyLimitMiddleware(app, MAX_BODY_BYTES, BODY_TIMEOUT_SECONDS, shutdown)
+    wrapped = AllowedHostsMiddleware(HeadAsGetMiddleware(wrapped), allowed_hosts)
+    wrapped = ResponseHeadersMiddleware(ShutdownMiddleware(wrapped, shutdown), lambda: service.model.identity, shutdown)
+    wrapped = MetricsMiddleware(wrapped, service.metrics)
+    return AccessLogMiddleware(wrapped) if access_log else wrapped
 
 
 async def _require_json(request: Request) -> None:
-    """Refuses other bodies, which also keeps pages of other sites from sending any: browsers ask before they do."""
-    sent = request.headers.get("content-type")
-    if (sent or "").partition(";")[0].strip().lower() != "application/json":
-        found = f"is {sent}" if sent else "is missing"
+    """Refuse other content types. A page of another site cannot send JSON, as its preflight fails."""
+    content_type = request.headers.get("content-type")
+    if (content_type or "").partition(";")[0].strip().lower() != "application/json":
+        found = f"is {content_type}" if content_type else "is missing"
         raise HTTPException(415, f"the header Content-Type {found}; send JSON with Content-Type: application/json")
 
 
@@ -102,16 +102,16 @@ def _add_prediction_routes(app: FastAPI, service: Service) -> None:
         "/predict", response_model=PredictResponse, responses=ERROR_RESPONSES, dependencies=[Depends(_require_json)]
     )
     async def predict(body: PredictRequest, request: Request) -> Response:
-        """The categories of titles, by every network and by the mean of all."""
+        """Predict the categories of titles, by each network and by their mean."""
         request.state.titles = len(body.titles)
         model, content = await service.predict(body.titles, body.top)
         request.state.model = model.identity
-        # Of this form by what makes it, so that it needs no validation, which takes longer than the prediction.
+        # Not validated against the response model, which would take longer than the prediction.
         return Response(content, media_type="application/json")
 
     @app.post("/explain", responses=ERROR_RESPONSES, dependencies=[Depends(_require_json)])
     async def explain(body: ExplainRequest, request: Request) -> ExplainResponse:
-        """What each word of a title weighs."""
+        """Weigh the words of a title."""
         request.state.titles = 1
         model, words, networks = await service.explain(body.title)
         request.state.model = model.identity
@@ -125,7 +125,7 @@ def _add_prediction_routes(app: FastAPI, service: Service) -> None:
 def _add_state_routes(app: FastAPI, service: Service, shutdown: ShutdownState) -> None:
     @app.get("/model")
     async def model() -> ModelInfo:
-        """What answers."""
+        """Describe the model in use."""
         model = service.model
         classifier = model.classifier
         return ModelInfo(
@@ -139,12 +139,12 @@ def _add_state_routes(app: FastAPI, service: Service, shutdown: ShutdownState) -
 
     @app.get("/health")
     async def health() -> StatusResponse:
-        """Answers while the process lives."""
+        """Answer while the process is alive."""
         return StatusResponse(status="alive")
 
     @app.get("/ready", responses={503: {"model": ErrorResponse}})
     async def ready() -> StatusResponse:
-        """Answers 503 while too much waits, and once the server is to end."""
+        """Answer 503 if the server is overloaded or shutting down."""
         if shutdown.has_begun:
             raise HTTPException(503, "the server is ending; ask another one")
         if not service.is_ready:
@@ -163,7 +163,7 @@ def _add_reload_route(app: FastAPI, service: Service) -> None:
         dependencies=[Depends(_require_json)],
     )
     async def reload() -> ModelIdentity:
-        """Loads the model folder anew; 409 where it cannot be loaded, and the model stays."""
+        """Reload the model folder. If it cannot be loaded, answer 409 and keep the old model in use."""
         try:
             model = await service.reload()
         except InputError as error:
@@ -180,7 +180,7 @@ async def _handle_server_error(_request: Request, _error: Exception) -> JSONResp
 
 
 async def _handle_validation_error(_request: Request, error: Exception) -> JSONResponse:
-    """What is wrong and where, without what was sent, which need not be text that JSON can hold."""
+    """List the errors without the input, which may not be representable in JSON."""
     assert isinstance(error, RequestValidationError)
-    told = [{"loc": one["loc"], "msg": one["msg"], "type": one["type"]} for one in error.errors()]
-    return JSONResponse({"detail": told}, 422)
+    errors = [{"loc": one["loc"], "msg": one["msg"], "type": one["type"]} for one in error.errors()]
+    return JSONResponse({"detail": errors}, 422)

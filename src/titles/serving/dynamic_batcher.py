@@ -1,4 +1,4 @@
-"""What many ask at once, answered together: while one batch is calculated, the next one gathers."""
+"""Dynamic batching: titles of concurrent requests are predicted together, while the next batch collects in a queue."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 class OverloadedError(Exception):
-    """More waits than would be answered in reasonable time."""
+    """The pending work is over the limit."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,10 @@ class _PendingRequest(Generic[Title, Prediction]):
 
 
 class DynamicBatcher(Generic[Title, Prediction]):
-    """`answer` gives of many titles an answer each; so many threads call it, each with titles of `batch_work` or so.
+    """Run `predict_batch`, which returns one prediction per title, in `num_threads` threads.
 
-    Work is a number in a unit of the caller's. What is admitted at a time is at most `max_work`.
+    The caller defines the unit of work. A batch is closed once it has `batch_work`; the work admitted at a time is at
+    most `max_work`.
     """
 
     def __init__(
@@ -39,12 +40,12 @@ class DynamicBatcher(Generic[Title, Prediction]):
         self.work = 0
         self.queue: asyncio.Queue[_PendingRequest[Title, Prediction]] = asyncio.Queue()
         self.num_threads = num_threads
-        # A batch a thread: threads that share the work of a small batch would wait for one another most of the time.
+        # One thread per batch: several torch threads for a small batch would mostly wait for one another.
         self.executor = ThreadPoolExecutor(num_threads, initializer=torch.set_num_threads, initargs=(1,))
 
     @contextmanager
     def admit(self, work: int) -> Iterator[None]:
-        """Count the work of one request from its admission to its answer. Raises BusyError where it is too much."""
+        """Count the work of a request as pending within the block. Raises OverloadedError if it is over the limit."""
         if not self.can_admit(work):
             raise OverloadedError
         self.work += work
@@ -54,22 +55,22 @@ class DynamicBatcher(Generic[Title, Prediction]):
             self.work -= work
 
     def can_admit(self, work: int) -> bool:
-        """Whether so much more would be admitted now."""
+        """Return whether this much more work is within the limit."""
         return self.work + work <= self.max_work
 
     async def submit(self, titles: list[Title], work: int) -> list[Prediction]:
-        """An answer for each title of an admitted request, all of one batch."""
-        asked = _PendingRequest(titles, work, asyncio.get_running_loop().create_future())
-        self.queue.put_nowait(asked)
-        return await asked.future
+        """Return a prediction per title of an admitted request; all are in one batch."""
+        request = _PendingRequest(titles, work, asyncio.get_running_loop().create_future())
+        self.queue.put_nowait(request)
+        return await request.future
 
     async def run_in_thread(self, function: Callable[..., Result], *arguments: object) -> Result:
-        """Call it in one of the threads, in its turn."""
+        """Call a function in one of the threads, after the batches that were submitted before."""
         return await asyncio.get_running_loop().run_in_executor(self.executor, function, *arguments)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Answers what is asked within the block."""
+        """Process the queue within the block."""
         tasks = [asyncio.create_task(self._run_worker()) for _ in range(self.num_threads)]
         try:
             yield
@@ -82,21 +83,21 @@ class DynamicBatcher(Generic[Title, Prediction]):
     async def _run_worker(self) -> None:
         while True:
             batch = [await self.queue.get()]
-            while not self.queue.empty() and sum(asked.work for asked in batch) < self.batch_work:
+            while not self.queue.empty() and sum(request.work for request in batch) < self.batch_work:
                 batch.append(self.queue.get_nowait())
             await self._process_batch(batch)
 
     async def _process_batch(self, batch: list[_PendingRequest[Title, Prediction]]) -> None:
-        titles = [title for asked in batch for title in asked.titles]
+        titles = [title for request in batch for title in request.titles]
         try:
-            answers = await asyncio.get_running_loop().run_in_executor(self.executor, self.predict_batch, titles)
+            predictions = await self.run_in_thread(self.predict_batch, titles)
         except Exception as error:
-            for asked in batch:
-                if not asked.future.done():
-                    asked.future.set_exception(error)
+            for request in batch:
+                if not request.future.done():
+                    request.future.set_exception(error)
             return
-        ends = accumulate((len(asked.titles) for asked in batch), initial=0)
-        for asked, (first, last) in zip(batch, pairwise(ends), strict=True):
-            # Who asked may have gone.
-            if not asked.future.done():
-                asked.future.set_result(answers[first:last])
+        ends = accumulate((len(request.titles) for request in batch), initial=0)
+        for request, (first, last) in zip(batch, pairwise(ends), strict=True):
+            # The future is done if the client has disconnected.
+            if not request.future.done():
+                request.future.set_result(predictions[first:last])

@@ -1,6 +1,6 @@
-"""Which words of a title decided: what the score of its best category loses without each of them.
+"""Occlusion attribution: how much the score of the best category drops when a word of the title is left out.
 
-Occlusion, as Zeiler and Fergus (2014), Visualizing and understanding convolutional networks.
+Zeiler and Fergus (2014), Visualizing and understanding convolutional networks.
 """
 
 import numpy as np
@@ -11,12 +11,13 @@ from titles.text.tokenizer import tokenize
 
 
 def occlusion_attribution(classifier: Classifier, title: str) -> tuple[list[str], dict[str, list[float]]]:
-    """The words of the title, and what each of them weighs to each network.
+    """Return the words of the title and, by network, the weight of each word.
 
-    A word that speaks for another category weighs less than nothing.
+    The weight is the drop in the score of the network's best category. It is negative for a word that speaks against
+    that category.
     """
     words = tokenize(pa.array([title], pa.string()))[0].as_py()
-    without = [" ".join(words[:place] + words[place + 1 :]) for place in range(len(words))]
-    said = classifier.probabilities(pa.array([title, *without], pa.string()))
-    of_best = {network: scores[:, (scores[0] * classifier.weights).argmax()] for network, scores in said.items()}
-    return words, {network: np.round(scores[0] - scores[1:], 6).tolist() for network, scores in of_best.items()}
+    occluded = [" ".join(words[:index] + words[index + 1 :]) for index in range(len(words))]
+    probs = classifier.probabilities(pa.array([title, *occluded], pa.string()))
+    best_scores = {network: scores[:, (scores[0] * classifier.weights).argmax()] for network, scores in probs.items()}
+    return words, {network: np.round(scores[0] - scores[1:], 6).tolist() for network, scores in best_scores.items()}

@@ -1,4 +1,4 @@
-"""A model folder as the server holds it: a classifier in memory, and what names the model in every answer."""
+"""A model folder loaded by the server: a classifier in memory, and the identity that every response names."""
 
 import hashlib
 import json
@@ -18,11 +18,11 @@ from titles.persistence.model_card import HASHED_FILES
 class LoadedModel:
     """A classifier with its identity.
 
-    name         the folder's
-    version      of the package titles that trained it
-    hash         SHA-256 over the lines that `sha256sum` prints of the model files, sorted by path
-    commit       of the checkout the folder lies in, with -dirty where files in Git were changed; None outside Git
-    thresholds   of each network, as network.json has them
+    name         the name of the folder
+    version      the version of titles that trained it
+    hash         the SHA-256 of the lines that `sha256sum` prints for the model files, sorted by path
+    commit       the commit of the checkout that holds the folder, with -dirty if tracked files differ; None without Git
+    thresholds   the thresholds of each network, as in network.json
     """
 
     classifier: Classifier
@@ -38,15 +38,15 @@ class LoadedModel:
 
 
 def load_model(folder: Path, objective: str | None, device: torch.device | None = None) -> LoadedModel:
-    """Load a model folder, or one with several, to the device, by default the CPU.
+    """Load a model folder, or a folder of several, to the device, by default the CPU.
 
-    Raises InputError where `Classifier.load` does, where weights are not finite, and where a file changed meanwhile.
+    Raises InputError if `Classifier.load` does, if weights are not finite, or if a file changed while it was read.
     """
     states = _file_states(folder)
     classifier = Classifier.load(folder, objective, device or "cpu")
     for name, network in classifier.networks.items():
         if not all(weights.sum().isfinite() for weights in network.state_dict().values()):
-            raise InputError(f"{folder}: the weights of {name} are not finite; train it again or fetch it anew")
+            raise InputError(f"{folder}: the weights of {name} are not finite; train it again or fetch it again")
     try:
         content = {file: file.read_bytes() for file in states if file.suffix == ".json"}
         digest = _hash_files(folder, list(states))
@@ -64,9 +64,9 @@ def load_model(folder: Path, objective: str | None, device: torch.device | None 
 
 
 def _file_states(folder: Path) -> dict[Path, tuple[int, int, int]]:
-    """What changes with the content of each model file: its inode, size and time of modification."""
+    """The inode, size and modification time of each model file; a changed file differs in one of them."""
     files = sorted((one / name for one in model_folders(folder) for name in HASHED_FILES), key=str)
-    # What is missing, `Classifier.load` tells.
+    # A missing file is left to `Classifier.load`, which reports it.
     return {file: (s.st_ino, s.st_size, s.st_mtime_ns) for file in files if file.exists() and (s := file.stat())}
 
 

@@ -1,4 +1,4 @@
-"""What the application tells Prometheus."""
+"""The metrics of the server, for Prometheus."""
 
 import math
 import time
@@ -16,7 +16,7 @@ CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1
 
 
 class ServerMetrics:
-    """Requests by path and status, how long they took, what is answered together, the model, and how sure it is."""
+    """Requests by path and status, their latencies, batch sizes, pending work, confidences, and the model in use."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -24,28 +24,28 @@ class ServerMetrics:
         self.requests = Counter("titles_requests", "Requests answered", labels, registry=self.registry)
         self.seconds = Histogram(
             "titles_request_seconds",
-            "From a request to its answer",
+            "Seconds from a request to its response",
             ("path",),
             buckets=LATENCY_BUCKETS,
             registry=self.registry,
         )
         self.batches = Histogram(
-            "titles_batch_titles", "Titles answered together", buckets=BATCH_SIZE_BUCKETS, registry=self.registry
+            "titles_batch_titles", "Titles per batch", buckets=BATCH_SIZE_BUCKETS, registry=self.registry
         )
         self.waiting = Gauge(
-            "titles_waiting_characters", "Characters of the titles that wait for their answer", registry=self.registry
+            "titles_waiting_characters", "Characters of the titles of pending requests", registry=self.registry
         )
         self.confidences = Histogram(
             "titles_confidence",
-            "Score of the first category of a title",
+            "Score of the best category of a title",
             ("network",),
             buckets=CONFIDENCE_BUCKETS,
             registry=self.registry,
         )
-        self.model = Info("titles_model", "The model that answers", registry=self.registry)
+        self.model = Info("titles_model", "The model in use", registry=self.registry)
 
     def observe_batch(self, top_k_per_network: dict[str, TopK]) -> None:
-        """Count the titles of a batch, and by each network how sure it is of them."""
+        """Count the titles of a batch, and their confidences by network."""
         for network, (_, scores) in top_k_per_network.items():
             observe = self.confidences.labels(network).observe
             # A title without a category has no score.
@@ -54,12 +54,12 @@ class ServerMetrics:
         self.batches.observe(len(scores))
 
     def to_response(self) -> Response:
-        """In the text format of Prometheus."""
+        """Return the metrics in the text format of Prometheus."""
         return Response(generate_latest(self.registry), media_type="text/plain; version=0.0.4")
 
 
 class MetricsMiddleware:
-    """Counts and times what `app` answers, by the path of the route: what no route has is one path."""
+    """Count and time the responses of `app` by the path of their route; without a route, the path is "other"."""
 
     def __init__(self, app: ASGIApp, metrics: ServerMetrics) -> None:
         self.app, self.metrics = app, metrics

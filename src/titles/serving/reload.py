@@ -1,4 +1,4 @@
-"""SIGHUP: the model folder loaded anew, while requests are answered."""
+"""Reload the model folder on SIGHUP, while requests are answered."""
 
 import asyncio
 import logging
@@ -11,21 +11,21 @@ log = logging.getLogger(__name__)
 
 
 def reload_on_sighup(service: Service) -> None:
-    """Reload the service's model at each SIGHUP. A model that cannot be loaded is logged, and the old one stays."""
+    """Reload the service's model at each SIGHUP. If that fails, the error is logged and the old model stays in use."""
     tasks: set[asyncio.Task[None]] = set()
 
     async def reload() -> None:
         try:
             model = await service.reload()
         except InputError as error:
-            log.error("the model stays: %s", error)
+            log.error("reload failed, the old model stays in use: %s", error)
         except Exception:
-            log.exception("the model stays")
+            log.exception("reload failed, the old model stays in use")
         else:
             log.info("reloaded: %s, version %s, hash %s", *model.identity.values())
 
     def start() -> None:
-        # Kept, as the event loop alone would not.
+        # The event loop has only weak references to tasks.
         task = asyncio.create_task(reload())
         tasks.add(task)
         task.add_done_callback(tasks.discard)

@@ -1,4 +1,4 @@
-"""What is asked of the application, and what it answers: the schema of its API."""
+"""The schema of the API: requests, responses and their limits."""
 
 from typing import Annotated, Any
 
@@ -10,28 +10,28 @@ Title = Annotated[str, Field(max_length=MAX_TITLE_CHARACTERS)]
 
 
 class _StrictModel(BaseModel):
-    # A misspelt key is told, not passed over; neither true nor "3" is a number.
+    # An unknown key is an error; neither true nor "3" is converted to a number.
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class PredictRequest(_StrictModel):
-    """Titles as they were written."""
+    """Titles to predict, and the number of categories per title."""
 
     titles: Annotated[list[Title], Field(min_length=1, max_length=MAX_TITLES)]
     top: Annotated[int, Field(ge=1, le=MAX_TOP)] = 5
 
 
 class ScoredCategory(BaseModel):
-    """A category, and how sure a network is of it, from 0 to 1."""
+    """A category and its probability, from 0 to 1."""
 
     category: str
     score: float
 
 
 class Prediction(BaseModel):
-    """Of each network, and of their mean where there are several, the categories of a title, the best first.
+    """The categories of a title, the best first, by network and, if there are several, by their mean.
 
-    A title with nothing to go on has no category, but a reason.
+    A title without a usable word has no categories, but a reason.
     """
 
     title: str
@@ -40,7 +40,7 @@ class Prediction(BaseModel):
 
 
 class ModelIdentity(BaseModel):
-    """Which model answered: its folder's name, the version of titles that trained it, the SHA-256 of its files."""
+    """The model: the name of its folder, the version of titles that trained it, the SHA-256 of its files."""
 
     name: str
     version: str
@@ -48,20 +48,20 @@ class ModelIdentity(BaseModel):
 
 
 class PredictResponse(BaseModel):
-    """In the order of the titles."""
+    """One prediction per title, in the order of the titles."""
 
     model: ModelIdentity
     predictions: list[Prediction]
 
 
 class ExplainRequest(_StrictModel):
-    """A title whose words are to be weighed."""
+    """A title to explain."""
 
     title: Title
 
 
 class ExplainResponse(BaseModel):
-    """The words as the networks see them, and how much less sure each network is of its best category without each."""
+    """The words after normalization and, by network, how much the score of the best category drops without each."""
 
     model: ModelIdentity
     words: list[str]
@@ -69,10 +69,10 @@ class ExplainResponse(BaseModel):
 
 
 class ModelInfo(ModelIdentity):
-    """What answers.
+    """The model in use.
 
-    `words` is their number; `commit` that of the checkout the model folder lies in; `thresholds` are of each network,
-    as network.json has them.
+    `words` is the size of the vocabulary. `commit` is the commit of the checkout that holds the model folder.
+    `thresholds` are those of network.json, by network.
     """
 
     commit: str | None
@@ -83,7 +83,7 @@ class ModelInfo(ModelIdentity):
 
 
 class StatusResponse(BaseModel):
-    """`alive`, or `ready`."""
+    """The status: `alive` or `ready`."""
 
     status: str
 

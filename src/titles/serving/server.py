@@ -1,4 +1,4 @@
-"""uvicorn, with an orderly end: not ready, then no new connections, then whoever was admitted is answered."""
+"""A uvicorn server with a graceful shutdown: report not ready, stop accepting, answer the accepted requests, end."""
 
 import asyncio
 import os
@@ -15,14 +15,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from titles.serving.middleware.shutdown import ShutdownState
 
-# How long a connection may take for the line and headers of a request.
+# The time limit for the request line and the headers of a request.
 HEADER_TIMEOUT_SECONDS = 10.0
-# How long the server's end waits for a request that may be on its way over a connection at rest.
+# How long the shutdown waits for a request that may be in transit on an idle connection.
 IDLE_GRACE_SECONDS = 0.5
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's, which does not wait for the head of a request for ever, nor is closed while one is on its way."""
+    """uvicorn's connection, with a time limit for headers, and a grace period for idle connections at shutdown."""
 
     _timer: asyncio.TimerHandle | None = None
 
@@ -49,17 +49,18 @@ class Connection(HttpToolsProtocol):
             super().shutdown()
 
     def _set_timeout(self, seconds: float | None) -> None:
-        """For a head, at most so long from now; None where it has come."""
+        """Close the connection after so many seconds, unless this is called again; None removes the limit."""
         if self._timer:
             self._timer.cancel()
         self._timer = self.loop.call_later(seconds, self.transport.close) if seconds is not None else None
 
 
 class Server(uvicorn.Server):
-    """Ends within `seconds` of a signal.
+    """A server that ends within `shutdown_timeout` seconds of a signal.
 
-    SIGTERM leaves a fifth of them to whoever asks /ready to learn that it is not; Ctrl-C does not. Half of what remains
-    is for bodies on their way. What is not answered at the end gets 503. Ctrl-C after either waits for nobody.
+    After SIGTERM it still accepts requests for a fifth of that time, while /ready answers 503 so that load balancers
+    stop sending requests; after Ctrl-C it stops accepting at once. Half of the remaining time is for reading bodies.
+    Requests that are not answered in time get 503. A second Ctrl-C ends it at once.
     """
 
     def __init__(self, config: uvicorn.Config, shutdown: ShutdownState, shutdown_timeout: float) -> None:
@@ -80,11 +81,11 @@ class Server(uvicorn.Server):
         left = end - loop.time()
         self.shutdown_state.set_read_deadline(loop.time() + left / 2)
         await self._close_listeners()
-        # A second less, for what is then given up to be told so.
+        # One second less, in which the requests that are cancelled then get their 503.
         self.config.timeout_graceful_shutdown = max(1, int(left) - 1)
         await super().shutdown(sockets)
         if self.force_exit:
-            # Which uvicorn leaves out, and then logs that it was interrupted.
+            # On a forced exit uvicorn skips this and logs an interrupted lifespan.
             await self.lifespan.shutdown()
 
     async def _wait_not_ready(self) -> None:
@@ -93,7 +94,7 @@ class Server(uvicorn.Server):
             await asyncio.sleep(0.05)
 
     async def _close_listeners(self) -> None:
-        """Close them with none waiting to be accepted, whom the system would send a reset."""
+        """Stop listening, after accepting all queued connections, which the kernel would otherwise reset."""
         accepted: list[socket.socket] = []
         for server in self.servers:
             for listening in server.sockets:
@@ -120,9 +121,9 @@ def _accept_all(listener: socket.socket) -> list[socket.socket]:
 
 
 def run(app: ASGIApp, host: str, port: int, shutdown: ShutdownState, shutdown_timeout: float) -> None:
-    """Serve until a signal."""
+    """Serve until a signal ends the server."""
     options: dict[str, Any] = {"http": Connection, "ws": "none", "access_log": False}
     server = Server(uvicorn.Config(app, host, port, **options), shutdown, shutdown_timeout)
-    # Raised by uvicorn once it has ended.
+    # uvicorn raises it after a shutdown by Ctrl-C.
     with suppress(KeyboardInterrupt):
         server.run()

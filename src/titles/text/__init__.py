@@ -1,1 +1,1 @@
-"""From a title to word ids: normalization, tokens, vocabulary, pretrained vectors."""
+"""From titles to word ids: normalization, tokenizer, subword hashing, encoder, pretrained word vectors."""

@@ -1,4 +1,4 @@
-"""Titles as the numbers of their words, by a lexicon, and the spelling of the words it lacks."""
+"""The encoder: titles to word ids, with subword ids for the words that are not in the vocabulary."""
 
 import numpy as np
 import pyarrow as pa
@@ -11,34 +11,36 @@ from titles.text.vocabulary import hash_ngrams
 
 
 class TitleEncoder:
-    """What a lexicon makes of titles."""
+    """Encode titles by a vocabulary."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
-        self.word_to_id = {word: number for number, word in enumerate(vocabulary.words)}
+        self.word_to_id = {word: word_id for word_id, word in enumerate(vocabulary.words)}
 
     def encode(self, titles: pa.StringArray) -> tuple[Ragged, Ragged]:
-        """The titles by their words' numbers, and the spelling of every word by number, empty for the vocabulary's.
+        """Return the word ids of each title, and the subword ids of each word.
 
-        A title that is null has no words.
+        The words of the vocabulary come first and have no subword ids here. All other words of `titles` get the next
+        ids, in the order in which they first appear. A title that is null has no words.
         """
         words = tokenize(titles.fill_null("") if titles.null_count else titles)
         encoded = words.flatten().dictionary_encode()
-        distinct, vocabulary = encoded.dictionary.to_pylist(), len(self.word_to_id)
-        unknown = [word for word in distinct if word not in self.word_to_id]
-        numbers = np.array([self.word_to_id.get(word, -1) for word in distinct], np.int32)
-        numbers[numbers < 0] = vocabulary + np.arange(len(unknown))
-        numbered = Ragged(numbers[encoded.indices.to_numpy()], words.offsets.to_numpy().astype(np.int64))
-        spelled = hash_ngrams(unknown, self.vocabulary.subword_lengths, self.vocabulary.subword_buckets)
-        return numbered, Ragged(spelled.values, np.concatenate([np.zeros(vocabulary, np.int64), spelled.offsets]))
+        distinct, num_words = encoded.dictionary.to_pylist(), len(self.word_to_id)
+        new_words = [word for word in distinct if word not in self.word_to_id]
+        ids = np.array([self.word_to_id.get(word, -1) for word in distinct], np.int32)
+        ids[ids < 0] = num_words + np.arange(len(new_words))
+        word_ids = Ragged(ids[encoded.indices.to_numpy()], words.offsets.to_numpy().astype(np.int64))
+        subword_ids = hash_ngrams(new_words, self.vocabulary.subword_lengths, self.vocabulary.subword_buckets)
+        offsets = np.concatenate([np.zeros(num_words, np.int64), subword_ids.offsets])
+        return word_ids, Ragged(subword_ids.values, offsets)
 
     def is_unknown(self, word_ids: Ragged, subword_ids: Ragged) -> NDArray[np.bool_]:
-        """Whether a title has no word of the vocabulary and none that its spelling tells anything of, [titles].
+        """Return whether a title has no word with a vector, bool [titles].
 
-        The arguments are what `of` returns.
+        A word has a vector if it is in the vocabulary or has subword ids. The arguments are the results of `encode`.
         """
-        tells = np.diff(subword_ids.offsets) > 0
-        tells[: len(self.word_to_id)] = True
-        counts = np.append(0, np.cumsum(tells[word_ids.values]))[word_ids.offsets]
+        has_vector = np.diff(subword_ids.offsets) > 0
+        has_vector[: len(self.word_to_id)] = True
+        counts = np.append(0, np.cumsum(has_vector[word_ids.values]))[word_ids.offsets]
         is_unknown: NDArray[np.bool_] = np.diff(counts) == 0
         return is_unknown

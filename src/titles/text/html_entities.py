@@ -1,4 +1,4 @@
-"""HTML's character references in many titles at once."""
+"""HTML character references, replaced in many titles at once."""
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +9,7 @@ from titles.text.normalization import unescape
 
 
 def unescape_titles(titles: pa.StringArray) -> pa.StringArray:
-    """`unescape` of each title; null stays null. The very array where no title has a reference."""
+    """Apply `unescape` to each title; null stays null. Return the same array if no title has a reference."""
     has_ampersand = pa.array(_contains_ampersand(titles))
     if not has_ampersand.true_count:
         return titles
@@ -21,11 +21,11 @@ def unescape_titles(titles: pa.StringArray) -> pa.StringArray:
 
 
 def _contains_ampersand(titles: pa.StringArray) -> NDArray[np.bool]:
-    """Which titles have an `&`; looking for it in all bytes at once takes a tenth of the time of Arrow's search."""
+    """Return which titles contain an `&`. One search over the bytes of all titles is ten times as fast as Arrow's."""
     has_ampersand = np.zeros(len(titles), bool)
     if len(titles):
         offsets = np.frombuffer(titles.buffers()[1], np.int32)[titles.offset :][: len(titles) + 1]
-        letters = np.frombuffer(titles.buffers()[2] or b"", np.uint8)[offsets[0] : offsets[-1]]
-        places = np.flatnonzero(letters == ord("&")) + offsets[0]
-        has_ampersand[np.searchsorted(offsets, places, side="right") - 1] = True
+        utf8 = np.frombuffer(titles.buffers()[2] or b"", np.uint8)[offsets[0] : offsets[-1]]
+        positions = np.flatnonzero(utf8 == ord("&")) + offsets[0]
+        has_ampersand[np.searchsorted(offsets, positions, side="right") - 1] = True
     return has_ampersand

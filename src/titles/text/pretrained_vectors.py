@@ -1,4 +1,7 @@
-"""Word vectors from a file in the text format of word2vec: a line `count dimension`, then `word v1 … vd` a line."""
+"""The reader of pretrained word vectors in the text format of word2vec.
+
+The first line is `count dimension`. Every other line is `word v1 … vd`.
+"""
 
 import bz2
 import gzip
@@ -16,7 +19,7 @@ from titles.core.errors import InputError
 from titles.core.progress import Progress
 from titles.text.normalization import clean
 
-# A token of the word2vec tool, not the word it would become when cleaned.
+# A special token of the word2vec tool, which `clean` would turn into the word `s`.
 END_OF_SENTENCE = "</s>"
 
 log = logging.getLogger(__name__)
@@ -25,18 +28,18 @@ OPENERS: dict[str, Callable[..., IO[Any]]] = {".gz": gzip.open, ".bz2": bz2.open
 
 
 def check_word_vectors(path: Path, dimension: int) -> None:
-    """Raises InputError where the file is missing, or its first line is not as it should be."""
+    """Raise InputError if the file is missing, or its first line is not a header with that dimension."""
     with _open_text(path) as lines:
         _check_header(path, next(lines, ""), dimension)
 
 
 def read_word_vectors(path: Path, words: list[str], dimension: int) -> NDArray[np.float32]:
-    """A vector [dimension] for each of `words`; a row of NaN where the file has none.
+    """Read the vectors of `words`, float32 [words, dimension]. A word that the file lacks has a row of NaN.
 
-    Words of the file are cleaned as titles are; of several that become one word the first counts, as such files
-    begin with the most frequent. Raises InputError with the line that is not as it should be.
+    The words of the file are cleaned as titles are. If several become the same word, the first one counts, because
+    such files are sorted by descending frequency. Raise InputError with the number of a line that is malformed.
     """
-    numbers = {word: number for number, word in enumerate(words)}
+    word_to_id = {word: word_id for word_id, word in enumerate(words)}
     vectors = np.full((len(words), dimension), np.nan, np.float32)
     with _open_text(path) as lines:
         count = _check_header(path, next(lines, ""), dimension)
@@ -45,11 +48,11 @@ def read_word_vectors(path: Path, words: list[str], dimension: int) -> NDArray[n
             for line_number, line in enumerate(lines, start=2):
                 bar.update(1)
                 word, _, values = line.rstrip().partition(" ")
-                number = None if word == END_OF_SENTENCE else numbers.pop(clean(word), None)
-                if number is not None:
-                    vectors[number] = _parse_vector(path, line_number, values, dimension)
+                word_id = None if word == END_OF_SENTENCE else word_to_id.pop(clean(word), None)
+                if word_id is not None:
+                    vectors[word_id] = _parse_vector(path, line_number, values, dimension)
     if line_number != count + 1:
-        log.warning("%s: its first line promises %d words, it has %d", path, count, line_number - 1)
+        log.warning("%s: its first line gives %d words, but it has %d", path, count, line_number - 1)
     return vectors
 
 

@@ -1,6 +1,6 @@
-"""MLflow at the edge: a parent run for each run of the pipeline, a child for each stage, however they are started.
+"""MLflow tracking: a parent run for each run of the pipeline, with a child run for each stage.
 
-A stage says what it does (`run`) to a process of its own (`recorder`), which alone knows MLflow: so a training's
-process is as it is without MLflow, a store that fails holds nothing up, and a stage that is killed leaves a run that
-says so.
+A stage sends events (`run`) to a worker process (`worker`), and only the worker imports MLflow. So MLflow takes no
+memory in the process that trains, a failing store does not delay the stage, and the run of a killed stage is marked
+as failed.
 """

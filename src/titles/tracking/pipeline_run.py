@@ -1,4 +1,7 @@
-"""Which run of the pipeline a stage belongs to: told by the DVC process above it, so no file holds a run's id."""
+"""The run of the pipeline that a stage belongs to.
+
+The DVC process that started the stage identifies it, so no file has to hold the id of a run.
+"""
 
 import getpass
 import os
@@ -12,7 +15,7 @@ from pathlib import Path
 import psutil
 
 BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
-# The 22nd field of /proc/PID/stat; the second is the name of the program in parentheses, which may hold spaces.
+# Field 22 of /proc/PID/stat, counted after field 2: the name of the program in parentheses, which may contain spaces.
 START_TIME_FIELD = 22 - 3
 
 
@@ -20,10 +23,10 @@ START_TIME_FIELD = 22 - 3
 class PipelineRun:
     """One run of the pipeline.
 
-    key      the same for all stages that one DVC process starts, and for no others
-    name     of the DVC experiment; else `repro`, or `manual` for a stage that a user starts by hand, and the time
-    command  that started it, as a user would type it
-    tags     where it comes from
+    key      identifies the DVC process, so it is shared by the stages that this process starts
+    name     of the DVC experiment; otherwise the time after `repro`, or after `manual` if a user started the stage
+    command  that started the pipeline, as a user would type it
+    tags     experiment, Git commits and user, as tags of MLflow runs
     """
 
     key: str
@@ -33,7 +36,7 @@ class PipelineRun:
 
     @classmethod
     def from_current_process(cls) -> "PipelineRun":
-        """A stage started by hand is a pipeline of its own."""
+        """Describe the pipeline of this process. Without a DVC process above it, the stage is a pipeline of its own."""
         dvc = next(filter(_is_dvc, psutil.Process().parents()), None)
         process = dvc or psutil.Process()
         command = _display_command(process.cmdline())
@@ -51,16 +54,16 @@ class PipelineRun:
 
 
 def user_name() -> str:
-    """The name to log in to MLflow's server with, else that of the operating system."""
+    """Return the user name for the MLflow server, or without one that of the operating system."""
     try:
         return os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
     except (KeyError, OSError):
-        # A container may run under a number that has no name.
+        # A container may run under a user id that has no name.
         return ""
 
 
 def _is_dvc(process: psutil.Process) -> bool:
-    """Whether it was started as `dvc`, `/somewhere/bin/dvc` or `python -m dvc`."""
+    """Whether the process was started as `dvc`, `/somewhere/bin/dvc` or `python -m dvc`."""
     try:
         command = process.cmdline()[:3]
     except psutil.Error:
@@ -69,19 +72,19 @@ def _is_dvc(process: psutil.Process) -> bool:
 
 
 def _display_command(command: list[str]) -> str:
-    """The command without the paths of Python and DVC."""
+    """Return the command line without the paths of Python and DVC."""
     if "exec-run" in command:
         return "dvc queue start"
-    named = [Path(word).name for word in command[:2]]
-    if "dvc" in named:
-        return shlex.join(["dvc", *command[named.index("dvc") + 1 :]])
+    programs = [Path(word).name for word in command[:2]]
+    if "dvc" in programs:
+        return shlex.join(["dvc", *command[programs.index("dvc") + 1 :]])
     return shlex.join(["dvc", *command[3:]] if command[1:3] == ["-m", "dvc"] else ["python", *command[1:]])
 
 
 def _process_key(process: psutil.Process) -> str:
-    """Names a process for ever. Its number comes again, but not with the same start.
+    """Return a key that no other process will have: boot id, process id and start time.
 
-    From the ticks since the machine was started, as `create_time` moves when the clock is set.
+    The start time is in clock ticks since the boot, as `create_time` changes when the clock is set.
     """
     try:
         boot = BOOT_ID_FILE.read_text().strip()
@@ -93,7 +96,7 @@ def _process_key(process: psutil.Process) -> str:
 
 
 def is_alive(key: str) -> bool:
-    """Whether the process a pipeline's key names still runs."""
+    """Whether the process with this key still runs."""
     try:
         _, pid, _ = key.rsplit("-", 2)
         return _process_key(psutil.Process(int(pid))) == key
@@ -102,7 +105,7 @@ def is_alive(key: str) -> bool:
 
 
 def _git_commit() -> str:
-    """Empty without Git, or outside a repository."""
+    """Return the id of the current commit, or an empty string without Git or outside a repository."""
     try:
         done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     except OSError:

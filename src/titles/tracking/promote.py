@@ -1,7 +1,7 @@
-"""Makes a network of the workspace the champion: `python -m titles.tracking.promote [mlp|cnn]`, or `make promote`.
+"""Promote a network of the workspace to champion: `python -m titles.tracking.promote [mlp|cnn]`, or `make promote`.
 
-Registers it, unless it is, and moves the alias; then `models:/titles@champion` loads it from anywhere. Without a name
-the network that was best on validation.
+Register the network in the MLflow model registry if necessary, and move the alias to it. Then
+`models:/titles@champion` loads it from anywhere. Without a name, promote the network that was best on validation.
 """
 
 import argparse
@@ -27,18 +27,18 @@ MODELS_FOLDER = Path("models")
 
 
 def promote(store: Store, folder: Path) -> ModelVersion:
-    """Registers the network of a model folder and gives it the alias."""
+    """Register the network of a model folder and set the alias to its version."""
     version = _find_or_register_version(store, _find_or_log_model(store, folder), folder)
     store.client.set_registered_model_alias(MODEL_NAME, ALIAS, version.version)
     return version
 
 
 def _find_or_log_model(store: Store, folder: Path) -> str:
-    """The id of the model with this content; one that no run logged, as DVC had it in its cache, is logged now."""
+    """Return the id of the MLflow model with this content. Log it if no run did, as DVC had it in its cache."""
     digest = output_hash(folder)
     models = store.client.search_logged_models([store.experiment_id], f"tags.`dvc.hash` = '{digest}'") if digest else []
     for model in models:
-        # One whose upload broke off is not.
+        # A model whose upload failed is not ready.
         if model.status == LoggedModelStatus.READY:
             return str(model.model_id)
     return log_model(folder.name, folder, PipelineRun.from_current_process().tags | {"dvc.hash": digest})
@@ -54,7 +54,7 @@ def _find_or_register_version(store: Store, model_id: str, folder: Path) -> Mode
 
 
 def _choose_folder(name: str | None) -> Path:
-    """The model folder of that name, or the one best on validation."""
+    """Return the model folder called `name`, or without a name the one that was best on validation."""
     folders = sorted(path.parent for path in MODELS_FOLDER.glob("*/history.csv"))
     if not folders:
         raise InputError(f"{MODELS_FOLDER} has no network; train them with dvc repro, or get them with dvc pull")
@@ -68,7 +68,7 @@ def _choose_folder(name: str | None) -> Path:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="titles.tracking.promote", description=__doc__)
     parser.add_argument("network", nargs="?")
     options = parser.parse_args()

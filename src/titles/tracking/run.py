@@ -1,6 +1,6 @@
-"""What a stage says of itself, a JSON object a line, to the recorder that puts it in MLflow.
+"""The run of a stage, as the stage sees it: events sent to the worker process, one JSON object per line.
 
-TITLES_TRACKING=off runs without MLflow.
+TITLES_TRACKING=off runs a stage without MLflow.
 """
 
 import json
@@ -28,34 +28,37 @@ SOURCE_FOLDER = str(Path(__file__).parents[2])
 
 
 class Run:
-    """The run of the stage at work; without a recorder it logs nothing. What cannot be logged costs a warning."""
+    """The run of the current stage. Without a worker it logs nothing.
+
+    If the worker has ended, log a warning and let the stage go on.
+    """
 
     def __init__(self, worker: "subprocess.Popen[str] | None" = None) -> None:
         self.worker = worker
 
     def log_metrics(self, metrics: Mapping[str, object], step: int = 0) -> None:
-        """Logs the numbers of nested tables, those of `mlp` as `mlp.log_loss`."""
+        """Log the numbers of nested mappings; the key `log_loss` of the mapping `mlp` becomes `mlp.log_loss`."""
         self._send(metrics=metrics, step=step, time=_now_ms())
 
     def log_progress(self, progress: "DataclassInstance") -> None:
-        """Logs a dataclass whose first field says how far the stage is."""
+        """Log a dataclass of metrics; its first field is the step."""
         metrics = asdict(progress)
         self.log_metrics(metrics, metrics.pop(next(iter(metrics))))
 
     def log_results(self, metrics: Mapping[str, object], folder: Path) -> None:
-        """Logs what the pipeline as a whole came to: metrics, report and tables, and the plots of dvc.yaml."""
+        """Log the results of the pipeline: metrics, the report and tables in `folder`, and the plots of dvc.yaml."""
         self._send(results=metrics, folder=str(folder), step=0, time=_now_ms())
 
     def log_model(self, name: str, folder: Path) -> None:
-        """Logs a model folder as a model that takes titles."""
+        """Log a model folder as an MLflow model."""
         self._send(network=name, folder=str(folder))
 
     def end(self, error: BaseException | None = None) -> None:
-        """Ends the run FINISHED, or FAILED with the error."""
+        """End the run as FINISHED, or with an error as FAILED."""
         self._send(end="FAILED" if error else "FINISHED", error=error and error_message(error), time=_now_ms())
 
     def wait(self) -> None:
-        """Until everything is in the store, or kept for later."""
+        """Wait until every event is in the store, or in the spool to be sent later."""
         if self.worker:
             self.worker.stdin.close()  # type: ignore[union-attr]
             self.worker.wait()
@@ -65,12 +68,12 @@ class Run:
             try:
                 print(json.dumps(event, default=str), file=self.worker.stdin, flush=True)
             except BrokenPipeError:
-                log.warning("MLflow's recorder has ended, the stage goes on; from here on nothing of it is logged")
+                log.warning("MLflow's worker has ended, the stage goes on; nothing more of it is logged")
                 self.worker = None
 
 
 def error_message(error: BaseException) -> str:
-    """The kind of error and its message, as text that any store takes; it may quote a user's file."""
+    """Return the type and message of an error as valid UTF-8. The message may quote any bytes of a user's file."""
     return f"{type(error).__name__}: {error}"[:5000].encode("utf-8", errors="backslashreplace").decode()
 
 
@@ -80,16 +83,16 @@ def _now_ms() -> int:
 
 @contextmanager
 def start_run(stage: str, sections: list[str]) -> Iterator[Run]:
-    """The run of a stage, with its sections of params.yaml; it ends FAILED, with the error, if the stage does.
+    """Start the run of a stage that reads these sections of params.yaml, and end it with the error if the stage fails.
 
-    Raises InputError if the store cannot be reached when the pipeline begins: before any work is the time to say so.
+    Raise InputError if the store cannot be reached when the pipeline begins, before any work is done.
     """
     if is_disabled():
         yield Run()
         return
-    recorder = _start_worker(stage, sections)
-    _wait_until_ready(recorder)
-    run = Run(recorder)
+    worker = _start_worker(stage, sections)
+    _wait_until_ready(worker)
+    run = Run(worker)
     try:
         yield run
     except BaseException as error:
@@ -102,44 +105,44 @@ def start_run(stage: str, sections: list[str]) -> Iterator[Run]:
 
 
 def log_failed_run(stage: str, sections: list[str], error: InputError) -> None:
-    """Leaves the run of a stage that was refused; in the user's checkout without waiting, to say so at once."""
+    """Log a failed run of a stage whose input is invalid. In the user's checkout, do not wait for the store."""
     if is_disabled():
         return
     run = Run(_start_worker(stage, sections))
     run.end(error)
     if Path.cwd() != main_root():
-        # DVC removes the checkout of a temporary experiment, and with it the code of the recorder.
+        # DVC removes the checkout of a temporary experiment, and with it the code of the worker.
         run.wait()
 
 
 def is_disabled() -> bool:
-    """Also in every process of a training but the first."""
+    """Whether nothing is logged: on request, and in all processes of a distributed training but the first."""
     return os.environ.get("TITLES_TRACKING") == "off" or distributed.rank() > 0
 
 
 def _start_worker(stage: str, sections: list[str]) -> "subprocess.Popen[str]":
-    # Needs psutil, as _params needs ruamel.yaml; a machine that trains without tracking need not have them.
+    # Imports psutil, as _read_params imports ruamel.yaml. Training without tracking needs neither.
     from titles.tracking.pipeline_run import PipelineRun
 
-    recorder = subprocess.Popen(
+    worker = subprocess.Popen(
         [sys.executable, "-m", "titles.tracking.worker"],
         env=os.environ | {"PYTHONPATH": os.pathsep.join([SOURCE_FOLDER, os.environ.get("PYTHONPATH", "")])},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        # Ctrl-C and the end of a terminal are for the stage; its recorder outlives it to say how it ended.
+        # Ctrl-C and a closed terminal end the stage, but not the worker, which must log how the stage ended.
         start_new_session=True,
     )
     pipeline = PipelineRun.from_current_process()
-    run = Run(recorder)
+    run = Run(worker)
     root = main_root()
     run._send(root=str(root), stage=stage, pipeline=asdict(pipeline), time=_now_ms())
     run._send(params=_read_params(), sections=sections)
-    return recorder
+    return worker
 
 
 def _read_params() -> object:
-    """All of params.yaml as DVC reads it; nothing where it cannot be read, which the stage says by itself."""
+    """Return the content of params.yaml as DVC reads it, or {} if it cannot be read: the stage reports that itself."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
@@ -150,8 +153,8 @@ def _read_params() -> object:
 
 
 def _wait_until_ready(worker: "subprocess.Popen[str]") -> None:
-    answer = worker.stdout.readline()  # type: ignore[union-attr]
-    if not answer:
-        raise InputError("MLflow could not be started, see above; TITLES_TRACKING=off runs without it")
-    if error := json.loads(answer).get("error"):
+    reply = worker.stdout.readline()  # type: ignore[union-attr]
+    if not reply:
+        raise InputError("the MLflow worker could not be started, see above; TITLES_TRACKING=off runs without it")
+    if error := json.loads(reply).get("error"):
         raise InputError(error)

@@ -1,13 +1,13 @@
-"""What a stage said and the store has not taken yet, on disk, so that neither a kill nor an outage loses it.
+"""The spool: events of a stage that are not in the store yet, on disk, so that no kill and no outage loses them.
 
-JOURNALS/PIPELINE/            there once the store has been reached in that run of the pipeline
-JOURNALS/PIPELINE/STAGE/      there until the store has all of that stage
-    journal.jsonl             which stage it is, then what is not in the store, a JSON object a line
-    lock                      held by the process that delivers it
+.dvc/tmp/mlflow/PIPELINE/         exists once this run of the pipeline has reached the store
+.dvc/tmp/mlflow/PIPELINE/STAGE/   exists until all events of the stage are in the store
+    journal.jsonl                 the first event of the stage, then the pending events, one JSON object per line
+    lock                          held by the process that uploads the events
     report/ tables/ plots/ mlp/ cnn/
-                              files to be logged, as the next run writes over the originals
+                                  copies of the files to log, as the next run overwrites the originals
 
-Only their owner can read what lies in a pipeline's folder.
+Only the owner can read the folder of a pipeline.
 """
 
 import json
@@ -33,17 +33,17 @@ PRIVATE_MODE = 0o700
 
 
 class Spool:
-    """The events of one stage in their order. Whoever delivers them holds the lock, which ends with its process."""
+    """The pending events of one stage in their order. The process that holds it has a lock, released when it ends."""
 
     def __init__(self, folder: Path, begin: Event | None = None) -> None:
-        """A new journal that starts with `begin`, or the one that lies in `folder`.
+        """Create a spool that starts with the event `begin`, or open the one in `folder`, and lock it.
 
-        Raises Timeout where another process holds it, FileNotFoundError or ValueError where none can be read.
+        Raise Timeout if another process holds it, and FileNotFoundError or ValueError if it cannot be read.
         """
         self.folder, self.path = folder, folder / "journal.jsonl"
         if begin:
             folder.parent.mkdir(mode=PRIVATE_MODE, parents=True, exist_ok=True)
-            # It may be there from an earlier version.
+            # An earlier version may have created it with another mode.
             folder.parent.chmod(PRIVATE_MODE)
             folder.mkdir(exist_ok=True)
         elif not self.path.exists():
@@ -55,23 +55,24 @@ class Spool:
         self.save()
 
     def _read(self) -> list[Event]:
-        """The events of the lines that are whole; a machine that lost power may have written half a line."""
+        """Return the events of all complete lines. After a power failure the last line may be incomplete."""
         first, *lines = self.path.read_bytes().splitlines() or [b""]
         begin = parse_event(first)
         if begin is None:
-            raise ValueError("the first line does not say which stage it is")
+            raise ValueError("its first line is not the first event of a stage")
         events = [parse_event(line) for line in lines]
         if None in events:
             log.warning("%s: %d lines cannot be read and are left out", self.path, events.count(None))
         return [begin, *(event for event in events if event is not None)]
 
     def add(self, event: Event) -> None:
+        """Append a pending event, on disk too."""
         self.pending.append(event)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(_to_json_line(event))
 
     def save(self) -> None:
-        """Leaves out what has been taken from `pending`."""
+        """Write the file again, without the events that were removed from `pending`."""
         written = self.folder / "journal.new"
         with open(written, "w", encoding="utf-8", opener=_open_private) as file:
             file.writelines(_to_json_line(event) for event in [self.begin, *self.pending])
@@ -80,21 +81,21 @@ class Spool:
         written.replace(self.path)
 
     def copy_files(self, name: str, files: Iterable[Path], link: bool = False) -> str:
-        """Copies files into a folder of that name beside the journal, and returns the name.
+        """Copy files into the folder `name` of the spool, and return the name.
 
-        `link` takes no room, and is for files that are replaced and never written to again.
+        `link` makes hard links, which take no disk space. Use it for files that are replaced but never modified.
         """
-        kept = self.folder / name
-        kept.mkdir()
+        copies = self.folder / name
+        copies.mkdir()
         for file in files:
             try:
-                (os.link if link else shutil.copy)(file, kept / file.name)
+                (os.link if link else shutil.copy)(file, copies / file.name)
             except OSError:
-                shutil.copy(file, kept)
+                shutil.copy(file, copies)
         return name
 
     def remove(self) -> None:
-        """All is in the store."""
+        """Delete the spool, once all its events are in the store."""
         self.path.unlink()
         shutil.rmtree(self.folder, ignore_errors=True)
         self.lock.release()
@@ -109,7 +110,7 @@ def _to_json_line(event: Event) -> str:
 
 
 def parse_event(line: str | bytes) -> Event | None:
-    """None where the line is no JSON object."""
+    """Return the event, or None if the line is not a JSON object."""
     try:
         event = json.loads(line)
     except ValueError:
@@ -118,32 +119,32 @@ def parse_event(line: str | bytes) -> Event | None:
 
 
 def unsent_spools(root: Path) -> Iterator[Spool]:
-    """The journals for this store that nobody delivers, the oldest first; says which are for another.
+    """Yield the spools for this store that no process holds, oldest first, and warn of those for another store.
 
-    Removes the folders of pipelines that are over.
+    Delete the empty folders of pipelines that have ended.
     """
-    found = {}
+    modified = {}
     for path in spool_folder(root).glob("*/*/journal.jsonl"):
         with suppress(FileNotFoundError):
-            found[path] = path.stat().st_mtime
-    for path in sorted(found, key=lambda path: found[path]):
+            modified[path] = path.stat().st_mtime
+    for path in sorted(modified, key=lambda path: modified[path]):
         try:
-            journal = Spool(path.parent)
+            spool = Spool(path.parent)
         except (Timeout, FileNotFoundError):
             continue
         except ValueError as error:
             log.warning("%s cannot be read and is set aside as journal.broken: %s", path, error)
             path.rename(path.with_suffix(".broken"))
             continue
-        # Earlier versions wrote the address in full.
-        store = redact(journal.begin.get("store", ""))
+        # Earlier versions stored the address with its credentials.
+        store = redact(spool.begin.get("store", ""))
         if store in (store_name(root), redact(tracking_uri(root))):
-            yield journal
+            yield spool
         else:
-            log.warning("%s is for %s; name that by MLFLOW_TRACKING_URI to send it", path, store)
-            journal.lock.release()
+            log.warning("%s is for %s; set MLFLOW_TRACKING_URI to that store to send it", path, store)
+            spool.lock.release()
     for folder in spool_folder(root).glob("*"):
         if not is_alive(folder.name):
-            # Not empty where something is still to be sent.
+            # Fails if the folder still has a spool.
             with suppress(OSError):
                 folder.rmdir()

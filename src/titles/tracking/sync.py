@@ -1,7 +1,7 @@
-"""Fills the store with what it lacks: `python -m titles.tracking.sync`, or `make sync`. Running it twice adds nothing.
+"""Add to MLflow what it lacks: `python -m titles.tracking.sync`, or `make sync`. A second call adds nothing.
 
-First what stages could not send; then, as a stage that DVC skips logs nothing, a run for each DVC experiment that has
-none with its parameters, metrics and report.
+First send the spools that stages could not send. Then log a run with parameters, metrics and report for each DVC
+experiment without one: a stage that DVC restores from its cache logs nothing.
 """
 
 import json
@@ -36,7 +36,12 @@ NOTE = "DVC had all stages of this experiment in its cache, or it ran without ML
 
 @dataclass(frozen=True)
 class Experiment:
-    """What DVC kept of an experiment; parameters and metrics as nested tables, raw data as hashes by path."""
+    """A DVC experiment.
+
+    time             of its commit, in milliseconds since the epoch
+    params, metrics  nested mappings
+    raw              DVC's hashes of the raw data by path
+    """
 
     name: str
     baseline: str
@@ -48,9 +53,9 @@ class Experiment:
 
 
 def experiments() -> Iterator[Experiment]:
-    """All experiments of the repository that are over and have metrics.
+    """Yield all finished experiments of the repository that have metrics.
 
-    From the command line, whose JSON keeps 1 and null what they are; `dvc.api.exp_show` makes them 1.0 and "None".
+    Read the JSON of the command line: `dvc.api.exp_show` would turn 1 into 1.0, and null into "None".
     """
     command = [sys.executable, "-m", "dvc", "exp", "show", "--json", "--all-commits"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -58,7 +63,7 @@ def experiments() -> Iterator[Experiment]:
         raise InputError(f"dvc exp show failed: {done.stderr.strip()}; run from the root of the repository")
     for baseline in json.loads(done.stdout):
         for experiment in baseline["experiments"] or ():
-            # The last commit of the experiment; one that failed has no data, one under way that of its baseline.
+            # The first revision is the last commit. A failed experiment has no data; a running one has its baseline's.
             (revision, *_), name = experiment["revs"], experiment["name"]
             data = revision.get("data") or {}
             metrics = _merge_files(data.get("metrics"))
@@ -69,7 +74,7 @@ def experiments() -> Iterator[Experiment]:
 
 
 def _raw_hashes(data: dict[str, Any]) -> dict[str, str]:
-    """The hashes of what stages read and none writes, without their code."""
+    """Return the hashes of the files that stages read and no stage writes, without code."""
     read, written = data.get("deps") or {}, data.get("outs") or {}
     return {
         path: str(dep["hash"])
@@ -79,12 +84,12 @@ def _raw_hashes(data: dict[str, Any]) -> dict[str, str]:
 
 
 def _merge_files(files: dict[str, Any] | None) -> dict[str, Any]:
-    """The content of all files of parameters, or of metrics, that could be read."""
+    """Merge the content of all parameter files, or all metrics files, that DVC could read."""
     return {key: value for file in (files or {}).values() for key, value in (file.get("data") or {}).items()}
 
 
 def add_run(store: Store, experiment: Experiment) -> None:
-    """Makes its run, or completes it where an earlier try broke off."""
+    """Log the run of an experiment, or complete the run of an earlier call that was interrupted."""
     key = {"titles.pipeline": f"{experiment.baseline}/{experiment.name}/{experiment.commit}"}
     tags = {
         "dvc.experiment": experiment.name,
@@ -106,7 +111,7 @@ def add_run(store: Store, experiment: Experiment) -> None:
 
 
 def read_report(experiment: Experiment) -> str | None:
-    """None where DVC's cache has it no more, or the experiment is older than the report."""
+    """Return the HTML report, or None if the experiment has none or DVC's cache no longer has it."""
     try:
         return str(dvc.api.read(f"results/{REPORT}", rev=experiment.commit, encoding="utf-8"))
     except DvcException:
@@ -114,7 +119,7 @@ def read_report(experiment: Experiment) -> str | None:
 
 
 def has_run(store: Store, experiment: Experiment) -> bool:
-    """Whether a run of that name and baseline has all its parameters and metrics."""
+    """Whether a run of that name and baseline has all parameters and metrics of the experiment."""
     params = {key: as_text(value) for key, value in flatten(experiment.params)}
     metrics = dict(flatten(experiment.metrics))
     return any(
@@ -124,7 +129,7 @@ def has_run(store: Store, experiment: Experiment) -> bool:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     redact_logs()
     try:
@@ -139,7 +144,7 @@ def main() -> None:
         try:
             add_run(store, experiment)
             added.append(experiment.name)
-        except Exception as error:  # One that the store refuses must not keep the others out.
+        except Exception as error:  # The store may still accept the other experiments.
             log.warning("%s could not be added: %s", experiment.name, error)
     print(f"{len(added)} of DVC's experiments had no run in MLflow and have one now", *added, sep=" · ")
     if not complete or len(added) < len(missing):

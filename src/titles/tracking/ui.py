@@ -1,4 +1,4 @@
-"""MLflow's UI on the store of this checkout: `python -m titles.tracking.ui`, or `make ui`."""
+"""Open the MLflow UI on the store of this checkout: `python -m titles.tracking.ui`, or `make ui`."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ from titles.tracking.uploader import connect
 
 
 def main() -> None:
-    """Print the address of the runs, and become `mlflow ui` where no server is named."""
+    """Print the address of the runs. If the store is a database, become `mlflow ui`."""
     redact_logs()
     root = main_root()
     uri = tracking_uri(root)
@@ -20,10 +20,10 @@ def main() -> None:
         sys.exit(f"ui: {error}")
     is_server = uri.startswith("http")
     server = redact(uri).rstrip("/") if is_server else f"http://localhost:{os.environ.get('MLFLOW_PORT', 5000)}"
-    # Without this the UI opens on traces and versions of agents, whatever the experiment is.
+    # Without the parameter, the UI shows traces and agent versions, whatever the kind of the experiment.
     print(f"open {server}/#/experiments/{experiment_id}/runs?workflowType=machine_learning", flush=True)
     if not is_server:
-        # Not as an argument, which everyone on this machine could read.
+        # In the environment, as all users of this machine can read command lines.
         os.environ["MLFLOW_BACKEND_STORE_URI"] = uri
         os.execv(sys.executable, [sys.executable, "-m", "mlflow", "ui"])
 

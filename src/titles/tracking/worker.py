@@ -1,7 +1,7 @@
-"""Puts in MLflow what a stage says on standard input: `python -m titles.tracking.worker`, started by the stage.
+"""The tracking worker: log the events of a stage to MLflow. The stage starts it: `python -m titles.tracking.worker`.
 
-A line on standard output answers the first: `{}` when work may begin, `{"error": …}` when it should not. Where input
-ends without an end, the stage was killed.
+The stage writes events to standard input. After the first, the worker writes one line to standard output: `{}` if the
+stage may start, `{"error": …}` if it must not. If the input ends without an end event, the stage was killed.
 """
 
 import json
@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
@@ -22,31 +22,36 @@ from titles.core.errors import InputError
 from titles.mlflow_store.credentials import redact_logs, store_name
 from titles.mlflow_store.dvc_lineage import draw_plots, output_hash, stage_hashes
 from titles.mlflow_store.notes import pipeline_note, stage_note
-from titles.mlflow_store.paths import experiment_name, spool_folder
+from titles.mlflow_store.paths import experiment_id, experiment_name, spool_folder
 from titles.tracking.spool import Event, Spool, parse_event, unsent_spools
 
 log = logging.getLogger(__name__)
 
-STAGE_KILLED = "the stage was killed before it ended; if nobody did, it may have run out of memory"
-WORKER_KILLED = "the recorder of the stage was killed; how the stage ended is not known"
+STAGE_KILLED = "the stage was killed before it ended; if nobody killed it, it may have run out of memory"
+WORKER_KILLED = "the tracking worker of the stage was killed, so it was not logged how the stage ended"
 
 
 def main() -> None:
-    """Serves the stage until its input ends."""
+    """Log the events that arrive on standard input until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # The stage reads the one answer; what libraries print goes to the log.
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    # Standard output is for the one reply; what libraries print goes to standard error.
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     redact_logs()
-    # A byte that is no text spoils its line, not those that follow.
-    sys.stdin = os.fdopen(sys.stdin.fileno(), encoding="utf-8", errors="replace")
-    events = read_events()
+    # Bytes that are not UTF-8 make one line invalid, not all that follow.
+    lines = os.fdopen(sys.stdin.fileno(), encoding="utf-8", errors="replace")
+    log_stage(lines, replies)
+
+
+def log_stage(lines: Iterable[str], replies: IO[str]) -> None:
+    """Log a stage by the lines it writes, an event each; write one reply after the first."""
+    events = read_events(lines)
     begin = next(events, None)
     if begin is None:
         return
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {begin['stage']}: %(message)s", datefmt="%H:%M:%S")
     root = Path(begin["root"])
-    begin |= {"store": store_name(root), "experiment": experiment_name()}
+    begin |= {"store": store_name(root), "experiment": experiment_name(), "experiment_id": experiment_id()}
     folder = spool_folder(root) / begin["pipeline"]["key"]
     if not folder.is_dir():
         from titles.tracking.uploader import connect
@@ -54,40 +59,40 @@ def main() -> None:
         try:
             connect(root)
         except InputError as error:
-            _reply(answers, {"error": str(error)})
+            _reply(replies, {"error": str(error)})
             return
-    journal = Spool(folder / begin["stage"], begin)
-    _reply(answers, {})
-    process_events(root, journal, events)
+    spool = Spool(folder / begin["stage"], begin)
+    _reply(replies, {})
+    process_events(root, spool, events)
 
 
 def process_events(root: Path, spool: Spool, events: Iterator[Event]) -> None:
-    """Delivers what the stage says, then what others could not deliver."""
-    # Costs seconds, which a stage that is not the first need not wait for. The rest is loaded by now, as a temporary
-    # experiment's checkout is gone as soon as its stage is.
+    """Upload the events of the stage, then the spools that earlier stages could not upload."""
+    # This import takes seconds, for which only the first stage has to wait. It cannot be later: DVC removes the
+    # checkout of a temporary experiment, with this code, as soon as the stage ends.
     from titles.tracking.uploader import Uploader
 
-    delivery = Uploader(root, spool)
-    delivery.try_upload()
+    uploader = Uploader(root, spool)
+    uploader.try_upload()
     for event in ensure_end(events):
         try:
-            for part in expand_event(event, spool):
-                spool.add(part)
-        except Exception as error:  # The end of the stage is still to come.
+            for expanded in expand_event(event, spool):
+                spool.add(expanded)
+        except Exception as error:  # The other events must still be logged, above all the end.
             log.warning("MLflow: the %s of the stage is left out: %s", next(iter(event)), error)
         if "end" not in event:
-            delivery.try_upload()
-    if delivery.finish():
+            uploader.try_upload()
+    if uploader.finish():
         upload_unsent(root)
 
 
-def read_events() -> Iterator[Event]:
-    """What stands on standard input, read as it comes, so that a store that hangs never makes the stage wait."""
+def read_events(lines: Iterable[str]) -> Iterator[Event]:
+    """Yield the events of the lines. A thread reads them, so that a store that hangs never blocks the stage."""
     events: SimpleQueue[Event | None] = SimpleQueue()
 
     def listen() -> None:
         try:
-            for line in sys.stdin:
+            for line in lines:
                 if event := parse_event(line):
                     events.put(event)
                 else:
@@ -101,7 +106,7 @@ def read_events() -> Iterator[Event]:
 
 
 def expand_event(event: Event, spool: Spool) -> Iterator[Event]:
-    """The event with all it needs to be delivered later, when the files of the stage may be others."""
+    """Yield the event with all it needs to be uploaded later, when the files of the stage may have changed."""
     if "params" in event:
         yield event
         notes = {"pipeline": pipeline_note(spool.begin["pipeline"], event["params"])}
@@ -109,18 +114,15 @@ def expand_event(event: Event, spool: Spool) -> Iterator[Event]:
     elif "results" in event:
         yield event
         folder = Path(event["folder"])
-        with TemporaryDirectory() as drawn:
-            written = [
-                spool.copy_files("report", folder.glob("*.html")),
-                spool.copy_files("tables", folder.glob("*.csv")),
-            ]
-            yield {
-                "files": [*written, spool.copy_files("plots", _call_or_default(lambda: draw_plots(Path(drawn)), []))]
-            }
+        with TemporaryDirectory() as plots_folder:
+            report = spool.copy_files("report", folder.glob("*.html"))
+            tables = spool.copy_files("tables", folder.glob("*.csv"))
+            plots = _call_or_default(lambda: draw_plots(Path(plots_folder)), [])
+            yield {"files": [report, tables, spool.copy_files("plots", plots)]}
     elif "network" in event:
         folder = Path(event["folder"])
-        kept = spool.copy_files(event["network"], folder.iterdir(), link=True)
-        yield event | {"folder": kept, "hash": _call_or_default(lambda: output_hash(folder), "")}
+        copy = spool.copy_files(event["network"], folder.iterdir(), link=True)
+        yield event | {"folder": copy, "hash": _call_or_default(lambda: output_hash(folder), "")}
     elif "end" in event:
         yield {"hashes": _call_or_default(lambda: stage_hashes(event["end"] == "FINISHED"), {})}
         yield from _split_error(event)
@@ -129,7 +131,7 @@ def expand_event(event: Event, spool: Spool) -> Iterator[Event]:
 
 
 def _split_error(end: Event) -> Iterator[Event]:
-    """The error, and the end without it: a text that the store refuses must not leave the run without an end."""
+    """Yield the error and the end as two events, so that the run ends even if the store refuses the text."""
     error = end.pop("error", None)
     if error:
         yield {"error": error}
@@ -137,37 +139,40 @@ def _split_error(end: Event) -> Iterator[Event]:
 
 
 def _call_or_default(function: Callable[[], Any], default: Any) -> Any:
-    """What DVC answers. A stage that is done is done, whatever cannot be found out about it."""
+    """Call a function that queries DVC. On an error, warn and return `default`, so that the event is logged."""
     try:
         return function()
     except Exception as error:
-        log.warning("DVC was asked in vain, which will be missing in MLflow: %s: %s", type(error).__name__, error)
+        log.warning("a query to DVC failed, so its result is missing in MLflow: %s: %s", type(error).__name__, error)
         return default
 
 
 def upload_unsent(root: Path) -> bool:
-    """Sends what could not be sent before, and returns whether all is; a stage without a recorder has ended."""
+    """Upload the spools that no worker holds; return whether all are uploaded.
+
+    If a spool has no end, its worker was killed: end the run as FAILED.
+    """
     from titles.tracking.uploader import Uploader
 
-    done = True
-    for journal in unsent_spools(root):
-        is_ended = journal.pending and "end" in journal.pending[-1]
-        # Earlier versions kept the error in the end.
-        for event in _split_error(journal.pending.pop() if is_ended else _failed_event(WORKER_KILLED)):
-            journal.add(event)
-        done &= Uploader(root, journal, live=False).finish()
-        journal.lock.release()
-    return done
+    is_complete = True
+    for spool in unsent_spools(root):
+        is_ended = spool.pending and "end" in spool.pending[-1]
+        # Earlier versions stored the error in the end event.
+        for event in _split_error(spool.pending.pop() if is_ended else _failed_event(WORKER_KILLED)):
+            spool.add(event)
+        is_complete &= Uploader(root, spool, live=False).finish()
+        spool.lock.release()
+    return is_complete
 
 
 def _reply(stream: IO[str], reply: dict[str, str]) -> None:
-    # A stage that was refused does not wait for it.
+    # A stage with invalid input does not wait for the reply.
     with suppress(BrokenPipeError), stream:
         print(json.dumps(reply), file=stream)
 
 
 def ensure_end(events: Iterator[Event]) -> Iterator[Event]:
-    """The events, and an end where the stage came to none."""
+    """Yield the events up to the end; if there is no end, yield one that says that the stage was killed."""
     for event in events:
         yield event
         if "end" in event:

@@ -1,9 +1,9 @@
-"""From where a training that was killed goes on, when the same training is started again.
+"""Checkpoints, from which a training that was stopped or killed resumes.
 
-A checkpoint is kept in a folder named by everything that decides the result (`titles.training.fingerprint`), so that a
-training never goes on from the checkpoint of another one, and outside DVC's outputs, which DVC removes before
-a stage runs.
-Beside it stand the newest checkpoints of other trainings, so that a quick trial in between costs none of them.
+A checkpoint folder is named by the fingerprint of the training (`titles.training.fingerprint`), so that a training
+never resumes from the checkpoint of a different one. The folders are outside DVC's outputs, because DVC removes these
+before a stage runs. The newest checkpoints of other trainings are retained, so that a quick trial in between does not
+cost a long training its checkpoint.
 """
 
 import json
@@ -29,18 +29,17 @@ log = logging.getLogger(__name__)
 
 CHECKPOINTS = ".checkpoints"
 SUSPECTS_FILE, DESCRIPTION_FILE = "suspects.npz", "training.json"
-# How many checkpoints of other trainings of the same network are kept, and in how many bytes; the newest one always.
+# Checkpoints of other trainings of the same network to retain, and their size limit. The newest is always retained.
 MAX_OTHER_TRAININGS, MAX_OTHER_BYTES = 3, 10 * 10**9
-# How long there is no checkpoint: a minute, or as long as keeps saving to this share of the time, but never longer than
-# the second.
+# The seconds between two checkpoints. Within these bounds, saving takes at most MAX_TIME_SHARE of the time.
 MIN_INTERVAL_SECONDS, MAX_INTERVAL_SECONDS = 60.0, 100.0
 MAX_TIME_SHARE = 0.02
 
 
 class Checkpoint:
-    """The folder of one training.
+    """The checkpoint folder of one training.
 
-    Of several processes, which are all in the same place, the first writes and all read.
+    In distributed training only rank 0 writes, and every rank reads.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -48,13 +47,13 @@ class Checkpoint:
         if distributed.rank() == 0:
             folder.mkdir(parents=True, exist_ok=True)
         self.saved_at, self.interval = time.monotonic(), MIN_INTERVAL_SECONDS
-        # The weights of the best epoch, and those that the last checkpoint speaks of, which must stay as they are.
+        # The best epoch's weights, and the ones the last checkpoint refers to, which must not be overwritten.
         self.best_weights: Path | None = None
         self.saved_weights: Path | None = None
 
     @classmethod
     def for_training(cls, folder: Path, description: Description) -> "Checkpoint":
-        """The checkpoint in `folder` of the training with that description; removes old ones of other trainings."""
+        """Open the checkpoint of a training in `folder` and remove old checkpoints of other trainings."""
         checkpoint = cls(folder / fingerprint(description))
         if distributed.rank() == 0:
             (checkpoint.folder / DESCRIPTION_FILE).write_text(
@@ -64,7 +63,10 @@ class Checkpoint:
         return checkpoint
 
     def for_search(self, name: str) -> "Checkpoint":
-        """That of one training, where this is the folder of a search for suspect labels; its others are removed."""
+        """Open the checkpoint of one training of a suspect label search, and remove those of its other trainings.
+
+        `self` is the checkpoint of the search.
+        """
         if distributed.rank() == 0:
             for other in self.folder.glob("search/*"):
                 if other.name != name:
@@ -72,34 +74,34 @@ class Checkpoint:
         return Checkpoint(self.folder / "search" / name)
 
     def save_suspects(self, suspects: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> None:
-        """What the search found, which stays for the other network and for a training that is killed."""
+        """Save the result of the search, for the other network and for a training that resumes."""
         if distributed.rank() == 0:
-            written = self.folder / "suspects.new.npz"
-            np.savez(written, *suspects)
-            written.replace(self.folder / SUSPECTS_FILE)
+            unfinished = self.folder / "suspects.new.npz"
+            np.savez(unfinished, *suspects)
+            unfinished.replace(self.folder / SUSPECTS_FILE)
             shutil.rmtree(self.folder / "search", ignore_errors=True)
 
     def load_suspects(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
-        """What it found, if it came to its end."""
+        """Load the result of the search; None if no search has finished."""
         if not (self.folder / SUSPECTS_FILE).exists():
             return None
         with np.load(self.folder / SUSPECTS_FILE) as saved:
             return saved["arr_0"], saved["arr_1"]
 
     def save_best(self, weights: dict[str, Tensor]) -> None:
-        """As those of the best epoch so far, in the one of two files that the last checkpoint knows nothing of."""
+        """Save the weights of the best epoch so far, in whichever of two files the last checkpoint does not use."""
         if distributed.rank() == 0:
             files = (self.folder / f"best.{number}.safetensors" for number in range(2))
             self.best_weights = next(file for file in files if file != self.saved_weights)
             save_file(weights, self.best_weights)
 
     def load_best(self) -> dict[str, Tensor]:
-        """The weights of the best epoch."""
+        """Load the weights of the best epoch."""
         assert self.best_weights
         return load_file(self.best_weights)
 
     def load(self) -> dict[str, Any] | None:
-        """What was saved last, if anything was."""
+        """Load the last saved state; None if there is none."""
         if not self.file.exists():
             return None
         saved = torch.load(self.file, map_location="cpu", weights_only=True)
@@ -109,71 +111,75 @@ class Checkpoint:
         return state
 
     def save_when_due(self, state: Callable[[], dict[str, Any]]) -> None:
-        """Saves, unless it did a short while ago."""
+        """Save the state, unless the last checkpoint is more recent than `interval` seconds."""
         if distributed.rank() == 0 and time.monotonic() - self.saved_at >= self.interval:
             self.save(state())
 
     def save(self, state: dict[str, Any]) -> None:
-        """Replaces what was saved last once all is on the disk; where that fails it warns, and the last one stays."""
+        """Replace the last checkpoint atomically.
+
+        If saving fails, log a warning and leave the last checkpoint as it is.
+        """
         started = time.monotonic()
-        written = self.folder / "checkpoint.new"
+        unfinished = self.folder / "checkpoint.new"
         try:
             if self.best_weights and self.best_weights != self.saved_weights:
                 _fsync(self.best_weights)
-            with written.open("wb") as file:
+            with unfinished.open("wb") as file:
                 torch.save({"state": state, "weights": self.best_weights and self.best_weights.name}, file)
                 os.fsync(file.fileno())
-            written.replace(self.file)
+            unfinished.replace(self.file)
             _fsync(self.folder)
             self.saved_weights = self.best_weights
-        # Of a full disk torch says that a position in the file is unexpected.
+        # torch reports a full disk as a RuntimeError about an unexpected file position.
         except (OSError, RuntimeError) as error:
-            written.unlink(missing_ok=True)
+            unfinished.unlink(missing_ok=True)
             log.warning("no checkpoint could be saved (%s), the training goes on", disk_full_message(error) or error)
         self.saved_at = time.monotonic()
         self.interval = min(max(MIN_INTERVAL_SECONDS, (self.saved_at - started) / MAX_TIME_SHARE), MAX_INTERVAL_SECONDS)
 
     def remove(self) -> None:
-        """The training is done."""
+        """Remove the folder of a training that has finished."""
         shutil.rmtree(self.folder)
 
 
 def _remove_old(folder: Path, description: Description) -> None:
-    """Remove the oldest of the checkpoints beside `folder`; log which, and what sets their trainings apart."""
+    """Remove the oldest checkpoints of other trainings; log which, and in what their trainings differ."""
     others = {other: _last_saved(other) for other in folder.parent.iterdir() if other.is_dir() and other != folder}
     newest_first = sorted(others, key=lambda other: others[other], reverse=True)
-    kept: list[Path] = []
+    retained: list[Path] = []
     size = 0
     for other in newest_first:
         size += (own_size := sum(file.stat().st_size for file in other.rglob("*") if file.is_file()))
-        if others[other] and len(kept) < MAX_OTHER_TRAININGS and (size <= MAX_OTHER_BYTES or not kept):
-            kept.append(other)
+        if others[other] and len(retained) < MAX_OTHER_TRAININGS and (size <= MAX_OTHER_BYTES or not retained):
+            retained.append(other)
             continue
-        # Of a training that was killed before it saved, nothing is lost.
+        # A training that was killed before its first checkpoint loses nothing, so the log does not mention it.
         if others[other]:
             saved = time.strftime("%Y-%m-%d %H:%M", time.localtime(others[other]))
-            which = f"of {saved}, {own_size / 1e9:.1f} GB, which differs in {_differences(other, description)}"
-            most = f"the newest {MAX_OTHER_TRAININGS} in at most {MAX_OTHER_BYTES / 1e9:.0f} GB"
-            log.info("removed the checkpoint of another training (%s), as only %s are kept", which, most)
+            details = f"of {saved}, {own_size / 1e9:.1f} GB, which differs in {_differences(other, description)}"
+            limit = f"the newest {MAX_OTHER_TRAININGS} in at most {MAX_OTHER_BYTES / 1e9:.0f} GB"
+            log.info("removed the checkpoint of another training (%s), as only %s are kept", details, limit)
         shutil.rmtree(other)
-    if kept and not _last_saved(folder):
-        newest = _differences(kept[0], description)
+    if retained and not _last_saved(folder):
+        newest = _differences(retained[0], description)
         log.info(
             "%s has no checkpoint of this training, and %d of others; the newest differs in %s",
             folder.parent,
-            len(kept),
+            len(retained),
             newest,
         )
 
 
 def _last_saved(folder: Path) -> float:
-    """When a checkpoint, or what a search found, was last saved there; 0 where nothing was."""
+    """When a checkpoint or a search result was last saved in `folder`, in seconds since the epoch; 0 if never."""
     return max(
         (file.stat().st_mtime for name in ("checkpoint.pt", SUSPECTS_FILE) for file in folder.rglob(name)), default=0.0
     )
 
 
 def _differences(folder: Path, description: Description) -> str:
+    """The names of the settings in which the training of `folder` differs."""
     try:
         other = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -182,7 +188,7 @@ def _differences(folder: Path, description: Description) -> str:
 
 
 def _fsync(path: Path) -> None:
-    """Waits until the file, or the names in the folder, are on the disk."""
+    """Flush a file, or the entries of a folder, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,6 +1,6 @@
-"""CUDA graphs: what a GPU has done with arrays of the same shapes before, it is asked for at once.
+"""CUDA graphs: launch all kernels of a training step at once.
 
-A step is many small operations, and to ask for each takes a processor longer than the GPU takes to do it.
+A step is many small operations. Launching them one by one takes the CPU longer than the GPU needs to execute them.
 """
 
 from collections.abc import Callable
@@ -14,9 +14,11 @@ from titles.data.batch import tree_map
 
 
 class CUDAGraphRunner:
-    """A function of batches on a GPU, captured as a CUDA graph when the same shapes come for the second time.
+    """A function of GPU tensors that is captured as a CUDA graph, one for each combination of input shapes.
 
-    The first time everything is made that lasts. What the function reads but is not given must stay where it is.
+    The first call with given shapes runs the function normally, so that it allocates its persistent state. The second
+    call captures the graph, and later calls replay it. Tensors that the function uses without receiving them as
+    arguments must not be reallocated.
     """
 
     def __init__(self, function: Callable[..., Tensor]) -> None:
@@ -26,16 +28,16 @@ class CUDAGraphRunner:
         self.pool: Any = None
 
     def __call__(self, *args: Any) -> Tensor:
-        """What the function gives, which the next call overwrites."""
-        arrays: list[Tensor] = []
-        shapes = _shapes(args, arrays)
+        """Return the function's result, which the next call overwrites."""
+        tensors: list[Tensor] = []
+        shapes = _shapes(args, tensors)
         if shapes not in self.seen_shapes:
             self.seen_shapes.add(shapes)
             return self.function(*args)
         if shapes not in self.graphs:
             self.graphs[shapes] = self._capture(args)
         graph, inputs, result = self.graphs[shapes]
-        torch._foreach_copy_(inputs, arrays)
+        torch._foreach_copy_(inputs, tensors)
         graph.replay()
         return result
 
@@ -44,20 +46,20 @@ class CUDAGraphRunner:
         copied = tree_map(torch.clone, args)
         _shapes(copied, inputs)
         graph = torch.cuda.CUDAGraph()
-        # Another thread may stream titles meanwhile.
+        # Another thread may stream titles to the GPU during the capture.
         with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
             result = self.function(*copied)
         self.pool = graph.pool()
         return graph, inputs, result
 
 
-def _shapes(tree: Any, arrays: list[Tensor]) -> Any:
-    """The shapes of all arrays, which are added to `arrays`, and all else as it is."""
+def _shapes(tree: Any, tensors: list[Tensor]) -> Any:
+    """`tree` with each tensor replaced by its shape; the tensors are appended to `tensors`."""
     if isinstance(tree, Tensor):
-        arrays.append(tree)
+        tensors.append(tree)
         return tree.shape
     if isinstance(tree, tuple):
-        return tuple(_shapes(one, arrays) for one in tree)
+        return tuple(_shapes(child, tensors) for child in tree)
     if is_dataclass(tree):
-        return tuple(_shapes(getattr(tree, field.name), arrays) for field in fields(tree))
+        return tuple(_shapes(getattr(tree, field.name), tensors) for field in fields(tree))
     return tree

@@ -1,4 +1,4 @@
-"""Batches of titles where the network is: on the CPU one after another, on a GPU many at a time."""
+"""Data loading: batches of titles and labels on the device, one at a time on the CPU, many at a time on a GPU."""
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby, islice
@@ -16,16 +16,17 @@ from titles.data.ragged import Ragged
 from titles.data.sliced_arrays import Capacities, SlicedArray
 from titles.nn.networks import Network
 
-# Made at a time on a GPU, whose memory they take some kilobytes each.
+# The number of titles in a chunk of batches; each title takes a few kilobytes of GPU memory.
 CHUNK_TITLES = 131_072
-# The share of a GPU's free memory that titles may have; the rest is for training.
+# The share of a GPU's free memory that titles may take; training needs the rest.
 RESIDENT_MEMORY_FRACTION = 0.5
 
+# The rows of the titles of one batch, int64 [titles].
 BatchRows = NDArray[np.int64]
 
 
 class BatchLoader:
-    """Titles of which batches can be had, any number of times."""
+    """Loads batches of labelled titles onto a device. Can be iterated any number of times."""
 
     def __init__(self, titles: LabelledDataset, subword_ids: Ragged, device: torch.device) -> None:
         self.titles, self.subword_ids, self.device = titles, subword_ids, device
@@ -35,7 +36,7 @@ class BatchLoader:
         return len(self.titles)
 
     def iterate(self, network: Network, batch_sampler: Iterable[BatchRows]) -> Iterator[tuple[Batch, Tensor]]:
-        """Of each group of titles, by number, its batch and its labels int64 [titles], on the device."""
+        """Yield the batch of each element of `batch_sampler`, and its labels, int64 [titles], on the device."""
         if self.gpu_loader:
             yield from self.gpu_loader.iterate(network, batch_sampler)
             return
@@ -46,7 +47,10 @@ class BatchLoader:
 
 
 class GpuBatchLoader:
-    """The same for a GPU. Titles are resident there if they fit, else streamed, a stretch ahead."""
+    """Makes many batches at once on a GPU.
+
+    The titles are resident in GPU memory if they fit; otherwise they are streamed and the next chunk is prefetched.
+    """
 
     def __init__(self, titles: LabelledDataset, subword_ids: Ragged, device: torch.device) -> None:
         self.titles, self.device = titles, device
@@ -56,23 +60,25 @@ class GpuBatchLoader:
             self.resident = GpuRagged.from_ragged(titles.titles, device), torch.tensor(titles.labels, device=device)
 
     def iterate(self, network: Network, batch_sampler: Iterable[BatchRows]) -> Iterator[tuple[Batch, Tensor]]:
-        """See `Batches.of`."""
-        made = (
+        """See `BatchLoader.iterate`."""
+        chunks = (
             map(self._gather_resident, chunk_batches(batch_sampler))
             if self.resident
             else prefetch(map(self._gather_streamed, chunk_batches(batch_sampler)))
         )
-        for numbers, lengths, labels in made:
-            stretch = DeviceBatches(numbers, lengths, self.subword_ids, self.capacities)
-            yield from zip(network.batches(stretch), labels.split(), strict=True)
+        for word_ids, lengths, labels in chunks:
+            titles = DeviceBatches(word_ids, lengths, self.subword_ids, self.capacities)
+            yield from zip(network.batches(titles), labels.split(), strict=True)
 
     def _gather_resident(self, batches: list[BatchRows]) -> tuple[SlicedArray, SlicedArray, SlicedArray]:
+        """The word ids, title lengths and labels of a chunk of batches, from GPU memory."""
         titles, labels = self.resident  # type: ignore[misc]
         sizes = [len(rows) for rows in batches]
         rows = SlicedArray(to_device(torch.from_numpy(np.concatenate(batches)), self.device), sizes)
         return *titles.take(rows), SlicedArray(labels[rows.values].long(), sizes)
 
     def _gather_streamed(self, batches: list[BatchRows]) -> tuple[SlicedArray, SlicedArray, SlicedArray]:
+        """The same, copied from the memory of the CPU."""
         rows, sizes = np.concatenate(batches), [len(rows) for rows in batches]
         taken = self.titles.titles.take(rows)
         ends = taken.offsets[np.cumsum(sizes)]
@@ -86,10 +92,10 @@ class GpuBatchLoader:
 
 
 def chunk_batches(batch_sampler: Iterable[BatchRows]) -> Iterator[list[BatchRows]]:
-    """Groups of one size, with `STRETCH_TITLES` at a time."""
-    for size, alike in groupby(batch_sampler, len):
-        while some := list(islice(alike, max(1, CHUNK_TITLES // max(1, size)))):
-            yield some
+    """Group consecutive batches of equal size into chunks of at most `CHUNK_TITLES` titles, or of a single batch."""
+    for size, batches in groupby(batch_sampler, len):
+        while chunk := list(islice(batches, max(1, CHUNK_TITLES // max(1, size)))):
+            yield chunk
 
 
 def _nbytes(titles: LabelledDataset) -> int:

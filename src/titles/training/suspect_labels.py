@@ -1,7 +1,8 @@
-"""Which labels are suspect, by what those who have not learned from them hold for probable.
+"""Suspect labels: labels that out-of-sample predicted probabilities contradict.
 
-A label is suspect if another category is several times as probable, and not much less probable than it is on average
-for the titles that are labelled so, as in Confident learning (Northcutt et al., 2021).
+A label is suspect if another category is several times as probable, and its probability is not far below the average
+that this category has for its own titles. The second condition is the per-class threshold of Confident Learning
+(Northcutt et al., 2021).
 """
 
 from collections.abc import Iterable
@@ -10,18 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# How many times as probable as the label another category must be, and at least as probable as this part of its own
-# average.
+# Another category must be at least this many times as probable as the label, and at least this fraction of its own
+# average probability.
 MIN_ODDS, MIN_MEAN_FRACTION = 3.0, 0.5
-# What a category's average probability is drawn to that of all, in titles.
+# Each category's average probability is smoothed towards the overall average, as if by this many more titles.
 PRIOR_TITLES = 5
-# A category keeps a quarter of its titles, and at least this many.
+# A category retains at least this fraction of its titles, and at least this many.
 MIN_CATEGORY_FRACTION, MIN_CATEGORY_TITLES = 0.25, 5
 
 
 @dataclass(frozen=True)
 class LabelProbabilities:
-    """Of each title the probability of its label, the most probable other category and its probability, [titles]."""
+    """For each title its label's probability, the most probable other category and that one's probability, [titles]."""
 
     label_probs: NDArray[np.float32]
     other_category: NDArray[np.int32]
@@ -29,39 +30,43 @@ class LabelProbabilities:
 
     @classmethod
     def empty(cls, titles: int) -> "LabelProbabilities":
-        """Of titles whose label nothing speaks against."""
+        """Probabilities that make no label suspect."""
         return cls(np.ones(titles, np.float32), np.zeros(titles, np.int32), np.zeros(titles, np.float32))
 
     def mean_label_probs(self, labels: NDArray[np.int32], categories: int) -> NDArray[np.float64]:
-        """The mean probability of each category for the titles that are labelled so, [categories]."""
+        """The smoothed mean probability of each category over the titles with that label, [categories]."""
         sums, counts = np.bincount(labels, self.label_probs, categories), np.bincount(labels, minlength=categories)
-        averages: NDArray[np.float64] = (sums + PRIOR_TITLES * self.label_probs.mean()) / (counts + PRIOR_TITLES)
-        return averages
+        means: NDArray[np.float64] = (sums + PRIOR_TITLES * self.label_probs.mean()) / (counts + PRIOR_TITLES)
+        return means
 
     def suspects(self, mean_label_probs: NDArray[np.float64]) -> NDArray[np.bool_]:
-        least = np.maximum(MIN_MEAN_FRACTION * mean_label_probs[self.other_category], MIN_ODDS * self.label_probs)
-        is_suspect: NDArray[np.bool_] = self.other_probs >= least
+        """Whether each label is suspect, [titles], by the mean probability of each category, [categories]."""
+        lower_bound = np.maximum(MIN_MEAN_FRACTION * mean_label_probs[self.other_category], MIN_ODDS * self.label_probs)
+        is_suspect: NDArray[np.bool_] = self.other_probs >= lower_bound
         return is_suspect
 
 
 def required_titles(odds: NDArray[np.float32], labels: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Those that their category cannot do without, of which the odds are the least, [titles]."""
+    """Whether each title belongs to the titles that its category must retain, the ones with the lowest odds, [titles].
+
+    odds    float32 [titles], how many times as probable as the label another category is; 0 if the label is not suspect
+    labels  int32 [titles]
+    """
     order = np.lexsort((odds, labels))
     sizes = np.bincount(labels)
     starts = np.cumsum(sizes) - sizes
     ranks = np.empty(len(labels), np.int64)
     ranks[order] = np.arange(len(labels)) - starts[labels[order]]
-    is_needed: NDArray[np.bool_] = (
-        ranks < np.maximum(MIN_CATEGORY_TITLES, np.ceil(MIN_CATEGORY_FRACTION * sizes))[labels]
-    )
-    return is_needed
+    min_titles = np.maximum(MIN_CATEGORY_TITLES, np.ceil(MIN_CATEGORY_FRACTION * sizes))
+    is_required: NDArray[np.bool_] = ranks < min_titles[labels]
+    return is_required
 
 
 def required_titles_by_group(
     groups: Iterable[NDArray[np.integer]], odds: NDArray[np.float32], labels: NDArray[np.int32]
 ) -> NDArray[np.bool_]:
-    """Those that are `needed` within a group, which is given by the numbers of its titles, [titles]."""
-    is_needed = np.zeros(len(labels), bool)
-    for titles in groups:
-        is_needed[titles] = required_titles(odds[titles], labels[titles])
-    return is_needed
+    """`required_titles` within each group, [titles]. A group is an array of rows."""
+    is_required = np.zeros(len(labels), bool)
+    for rows in groups:
+        is_required[rows] = required_titles(odds[rows], labels[rows])
+    return is_required

@@ -1,4 +1,4 @@
-"""A batch in, its loss out, the network a little better: in every process the same."""
+"""The training step: forward, backward and optimizer step on one batch, the same in every process."""
 
 from typing import Any
 
@@ -18,35 +18,35 @@ from titles.training.cuda_graph import CUDAGraphRunner
 
 
 def set_determinism(params: TrainParams, device: torch.device) -> None:
-    """Seeds torch and fixes the number of its threads, on which the order of sums depends.
+    """Seed torch and fix the number of its threads, because the order of sums depends on it.
 
-    Equal bytes are promised on the CPU alone; on other devices torch has no deterministic way for some sums.
+    Only the CPU gives equal bytes: on other devices torch has no deterministic implementation of some sums.
     """
     torch.manual_seed(params.seed)
     torch.set_num_threads(params.threads)
     torch.use_deterministic_algorithms(device.type == "cpu")
-    # Nothing here reads what it has not written, and filling cost a tenth of the time.
+    # No code here reads uninitialized memory, and filling it took a tenth of the time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 class TrainStep:
-    """What a training changes from batch to batch: the weights, and what the optimizers know.
+    """The training step, with the state it changes: the weights, the optimizer states and the step count.
 
-    What a step draws at random depends on its number and its process alone.
+    The random numbers of a step depend only on the seed, the step's number and the rank.
     """
 
     def __init__(self, network: Network, training: LabelledDataset, params: TrainParams) -> None:
-        tables = [module.weight for module in network.modules() if isinstance(module, SparseEmbedding)]
-        of_tables = set(map(id, tables))
+        embeddings = [module.weight for module in network.modules() if isinstance(module, SparseEmbedding)]
+        embedding_ids = set(map(id, embeddings))
         self.network, self.params, device = network, params, network.output.bias.device
         on_gpu = device.type == "cuda"
-        # A captured step reads the learning rate where it was when it was captured.
+        # A CUDA graph reads the learning rate from the memory it was in at capture, so it must be a tensor.
         self.learning_rate: float | Tensor = params.learning_rate
         if on_gpu:
             self.learning_rate = torch.tensor(params.learning_rate, device=device)
         self.update = CUDAGraphRunner(self._update) if on_gpu and distributed.world_size() == 1 else self._update
-        self.sparse = [weight for weight in tables if weight.requires_grad]
-        self.dense = [weight for weight in network.parameters() if id(weight) not in of_tables]
+        self.sparse = [weight for weight in embeddings if weight.requires_grad]
+        self.dense = [weight for weight in network.parameters() if id(weight) not in embedding_ids]
         self.optimizers: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(
                 self.dense, self.learning_rate, weight_decay=params.weight_decay, fused=True, capturable=on_gpu
@@ -55,13 +55,13 @@ class TrainStep:
         if self.sparse:
             self.optimizers.append(RowwiseAdam(self.sparse, self.learning_rate))
         self.global_step, self.max_steps = 0, params.epochs * -(-len(training) // params.batch_size)
-        # Of the titles that are trained on, which may be fewer than those a model's calibration goes by.
+        # The shares of the titles trained on. Calibration uses those of all training titles, suspect labels included.
         shares = torch.from_numpy(np.bincount(training.labels, minlength=network.output.bias.shape[2]) / len(training))
         self.shares = shares.float().to(device)
         self.log_shares = self.shares.clamp(min=torch.finfo().tiny).log()
 
     def __call__(self, batch: Batch, labels: Tensor, titles: int) -> Tensor:
-        """The mean loss of the `titles` that all processes have in this step, of which the batch is this one's part."""
+        """Train on this process's slice of a batch and return the mean loss of the batch's `titles`, a scalar."""
         self._set_seed_and_learning_rate()
         loss = self.update(batch, labels, titles)
         self.global_step += 1
@@ -71,11 +71,12 @@ class TrainStep:
         for optimizer in self.optimizers:
             optimizer.zero_grad()
         features, output = self.network.features(batch), self.network.output
-        # With the log shares added, the network learns to tell categories apart as if all were equally frequent (Menon
-        # et al., 2021). Smoothing goes towards the shares: were it even, rare categories would need huge logits for it.
+        # Logit adjustment (Menon et al., 2021): with the log shares added, the network learns logits as if all
+        # categories were equally frequent. Labels are smoothed towards the shares, because uniform smoothing would
+        # require huge logits of rare categories.
         bias = output.bias + self.log_shares
         losses = cross_entropy(features, output.weight, bias, labels, self.params.label_smoothing, self.shares)
-        # The mean over the members of what each would lose alone.
+        # The mean over the ensemble members.
         loss = losses / (len(features) * titles)
         loss.backward()  # type: ignore[no-untyped-call]
         loss = self._all_reduce(loss.detach())
@@ -96,29 +97,31 @@ class TrainStep:
                 group["lr"] = self.learning_rate
 
     def _all_reduce(self, loss: Tensor) -> Tensor:
-        """Of loss and gradients the sums over all processes."""
+        """Sum the loss and the gradients over all processes; return the loss."""
         if distributed.world_size() == 1:
             return loss
         gradients = [weight.grad for weight in self.dense if weight.grad is not None]
-        together = distributed.all_reduce(torch.cat([loss[None], *(gradient.flatten() for gradient in gradients)]))
-        parts = torch.split(together[1:], [gradient.numel() for gradient in gradients])
-        for gradient, part in zip(gradients, parts, strict=True):
-            gradient.copy_(part.view_as(gradient))
+        # One call for all, because each call has a latency.
+        sums = distributed.all_reduce(torch.cat([loss[None], *(gradient.flatten() for gradient in gradients)]))
+        gradient_sums = torch.split(sums[1:], [gradient.numel() for gradient in gradients])
+        for gradient, gradient_sum in zip(gradients, gradient_sums, strict=True):
+            gradient.copy_(gradient_sum.view_as(gradient))
         for weight in self.sparse:
             if weight.grad is not None:
                 weight.grad = all_reduce_sparse(weight.grad)
-        return together[0]
+        return sums[0]
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the next step depends on, not copied."""
-        return {name: part.state_dict() for name, part in self._stateful_objects().items()} | {"done": self.global_step}
+        """Everything that the next step depends on. The tensors are not copied."""
+        state = {name: stateful.state_dict() for name, stateful in self._stateful_objects().items()}
+        return state | {"global_step": self.global_step}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from a `state`."""
-        for name, part in self._stateful_objects().items():
-            part.load_state_dict(state[name])
-        self.global_step = state["done"]
+        """Restore a `state_dict`."""
+        for name, stateful in self._stateful_objects().items():
+            stateful.load_state_dict(state[name])
+        self.global_step = state["global_step"]
 
     def _stateful_objects(self) -> dict[str, Any]:
-        parts: list[Any] = [self.network, *self.optimizers]
-        return {str(number): part for number, part in enumerate(parts)}
+        objects: list[Any] = [self.network, *self.optimizers]
+        return {str(index): stateful for index, stateful in enumerate(objects)}

@@ -1,4 +1,4 @@
-"""One loop for every network: it knows batches, logits and labels, and nothing of MLP or CNN."""
+"""The training loop, the same for every network: steps, validation, early stopping and checkpoints."""
 
 import logging
 import time
@@ -26,7 +26,7 @@ from titles.training.validation import SAMPLE_TITLES, validate
 
 log = logging.getLogger(__name__)
 
-# So often within an epoch a sample of the validation titles tells how far training is.
+# The number of training titles between two validations on a sample within an epoch.
 STEP_METRICS_INTERVAL = 1_000_000
 HISTORY_TYPES = {"history": EpochMetrics, "step_metrics": StepMetrics}
 
@@ -40,36 +40,36 @@ def train(
     checkpoint: Checkpoint,
     report: Callable[[EpochMetrics | StepMetrics], None],
 ) -> tuple[list[EpochMetrics], int]:
-    """Trains `network` from `checkpoint` on, or from the start; returns the measured epochs and the number of the best.
+    """Train `network` from the checkpoint or from the start; return the validated epochs and the number of the best.
 
-    The best is the last that validation cannot tell from the one with the highest balanced accuracy: within one
-    standard error of that balanced accuracy. On few titles the highest is a matter of luck, and the later epoch, of a
-    lower learning rate, the better one. Ends early when no epoch was that good for `params.patience` epochs. Where
-    `params.min_steps` takes more epochs than `params.epochs`, patience grows in proportion. The network of the first
-    process ends with the weights of the best epoch.
+    The best epoch is the latest within one standard error of the highest validation balanced accuracy. With few
+    validation titles the highest is a matter of chance, and a later epoch, which had a lower learning rate, is better.
+    Training stops early after `params.patience` epochs without such an epoch. If `params.min_steps` takes more epochs
+    than `params.epochs`, patience grows in proportion. On rank 0 the network ends with the weights of the best epoch.
     """
-    asked, epochs = params.epochs, params.num_epochs(len(training))
-    # The learning rate falls with the steps, not the epochs, so shorter epochs must be waited for longer.
+    requested_epochs, epochs = params.epochs, params.num_epochs(len(training))
+    # The learning rate falls with the steps, so shorter epochs need a patience of more epochs.
     params = replace(params, epochs=epochs, patience=-(-params.patience * epochs // params.epochs))
     device = network.output.bias.device
-    seen, unseen = (BatchLoader(split, subword_ids, device) for split in (training, validation))
-    # Of the many epochs that few titles take, so many are measured as were asked for.
-    measured = max(1, epochs // asked)
-    loop = _Trainer(TrainStep(network, training, params), seen, unseen, params, measured, checkpoint, report)
-    loop.resume()
-    known: list[EpochMetrics | StepMetrics] = [*loop.state.step_metrics, *loop.state.history]
-    for one in known:
-        report(one)
-    while loop.state.epoch < params.epochs and not loop.should_stop_early():
-        loop.train_epoch()
+    train_loader, validation_loader = (BatchLoader(split, subword_ids, device) for split in (training, validation))
+    # Few titles take many short epochs. Validate about as often as if `min_steps` had added none.
+    interval = max(1, epochs // requested_epochs)
+    step = TrainStep(network, training, params)
+    trainer = _Trainer(step, train_loader, validation_loader, params, interval, checkpoint, report)
+    trainer.resume()
+    resumed_metrics: list[EpochMetrics | StepMetrics] = [*trainer.state.step_metrics, *trainer.state.history]
+    for metrics in resumed_metrics:
+        report(metrics)
+    while trainer.state.epoch < params.epochs and not trainer.should_stop_early():
+        trainer.train_epoch()
     if distributed.rank() == 0:
         network.load_state_dict(checkpoint.load_best())
-    return loop.state.history, loop.state.best_epoch
+    return trainer.state.history, trainer.state.best_epoch
 
 
 @dataclass
 class _TrainerState:
-    """How far a training is: what is known, the epochs done, and of the next one the titles seen and their losses."""
+    """The progress of a training: metrics, number of finished epochs, and titles and losses of the current epoch."""
 
     history: list[EpochMetrics] = field(default_factory=list)
     step_metrics: list[StepMetrics] = field(default_factory=list)
@@ -82,7 +82,7 @@ class _TrainerState:
 
 @dataclass
 class _Trainer:
-    """What goes round: a step for every batch, and what is told and kept in between."""
+    """The training loop: steps, validation, early stopping and checkpoints."""
 
     step: TrainStep
     training: BatchLoader
@@ -94,71 +94,71 @@ class _Trainer:
     state: _TrainerState = field(default_factory=_TrainerState)
 
     def resume(self) -> None:
-        """Goes to where the checkpoint is, if there is one."""
-        if (state := self.checkpoint.load()) is None:
+        """Restore the state of the checkpoint, if there is one."""
+        if (saved := self.checkpoint.load()) is None:
             return
-        self.step.load_state_dict(state["step"])
-        saved = state["trainer"]
-        histories = {name: [kind(**known) for known in saved[name]] for name, kind in HISTORY_TYPES.items()}
-        self.state = _TrainerState(**saved | histories)
-        log.info("goes on in epoch %d, after %s titles of it", self.state.epoch + 1, f"{self.state.titles_seen:,}")
+        self.step.load_state_dict(saved["step"])
+        state = saved["trainer"]
+        histories = {name: [kind(**entry) for entry in state[name]] for name, kind in HISTORY_TYPES.items()}
+        self.state = _TrainerState(**state | histories)
+        log.info("resuming in epoch %d, after %s titles of it", self.state.epoch + 1, f"{self.state.titles_seen:,}")
 
     def train_epoch(self) -> None:
-        """Sees every title that this epoch has not seen yet; every `measured` epochs, and in the end, validates."""
-        place = self.state
-        started = time.monotonic() - place.seconds
+        """Train on the rest of the current epoch. Validate every `validation_interval` epochs and after the last."""
+        state = self.state
+        started = time.monotonic() - state.seconds
         self._train_batches(started)
-        train_loss = round(place.loss_sum / len(self.training), 6)
-        place.epoch, place.titles_seen, place.loss_sum = place.epoch + 1, 0, 0.0
-        if place.epoch % self.validation_interval == 0 or place.epoch == self.params.epochs:
+        train_loss = round(state.loss_sum / len(self.training), 6)
+        state.epoch, state.titles_seen, state.loss_sum = state.epoch + 1, 0, 0.0
+        if state.epoch % self.validation_interval == 0 or state.epoch == self.params.epochs:
             self._validate_epoch(train_loss, started)
-        place.seconds = time.monotonic() - started
+        state.seconds = time.monotonic() - started
 
     def _validate_epoch(self, train_loss: float, started: float) -> None:
-        place, params = self.state, self.params
-        # As the schedule has it at the first step, which a resumed training no longer sees.
-        learning_rate = params.learning_rate * (1 - (place.epoch - 1) / params.epochs)
-        epoch = EpochMetrics(place.epoch, learning_rate, train_loss, *self._validate())
-        place.history.append(epoch)
+        state, params = self.state, self.params
+        # The rate of the epoch's first step, computed because a resumed training may not run that step.
+        learning_rate = params.learning_rate * (1 - (state.epoch - 1) / params.epochs)
+        epoch = EpochMetrics(state.epoch, learning_rate, train_loss, *self._validate())
+        state.history.append(epoch)
         self.report(epoch)
-        highest = max(place.history, key=lambda epoch: epoch.validation_balanced_accuracy)
-        least = highest.validation_balanced_accuracy - highest.validation_standard_error
-        is_best = epoch.validation_balanced_accuracy >= least
+        highest = max(state.history, key=lambda epoch: epoch.validation_balanced_accuracy)
+        lower_bound = highest.validation_balanced_accuracy - highest.validation_standard_error
+        is_best = epoch.validation_balanced_accuracy >= lower_bound
         _log_epoch(epoch, is_best, params, time.monotonic() - started)
         if is_best:
-            place.best_epoch = epoch.epoch
+            state.best_epoch = epoch.epoch
             self.checkpoint.save_best(self.step.network.state_dict())
 
     def should_stop_early(self) -> bool:
-        """Whether too many epochs were worse than the best."""
-        lost = self.state.epoch - self.state.best_epoch >= self.params.patience
-        if lost:
-            log.info("stopped: no better for %d epochs", self.params.patience)
-        return lost
+        """Whether `patience` epochs have passed since the best epoch."""
+        is_exhausted = self.state.epoch - self.state.best_epoch >= self.params.patience
+        if is_exhausted:
+            log.info("early stopping: no improvement for %d epochs", self.params.patience)
+        return is_exhausted
 
     def _train_batches(self, started: float) -> None:
-        place, device = self.state, self.step.log_shares.device
-        # MPS has no longer floats.
+        state, device = self.state, self.step.log_shares.device
+        # MPS has no float64.
         total = torch.tensor(
-            place.loss_sum, device=device, dtype=torch.float32 if device.type == "mps" else torch.float64
+            state.loss_sum, device=device, dtype=torch.float32 if device.type == "mps" else torch.float64
         )
         self.step.network.train()
 
-        def state() -> dict[str, Any]:
-            place.loss_sum, place.seconds = float(total), time.monotonic() - started
-            return {"step": self.step.state_dict(), "trainer": asdict(place)}
+        def state_dict() -> dict[str, Any]:
+            state.loss_sum, state.seconds = float(total), time.monotonic() - started
+            return {"step": self.step.state_dict(), "trainer": asdict(state)}
 
-        what = f"epoch {place.epoch + 1}/{self.params.epochs}"
-        with Progress(len(self.training), "titles", what, place.titles_seen) as bar:
+        description = f"epoch {state.epoch + 1}/{self.params.epochs}"
+        with Progress(len(self.training), "titles", description, state.titles_seen) as bar:
             for batch, labels in self._batches():
-                titles = min(self.params.batch_size, len(self.training) - place.titles_seen)
+                titles = min(self.params.batch_size, len(self.training) - state.titles_seen)
                 total += titles * self.step(batch, labels, titles)
-                place.titles_seen += titles
+                state.titles_seen += titles
                 bar.update(titles)
-                if place.titles_seen // STEP_METRICS_INTERVAL > (place.titles_seen - titles) // STEP_METRICS_INTERVAL:
+                if state.titles_seen // STEP_METRICS_INTERVAL > (state.titles_seen - titles) // STEP_METRICS_INTERVAL:
                     self._report_step_metrics()
-                self.checkpoint.save_when_due(state)
-        place.loss_sum = float(total)
+                self.checkpoint.save_when_due(state_dict)
+        state.loss_sum = float(total)
 
     def _report_step_metrics(self) -> None:
         titles = self.state.epoch * len(self.training) + self.state.titles_seen
@@ -172,22 +172,22 @@ class _Trainer:
         return validate(self.step.network, self.validation, self.step.log_shares, self.params.objective, max_titles)
 
     def _batches(self) -> Iterator[tuple[Batch, Tensor]]:
-        """Of all batches left of the epoch the part of this process."""
-        shuffled = _shuffled_batches(len(self.training), self.params, self.state.epoch, self.state.titles_seen)
-        own = (rows[distributed.rank() :: distributed.world_size()] for rows in shuffled)
+        """This process's slices of the remaining batches of the epoch."""
+        batches = _shuffled_batches(len(self.training), self.params, self.state.epoch, self.state.titles_seen)
+        own = (rows[distributed.rank() :: distributed.world_size()] for rows in batches)
         return self.training.iterate(self.step.network, own)
 
 
 def _shuffled_batches(num_rows: int, params: TrainParams, epoch: int, start: int) -> Iterator[NDArray[np.int64]]:
-    """The numbers of all rows but the first `seen` in batches, in an order that seed and epoch alone decide."""
+    """Yield the rows of each batch, shuffled by seed and epoch alone, without the first `start` rows."""
     order = np.random.default_rng([params.seed, epoch]).permutation(num_rows)
     yield from (order[first : first + params.batch_size] for first in range(start, num_rows, params.batch_size))
 
 
 def _log_epoch(epoch: EpochMetrics, is_best: bool, params: TrainParams, seconds: float) -> None:
-    left = seconds / epoch.epoch * (params.epochs - epoch.epoch)
+    remaining = seconds / epoch.epoch * (params.epochs - epoch.epoch)
     log.info(
-        "epoch %d/%d: train loss %.3f, validation loss %.3f, balanced accuracy %.4f%s; %s gone, at most %s to go",
+        "epoch %d/%d: train loss %.3f, validation loss %.3f, balanced accuracy %.4f%s; %s elapsed, at most %s left",
         epoch.epoch,
         params.epochs,
         epoch.train_loss,
@@ -195,5 +195,5 @@ def _log_epoch(epoch: EpochMetrics, is_best: bool, params: TrainParams, seconds:
         epoch.validation_balanced_accuracy,
         " (best)" if is_best else "",
         format_seconds(seconds),
-        format_seconds(left),
+        format_seconds(remaining),
     )

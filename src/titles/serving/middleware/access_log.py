@@ -1,4 +1,4 @@
-"""The access log: for every answer a JSON object on a line of standard output. It has no titles."""
+"""The access log: one JSON object per response, in JSON Lines. It does not contain titles."""
 
 import json
 import logging
@@ -14,7 +14,7 @@ log = logging.getLogger("titles.access")
 
 
 def configure_access_log() -> None:
-    """Write what `AccessLog` logs to standard output."""
+    """Write the access log to standard output."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter("%(message)s"))
     log.addHandler(handler)
@@ -23,7 +23,7 @@ def configure_access_log() -> None:
 
 
 class AccessLogMiddleware:
-    """Logs what `app` answers."""
+    """Log every response of `app`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

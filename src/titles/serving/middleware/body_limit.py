@@ -1,4 +1,4 @@
-"""Bodies of requests: received before the application sees them, within limits of size and time."""
+"""Receive request bodies before the application is called, with limits of size and time."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -7,9 +7,9 @@ from titles.serving.middleware.shutdown import ShutdownState
 
 
 class BodyLimitMiddleware:
-    """Answers 413 in place of `app` to a body longer than `most` bytes, 408 to one that takes longer than `seconds`.
+    """Answer 413 to a body longer than `max_bytes`, and 408 to one that takes longer than `timeout` seconds.
 
-    A body of GET or HEAD is not read at all.
+    The body of a GET or HEAD request is not read.
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int, timeout: float, shutdown: ShutdownState) -> None:
@@ -26,7 +26,7 @@ class BodyLimitMiddleware:
             await send_error(send, 408, f"the body was not received within {self.timeout:g} s; send the request again")
             return
         if body is None:
-            # Whoever asked has gone.
+            # The client has disconnected.
             return
         if len(body) > self.max_bytes:
             await send_error(
@@ -36,10 +36,10 @@ class BodyLimitMiddleware:
         await self.app(scope, _replay_body(body, receive), send)
 
     async def _receive_body(self, scope: Scope, receive: Receive) -> bytes | None:
-        """The body, or as much of it as shows that it is too long; None where the sender has gone."""
+        """Return the body, or more than `max_bytes` of it if it is too long; None if the client has disconnected."""
         length = dict(scope["headers"]).get(b"content-length", b"0")
         if length.isdigit() and int(length) > self.max_bytes:
-            # Not asked for, where the sender waits for that.
+            # Not received: a client that sent Expect: 100-continue then does not send it.
             return bytes(self.max_bytes + 1)
         body = bytearray()
         while len(body) <= self.max_bytes:
@@ -53,7 +53,7 @@ class BodyLimitMiddleware:
 
 
 def _replay_body(body: bytes, receive: Receive) -> Receive:
-    """Receive the body, then whatever follows it."""
+    """Return a `receive` that gives the body first, then the messages after it."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> Message:

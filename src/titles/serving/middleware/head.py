@@ -1,10 +1,10 @@
-"""HEAD, answered as GET; the server leaves out the body."""
+"""Answer HEAD requests like GET; the server omits the body."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class HeadAsGetMiddleware:
-    """Shows `app` a GET where HEAD was asked."""
+    """Pass HEAD requests to `app` as GET."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -13,8 +13,8 @@ class HeadAsGetMiddleware:
         if scope["type"] != "http" or scope["method"] != "HEAD":
             await self.app(scope, receive, send)
             return
-        # A copy, as the server leaves out the body by the method of its own.
-        shown = dict(scope, method="GET")
-        await self.app(shown, receive, send)
-        if "route" in shown:
-            scope["route"] = shown["route"]
+        # A copy, because the server omits the body only if its own scope has the method HEAD.
+        get_scope = dict(scope, method="GET")
+        await self.app(get_scope, receive, send)
+        if "route" in get_scope:
+            scope["route"] = get_scope["route"]

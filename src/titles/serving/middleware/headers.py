@@ -1,4 +1,4 @@
-"""The headers of every answer: what a browser may load, the model, and an id for the request."""
+"""Headers of every response: security policies, the identity of the model, and a request id."""
 
 import re
 from collections.abc import Callable
@@ -12,20 +12,20 @@ from titles.serving.middleware.shutdown import ShutdownState
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 )
-# The page of the API starts itself with a script within it.
+# The API documentation has an inline script.
 DOCS_CONTENT_SECURITY_POLICY = (
     f"{CONTENT_SECURITY_POLICY}; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"
 )
 DOCS_URL = "/docs"
-# An id a proxy may have given; any other could be made to forge lines of a log.
+# Request ids accepted from a proxy. Others could forge log lines.
 REQUEST_ID = re.compile(rb"[\w.:/+=-]{1,128}")
 
 
 class ResponseHeadersMiddleware:
-    """Adds them to every answer of `app`.
+    """Add the headers to every response of `app`.
 
-    The model is the one that `scope["state"]["model"]` names, as a request may be answered by one that was replaced
-    since; else the one that `identity` gives.
+    The model is that of `scope["state"]["model"]` if the request was answered by a model, which may have been replaced
+    since; else it is the result of `identity`.
     """
 
     def __init__(self, app: ASGIApp, identity: Callable[[], dict[str, str]], shutdown: ShutdownState) -> None:
@@ -36,8 +36,8 @@ class ResponseHeadersMiddleware:
             await self.app(scope, receive, send)
             return
         state = scope.setdefault("state", {})
-        sent = dict(scope["headers"]).get(b"x-request-id", b"")
-        state["request_id"] = sent.decode() if REQUEST_ID.fullmatch(sent) else uuid4().hex
+        request_id = dict(scope["headers"]).get(b"x-request-id", b"")
+        state["request_id"] = request_id.decode() if REQUEST_ID.fullmatch(request_id) else uuid4().hex
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -58,6 +58,6 @@ class ResponseHeadersMiddleware:
         }
         headers |= {f"x-model-{key}": quote(value) for key, value in state.get("model", self.identity()).items()}
         if self.shutdown.has_begun:
-            # A client that asks on finds another server, or one that comes after this one.
+            # The next request then opens a connection to another server, or to the successor of this one.
             headers["connection"] = "close"
         return [(name.encode(), value.encode()) for name, value in headers.items()]

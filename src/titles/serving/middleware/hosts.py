@@ -1,4 +1,4 @@
-"""The names a server answers to, so that no page of another site reaches it under a name of its own (DNS rebinding)."""
+"""Allowed values of the Host header, against DNS rebinding: a site could point its own name at this server."""
 
 from collections.abc import Sequence
 from ipaddress import ip_address
@@ -10,9 +10,9 @@ from titles.serving.middleware.responses import send_error
 
 
 class AllowedHostsMiddleware:
-    """Answers 421 in place of `app` where the header Host is neither the address the request came to nor allowed.
+    """Answer 421 if the Host header is neither the address that received the request nor an allowed host.
 
-    A loopback address may also be called localhost. The port does not matter, as a proxy may have another one.
+    On a loopback address, localhost is allowed. The port is not compared, because a proxy may have another one.
     """
 
     def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
@@ -26,11 +26,11 @@ class AllowedHostsMiddleware:
         allowed = self.hosts | {_normalize(address)}
         if ip_address(address.partition("%")[0]).is_loopback:
             allowed.add("localhost")
-        sent = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-        if len(sent) == 1 and _parse_host(sent[0]) in allowed:
+        host_headers = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        if len(host_headers) == 1 and _parse_host(host_headers[0]) in allowed:
             await self.app(scope, receive, send)
             return
-        found = f"is {' and '.join(map(repr, sent))}" if sent else "is missing"
+        found = f"is {' and '.join(map(repr, host_headers))}" if host_headers else "is missing"
         names = ", ".join(sorted(allowed))
         await send_error(
             send, 421, f"the header Host {found}; allowed: {names}; titles serve --allowed-host adds a name"
@@ -38,7 +38,7 @@ class AllowedHostsMiddleware:
 
 
 def _parse_host(header: str) -> str | None:
-    """The host of a header Host, without its port."""
+    """Return the host name of a Host header, without the port."""
     try:
         return _normalize(urlsplit(f"//{header}").hostname or "")
     except ValueError:

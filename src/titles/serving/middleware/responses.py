@@ -1,4 +1,4 @@
-"""An answer without the application, by what stands before it."""
+"""Error responses that middleware sends without calling the application."""
 
 import json
 
@@ -6,7 +6,7 @@ from starlette.types import Send
 
 
 async def send_error(send: Send, status: int, detail: str) -> None:
-    """Send an `ErrorResponse` and close the connection, as what is left of the request is not read."""
+    """Send an `ErrorResponse` and close the connection, because the rest of the request is not read."""
     body = json.dumps({"detail": detail}).encode()
     length = str(len(body)).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", length), (b"connection", b"close")]

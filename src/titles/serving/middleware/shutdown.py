@@ -1,4 +1,4 @@
-"""The end of a server, as its parts need to know of it."""
+"""The state of the server's shutdown, and the responses to requests that it cancels."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ from titles.serving.middleware.responses import send_error
 
 
 class ShutdownState:
-    """Whether the server is to end, and until when it still reads bodies."""
+    """Whether the shutdown has begun, and until when bodies are read."""
 
     def __init__(self) -> None:
         self.has_begun = False
@@ -18,29 +18,29 @@ class ShutdownState:
         self._timeouts: set[asyncio.Timeout] = set()
 
     def begin(self) -> None:
-        """From here on the server is not ready, and every answer closes its connection."""
+        """Begin the shutdown: the server is not ready, and every response closes its connection."""
         self.has_begun = True
 
     def set_read_deadline(self, when: float) -> None:
-        """What is not received by then, in the event loop's time, is received no more."""
+        """Stop reading bodies at `when`, in the time of the event loop."""
         self._read_deadline = when
-        for deadline in self._timeouts:
-            deadline.reschedule(min(when, deadline.when() or when))
+        for timeout in self._timeouts:
+            timeout.reschedule(min(when, timeout.when() or when))
 
     @asynccontextmanager
     async def read_timeout(self, seconds: float) -> AsyncIterator[None]:
-        """Raise TimeoutError where the block takes longer, or the server's end does not wait for it."""
+        """Raise TimeoutError if the block takes longer, or runs until the read deadline of the shutdown."""
         when = min(asyncio.get_running_loop().time() + seconds, self._read_deadline)
-        async with asyncio.timeout_at(when) as deadline:
-            self._timeouts.add(deadline)
+        async with asyncio.timeout_at(when) as timeout:
+            self._timeouts.add(timeout)
             try:
                 yield
             finally:
-                self._timeouts.discard(deadline)
+                self._timeouts.discard(timeout)
 
 
 class ShutdownMiddleware:
-    """Answers 503 in place of `app` where the server's end does not wait for it any longer."""
+    """Answer 503 if the shutdown cancels a request before `app` has responded."""
 
     def __init__(self, app: ASGIApp, shutdown: ShutdownState) -> None:
         self.app, self.shutdown = app, shutdown

@@ -1,12 +1,12 @@
-"""The status of an answer, for what logs and counts answers."""
+"""Record the status of a response, for the access log and the metrics."""
 
 from starlette.types import Message, Send
 
 
 class StatusRecorder:
-    """Sends what an application answers, and keeps its status.
+    """A `send` that records the status of the response.
 
-    The status is 499, as in nginx, where the client closed the connection before there was an answer.
+    The status is 499, as in nginx, if the client closed the connection before there was a response.
     """
 
     def __init__(self, send: Send) -> None:

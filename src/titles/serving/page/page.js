@@ -1,28 +1,29 @@
-// The page: asks the application it came from, and nobody else.
+// The web page. It sends requests only to the server that it was loaded from.
 
-import { ask } from "./ask.js";
+import { fetchJson } from "./fetch_json.js";
 
 const TEXTS = {
   en: {
-    heading: "Product titles to categories", language: "Language", ask: "Titles, one a line",
-    hint: "One title shows which words decided; several can be downloaded as a table.", answer: "Find categories",
+    heading: "Product titles to categories", language: "Language", titles: "Titles, one per line",
+    hint: "For one title, the weight of each word is shown. For several, the table can be downloaded.",
+    predict: "Find categories",
     category: "Category", score: "Score", title: "Title", word: "Word", mean: "mean of both",
-    words: "Which words decided", explained: "How much the score of the best category falls without the word.",
-    download: "Download as CSV", empty: "Write a title first.", failed: "This did not work:",
-    busy: (done, all) => `Looking … ${done} of ${all}`,
+    words: "Weight of each word", explained: "How much the score of the best category drops without the word.",
+    download: "Download as CSV", empty: "Write a title first.", failed: "The request failed:",
+    busy: (done, all) => `Searching … ${done} of ${all}`,
     done: (all) => (all === 1 ? "1 title answered" : `${all} titles answered`),
     reasons: {
       "no Latin letter or digit": "No category: the title has no Latin letter or digit.",
-      "no known word": "No category: the networks know no word of the title.",
+      "no known word": "No category: no word of the title is known.",
     },
     shown: (count) => `The first ${count} are shown, all are in the download.`,
     tooLong: (line, most) => `Line ${line} is longer than ${most} characters.`,
     model: (networks, categories, words) => `${networks}: ${categories} categories, ${words} words`,
   },
   es: {
-    heading: "De títulos de productos a categorías", language: "Idioma", ask: "Títulos, uno por línea",
+    heading: "De títulos de productos a categorías", language: "Idioma", titles: "Títulos, uno por línea",
     hint: "Con un título se ve qué palabras decidieron; varios se pueden descargar como tabla.",
-    answer: "Buscar categorías",
+    predict: "Buscar categorías",
     category: "Categoría", score: "Puntaje", title: "Título", word: "Palabra", mean: "media de ambas",
     words: "Qué palabras decidieron", explained: "Cuánto baja el puntaje de la mejor categoría sin la palabra.",
     download: "Descargar como CSV", empty: "Escriba primero un título.", failed: "Esto no funcionó:",
@@ -37,9 +38,9 @@ const TEXTS = {
     model: (networks, categories, words) => `${networks}: ${categories} categorías, ${words} palabras`,
   },
   pt: {
-    heading: "De títulos de produtos a categorias", language: "Idioma", ask: "Títulos, um por linha",
+    heading: "De títulos de produtos a categorias", language: "Idioma", titles: "Títulos, um por linha",
     hint: "Com um título vê-se que palavras decidiram; vários podem ser baixados como tabela.",
-    answer: "Buscar categorias",
+    predict: "Buscar categorias",
     category: "Categoria", score: "Pontuação", title: "Título", word: "Palavra", mean: "média das duas",
     words: "Que palavras decidiram", explained: "Quanto cai a pontuação da melhor categoria sem a palavra.",
     download: "Baixar como CSV", empty: "Escreva primeiro um título.", failed: "Isto não funcionou:",
@@ -54,20 +55,20 @@ const TEXTS = {
     model: (networks, categories, words) => `${networks}: ${categories} categorias, ${words} palavras`,
   },
 };
-// What the application takes at a time, and what a page shows without becoming slow.
-const MOST_TITLES = 1000;
-const MOST_CHARACTERS = 1000;
+// Limits of the server per request, and the titles that the page shows without becoming slow.
+const MAX_TITLES = 1000;
+const MAX_CHARACTERS = 1000;
 const SHOWN_TITLES = 200;
 
 const get = (id) => document.getElementById(id);
 let texts = TEXTS.en;
-// What is shown and said, in whatever language the page speaks at the time.
-let shown = () => {};
-let said = () => "";
-// The number of the newest question: answers to older ones come too late.
-let newest = 0;
+// Render the result and the status in the current language.
+let renderResult = () => {};
+let renderStatus = () => {};
+// The number of the latest request; results of earlier ones are dropped.
+let latest = 0;
 
-/** An element with attributes and children; text is never read as HTML. */
+/** Create an element with attributes and children; text is never parsed as HTML. */
 function make(name, attributes = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
@@ -78,73 +79,73 @@ function make(name, attributes = {}, ...children) {
 const number = (count) => count.toLocaleString(document.documentElement.lang);
 const percent = (share) =>
   share.toLocaleString(document.documentElement.lang, { style: "percent", maximumFractionDigits: 1 });
-const named = (network) => (network === "mean" ? texts.mean : network.toUpperCase());
+const networkName = (network) => (network === "mean" ? texts.mean : network.toUpperCase());
 
-/** The categories of one title by one network, with a bar for each score. */
-function categories(network, scored) {
+/** The table of the categories of one title by one network, with a bar for each score. */
+function categoryTable(network, scored) {
   const rows = scored.map(({ category, score }) => make("tr", {},
     make("td", { class: "category" }, ...breakable(category)),
     make("td", { class: "number" }, percent(score)),
     make("td", {}, make("meter", { min: 0, max: 1, value: score, "aria-hidden": "true" }))));
   const head = make("tr", {}, make("th", { scope: "col" }, texts.category),
     make("th", { scope: "col", class: "number" }, texts.score), make("td"));
-  return make("table", {}, make("caption", {}, named(network)), make("thead", {}, head), make("tbody", {}, ...rows));
+  return make("table", {}, make("caption", {}, networkName(network)), make("thead", {}, head), make("tbody", {}, ...rows));
 }
 
-/** What the networks say of one title, side by side. */
-function compared({ networks, reason }) {
+/** The predictions of all networks for one title, side by side. */
+function comparison({ networks, reason }) {
   if (reason) return make("p", {}, texts.reasons[reason] ?? reason);
-  const tables = Object.entries(networks).map(([network, scored]) => categories(network, scored));
+  const tables = Object.entries(networks).map(([network, scored]) => categoryTable(network, scored));
   return make("div", { class: "networks" }, ...tables);
 }
 
-/** A category whose name a narrow column may break after its underscores. */
-const breakable = (category) => category.split(/(?<=_)/).flatMap((part) => [part, make("wbr")]);
+/** A category name that may wrap after its underscores. */
+const breakable = (category) => category.split(/(?<=_)/).flatMap((piece) => [piece, make("wbr")]);
 
-/** A cell with what a word weighs, as a number and as a bar. */
-function weight(share) {
+/** A cell with the weight of a word, as a number and as a bar. */
+function weightCell(share) {
   const cell = make("td", { class: share < 0 ? "number weight against" : "number weight" }, percent(share));
   cell.style.setProperty("--share", `${Math.min(100, Math.abs(100 * share))}%`);
   return cell;
 }
 
-/** What each word of a title weighs, by every network. */
-function weighed({ words, networks: weights }) {
+/** The table of the weights of a title's words, by network. */
+function weightTable({ words, networks: weights }) {
   const networks = Object.keys(weights);
   const head = make("tr", {}, make("th", { scope: "col" }, texts.word),
-    ...networks.map((network) => make("th", { scope: "col", class: "number" }, named(network))));
-  const rows = words.map((word, place) => make("tr", {}, make("th", { scope: "row" }, word),
-    ...networks.map((network) => weight(weights[network][place]))));
+    ...networks.map((network) => make("th", { scope: "col", class: "number" }, networkName(network))));
+  const rows = words.map((word, index) => make("tr", {}, make("th", { scope: "row" }, word),
+    ...networks.map((network) => weightCell(weights[network][index]))));
   return make("section", {}, make("h2", {}, texts.words), make("p", {}, texts.explained),
     make("table", { class: "even" }, make("thead", {}, head), make("tbody", {}, ...rows)));
 }
 
-/** A row a title, with the best category of every network. */
-function table(predictions) {
+/** The table of several titles, one row each, with the best category by each network. */
+function predictionTable(predictions) {
   const networks = Object.keys(predictions[0].networks);
   const head = make("tr", {}, make("th", { scope: "col" }, texts.title),
     ...networks.flatMap((network) => [
-      make("th", { scope: "col" }, named(network)),
+      make("th", { scope: "col" }, networkName(network)),
       make("th", { scope: "col", class: "number" }, texts.score)]));
-  const rows = predictions.slice(0, SHOWN_TITLES).map(({ title, networks: said, reason }) => make("tr", {},
+  const rows = predictions.slice(0, SHOWN_TITLES).map(({ title, networks: categories, reason }) => make("tr", {},
     make("th", { scope: "row" }, title),
     ...(reason
       ? [make("td", { colspan: 2 * networks.length }, texts.reasons[reason] ?? reason)]
       : networks.flatMap((network) => [
-        make("td", { class: "category" }, ...breakable(said[network][0].category)),
-        make("td", { class: "number" }, percent(said[network][0].score))]))));
+        make("td", { class: "category" }, ...breakable(categories[network][0].category)),
+        make("td", { class: "number" }, percent(categories[network][0].score))]))));
   const caption = predictions.length > SHOWN_TITLES ? texts.shown(SHOWN_TITLES) : "";
   const all = make("table", {}, make("caption", {}, caption),
     make("thead", {}, head), make("tbody", {}, ...rows));
   return make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": texts.heading }, all);
 }
 
-/** The same as CSV, every field quoted. */
+/** The predictions as CSV, with every field quoted. */
 function csv(predictions) {
   const networks = Object.keys(predictions[0].networks);
   const head = ["title", ...networks.flatMap((network) => [network, `${network}_score`]), "reason"];
-  const rows = predictions.map(({ title, networks: said, reason }) =>
-    [title, ...networks.flatMap((network) => [said[network][0]?.category ?? "", said[network][0]?.score ?? ""]),
+  const rows = predictions.map(({ title, networks: categories, reason }) =>
+    [title, ...networks.flatMap((network) => [categories[network][0]?.category ?? "", categories[network][0]?.score ?? ""]),
       reason ?? ""]);
   const quoted = (field) => `"${String(field).replaceAll('"', '""')}"`;
   return [head, ...rows].map((row) => `${row.map(quoted).join(",")}\r\n`).join("");
@@ -154,55 +155,55 @@ function download(predictions) {
   const link = make("a", { href: "#", download: "categories.csv" }, texts.download);
   link.addEventListener("click", () => {
     URL.revokeObjectURL(link.href);
-    // Excel takes a file without the mark at its beginning for another encoding.
+    // Excel detects UTF-8 only by the byte order mark.
     link.href = URL.createObjectURL(new Blob(["\ufeff", csv(predictions)], { type: "text/csv" }));
   });
   return make("p", {}, link);
 }
 
-async function answer(event) {
+async function submit(event) {
   event.preventDefault();
   const lines = get("titles").value.split("\n").map((line) => line.trim());
   const titles = lines.filter(Boolean);
-  // Characters as Python counts them.
-  const long = lines.findIndex((line) => [...line].length > MOST_CHARACTERS);
-  const question = ++newest;
-  const isWanted = () => question === newest;
-  show(() => []);
-  if (!titles.length) return say(() => texts.empty);
-  if (long >= 0) return say(() => texts.tooLong(long + 1, number(MOST_CHARACTERS)));
+  // Code points, as Python counts characters.
+  const tooLong = lines.findIndex((line) => [...line].length > MAX_CHARACTERS);
+  const request = ++latest;
+  const isWanted = () => request === latest;
+  setResult(() => []);
+  if (!titles.length) return setStatus(() => texts.empty);
+  if (tooLong >= 0) return setStatus(() => texts.tooLong(tooLong + 1, number(MAX_CHARACTERS)));
   try {
-    const alone = titles.length === 1, predictions = [];
-    for (let first = 0; first < titles.length; first += MOST_TITLES) {
-      say(() => texts.busy(first, titles.length));
-      const asked = { titles: titles.slice(first, first + MOST_TITLES), top: alone ? 5 : 1 };
-      predictions.push(...(await ask("predict", asked, isWanted)).predictions);
+    const isSingle = titles.length === 1, predictions = [];
+    for (let first = 0; first < titles.length; first += MAX_TITLES) {
+      setStatus(() => texts.busy(first, titles.length));
+      const body = { titles: titles.slice(first, first + MAX_TITLES), top: isSingle ? 5 : 1 };
+      predictions.push(...(await fetchJson("predict", body, isWanted)).predictions);
       if (!isWanted()) return;
     }
-    const isKnown = alone && !predictions[0].reason;
-    const weights = isKnown ? await ask("explain", { title: titles[0] }, isWanted) : null;
+    const hasCategory = isSingle && !predictions[0].reason;
+    const weights = hasCategory ? await fetchJson("explain", { title: titles[0] }, isWanted) : null;
     if (!isWanted()) return;
-    show(() => (alone
-      ? [compared(predictions[0]), ...(isKnown ? [weighed(weights)] : [])]
-      : [download(predictions), table(predictions)]));
-    say(() => texts.done(titles.length));
+    setResult(() => (isSingle
+      ? [comparison(predictions[0]), ...(hasCategory ? [weightTable(weights)] : [])]
+      : [download(predictions), predictionTable(predictions)]));
+    setStatus(() => texts.done(titles.length));
   } catch (error) {
-    if (isWanted()) say(() => `${texts.failed} ${error.message}`);
+    if (isWanted()) setStatus(() => `${texts.failed} ${error.message}`);
   }
 }
 
-function show(elements) {
-  shown = () => get("answer").replaceChildren(...elements());
-  shown();
+function setResult(elements) {
+  renderResult = () => get("result").replaceChildren(...elements());
+  renderResult();
 }
 
-function say(line) {
-  said = () => { get("status").textContent = line(); };
-  said();
+function setStatus(text) {
+  renderStatus = () => { get("status").textContent = text(); };
+  renderStatus();
 }
 
 let model = null;
-function speak(language) {
+function setLanguage(language) {
   texts = TEXTS[language];
   document.documentElement.lang = get("language").value = language;
   for (const element of document.querySelectorAll("[data-text]")) element.textContent = texts[element.dataset.text];
@@ -211,16 +212,16 @@ function speak(language) {
     const { networks, categories, words } = model;
     get("model").textContent = texts.model(networks.join(", "), number(categories.length), number(words));
   }
-  shown();
-  said();
+  renderResult();
+  renderStatus();
 }
 
-get("language").addEventListener("change", (event) => speak(event.target.value));
-get("question").addEventListener("submit", answer);
-speak(navigator.languages.map((language) => language.slice(0, 2)).find((language) => language in TEXTS) ?? "en");
+get("language").addEventListener("change", (event) => setLanguage(event.target.value));
+get("form").addEventListener("submit", submit);
+setLanguage(navigator.languages.map((language) => language.slice(0, 2)).find((language) => language in TEXTS) ?? "en");
 try {
-  model = await ask("model");
-  speak(document.documentElement.lang);
+  model = await fetchJson("model");
+  setLanguage(document.documentElement.lang);
 } catch (error) {
-  say(() => `${texts.failed} ${error.message}`);
+  setStatus(() => `${texts.failed} ${error.message}`);
 }

@@ -1,4 +1,4 @@
-"""Requests to an ASGI application, without a server."""
+"""Send requests to an ASGI application without a server."""
 
 import asyncio
 import json
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass
-class Answer:
+class Response:
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
@@ -16,9 +16,9 @@ class Answer:
         return json.loads(self.body)
 
 
-async def ask(app, method, path, content=None, headers=None, receive=None) -> Answer:
-    """The answer to a request, whose body is `content` as JSON, or what `receive` gives."""
-    sent = {"host": "127.0.0.1:8000"} | ({} if content is None else {"content-type": "application/json"})
+async def send_request(app, method, path, content=None, headers=None, receive=None) -> Response:
+    """Return the response to a request. Its body is `content` as JSON, or comes from `receive`."""
+    default_headers = {"host": "127.0.0.1:8000"} | ({} if content is None else {"content-type": "application/json"})
     scope = {
         "type": "http",
         "asgi": {"version": "3.0"},
@@ -30,29 +30,31 @@ async def ask(app, method, path, content=None, headers=None, receive=None) -> An
         "root_path": "",
         "query_string": b"",
         "headers": [
-            (name.encode(), value.encode()) for name, value in (sent | (headers or {})).items() if value is not None
+            (name.encode(), value.encode())
+            for name, value in (default_headers | (headers or {})).items()
+            if value is not None
         ],
         "server": ("127.0.0.1", 8000),
         "client": ("127.0.0.1", 50000),
         "state": {},
     }
-    answer = Answer()
+    response = Response()
 
     body = [b"" if content is None else json.dumps(content).encode()]
 
-    async def received():
+    async def receive_body():
         if not body:
-            # Nothing follows, nor does the client go.
+            # No more messages; the client stays connected.
             await asyncio.Event().wait()
         return {"type": "http.request", "body": body.pop(), "more_body": False}
 
     async def send(message):
         if message["type"] == "http.response.start":
-            assert not answer.status
-            answer.status = message["status"]
-            answer.headers = {name.decode(): value.decode() for name, value in message["headers"]}
+            assert not response.status
+            response.status = message["status"]
+            response.headers = {name.decode(): value.decode() for name, value in message["headers"]}
         else:
-            answer.body += message.get("body", b"")
+            response.body += message.get("body", b"")
 
-    await app(scope, receive or received, send)
-    return answer
+    await app(scope, receive or receive_body, send)
+    return response
