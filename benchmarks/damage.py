@@ -61,10 +61,10 @@ DAMAGES: dict[str, Callable[[str, random.Random], str]] = {
     "without accents": remove_accents,
     "in capitals": lambda title, _: title.upper(),
     "two letters swapped": swap_letters,
-    "two words joined": join_words,
+    "two words run together": join_words,
     "words in random order": shuffle_words,
     "selling words added": add_selling_words,
-    "one word removed": drop_word,
+    "one word left out": drop_word,
 }
 
 
