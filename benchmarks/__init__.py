@@ -1,4 +1,4 @@
-"""Measured claims, each `python -m benchmarks.NAME` from the root of the repository."""
+"""Benchmarks, one command each: `python -m benchmarks.NAME` from the root of the repository."""
 
 import sys
 from pathlib import Path

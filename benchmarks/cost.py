@@ -1,4 +1,4 @@
-"""What a command costs with all the processes it starts: seconds, and the memory the kernel cannot drop."""
+"""Run a command and measure its seconds and the memory of all its processes that the kernel cannot drop."""
 
 import os
 import pty
@@ -17,16 +17,16 @@ from typing import Any
 import psutil
 
 LIMIT_MB = 3 * 1024
-SECONDS = 0.1
+SAMPLING_SECONDS = 0.1
 
 Cost = dict[str, Any]
 
 
 def run(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[Cost, str]:
-    """Runs it in a memory cgroup of `LIMIT_MB`, where one can be made; its cost and all it printed.
+    """Run a command in a memory cgroup of `LIMIT_MB`, if one can be made; return its cost and its output.
 
-    What it prints goes to a terminal, where a stage says several times a second how fast it is. Raises
-    CalledProcessError, with what was printed, where the command fails.
+    The output goes to a terminal, as a stage shows its progress several times a second only there. Raise
+    CalledProcessError with the output if the command fails.
     """
     terminal, end = pty.openpty()
     printed: list[str] = []
@@ -34,7 +34,7 @@ def run(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[
     listener = Thread(target=_listen, args=(terminal, printed, phases), daemon=True)
     before, started, peak = _cpu_seconds(), time.monotonic(), 0.0
     with _memory_group() as group:
-        # Of a session of its own, whose terminal it opens: if this process is killed, the kernel hangs up on it.
+        # In a session of its own, which opens the terminal: if this process is killed, the kernel sends SIGHUP to it.
         join = f'exec <"{os.ttyname(end)}"' + (f' && echo $$ > "{group}/cgroup.procs"' if group else "")
         shell = ["sh", "-c", f'{join} && exec "$@"', "sh", *command]
         process = subprocess.Popen(shell, cwd=folder, env=environment, stdout=end, stderr=end, start_new_session=True)
@@ -42,21 +42,25 @@ def run(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[
         listener.start()
         while process.poll() is None:
             peak = max(peak, sum(map(_undroppable_mb, _members(process, group))))
-            time.sleep(SECONDS)
+            time.sleep(SAMPLING_SECONDS)
         seconds = time.monotonic() - started
         listener.join()
     text = re.sub(r"\x1b\[[\d;]*m", "", "".join(printed).replace("\r\x1b[K", "\n"))
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command, text)
     cost = {"seconds": round(seconds, 1), "cpu_seconds": round(_cpu_seconds() - before, 1)}
-    spent = {what: round(seconds, 1) for what, seconds in phases.items()}
-    return cost | {"phases": spent, "anonymous_mb": round(peak), "memory_cgroup_mb": LIMIT_MB if group else None}, text
+    seconds_by_phase = {phase: round(seconds, 1) for phase, seconds in phases.items()}
+    return cost | {
+        "phases": seconds_by_phase,
+        "anonymous_mb": round(peak),
+        "memory_cgroup_mb": LIMIT_MB if group else None,
+    }, text
 
 
 def _listen(terminal: int, printed: list[str], phases: dict[str, float]) -> None:
-    """Keeps all that is printed, and how long each of its progress bars was seen without another between."""
+    """Collect the output, and the seconds during which each progress bar was the last one shown."""
     shown, last = "", 0.0
-    # The terminal answers with an error once nobody has it open any more.
+    # Reading fails once no process has the terminal open.
     with suppress(OSError), os.fdopen(terminal, encoding="utf-8", errors="replace", newline="") as lines:
         for line in lines:
             printed.append(line.replace("\r\n", "\n"))
@@ -68,7 +72,7 @@ def _listen(terminal: int, printed: list[str], phases: dict[str, float]) -> None
 
 
 def _cpu_seconds() -> float:
-    """Of all processes that were started and have ended."""
+    """Return the CPU seconds of all child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -83,7 +87,7 @@ def _members(process: "subprocess.Popen[bytes]", group: Path | None) -> Iterable
 
 
 def _undroppable_mb(process: int) -> float:
-    """Anonymous and shared memory, as mapped files are the kernel's to drop."""
+    """Return anonymous and shared memory; the kernel can drop the pages of mapped files."""
     try:
         status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
     except OSError:
@@ -93,13 +97,13 @@ def _undroppable_mb(process: int) -> float:
 
 @contextmanager
 def _memory_group() -> Iterator[Path | None]:
-    """A cgroup of either version, below or beside this process's own; None where this user may not make one."""
+    """Make a cgroup of version 1 or 2, below or beside that of this process; yield None if that is not permitted."""
     own = dict(line.split(":", 2)[1:] for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines())
     root, name = Path("/sys/fs/cgroup"), f"titles-{os.getpid()}"
     if "memory" in own:
         group, limit = root / "memory" / own["memory"].strip("/") / name, "memory.limit_in_bytes"
     else:
-        # In version 2 a group that has processes has no groups with limits below it.
+        # In version 2 a group that has processes cannot have child groups with limits.
         group, limit = (root / own[""].strip("/")).parent / name, "memory.max"
     try:
         group.mkdir()

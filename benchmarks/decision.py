@@ -1,8 +1,8 @@
-"""The power of the decision for balanced accuracy, on validation: `python -m benchmarks.decision [SHAPE ...]`.
+"""Exponent of the prior correction for balanced accuracy: `python -m benchmarks.decision [SHAPE ...]`.
 
-`titles.nn.decision` divides the probability of each category by its share of the training titles to a power. A row a
-shape of `benchmarks.shapes` and network: balanced accuracy and accuracy on validation titles for each power.
-Test titles are not looked at.
+`titles.nn.decision` divides the probability of each category by a power of its share of the training titles. The table
+has a row per shape of `benchmarks.shapes` and network: balanced accuracy and accuracy on validation for each power.
+Test titles are not used.
 """
 
 import argparse
@@ -15,9 +15,9 @@ import pandas as pd
 
 from benchmarks.contenders import NETWORKS, fit_network
 from benchmarks.intervals import accuracies
-from benchmarks.report import markdown, say
+from benchmarks.report import log_progress, markdown
 from benchmarks.shapes import SEED, SHAPES
-from benchmarks.trials import alone, environment, read
+from benchmarks.trials import environment, read, run_in_process
 from titles.inference.classifier import Classifier
 from titles.inference.title_array import title_array
 
@@ -27,26 +27,26 @@ Row = dict[str, str | float]
 
 
 def measure(shape: str, folder: Path, work: Path) -> Iterator[Row]:
-    """Yield a row for each network and for the mean of both."""
+    """Yield a row per network and one for their mean."""
     SHAPES[shape].prepare(folder, work)
     for name in NETWORKS:
-        alone(fit_network, name, work, work / "models" / name, SEED)
+        run_in_process(fit_network, name, work, work / "models" / name, SEED)
     classifier, rows = Classifier.load(work / "models"), read(work, "validation")
     log_shares = classifier.vocabulary.log_shares
     for name, probabilities in classifier.probabilities(title_array(rows.title.tolist())).items():
         row: Row = {"shape": shape, "network": name, "titles": str(len(rows))}
         for power in POWERS:
             predicted = classifier.categories[(probabilities * np.exp(-power * log_shares)).argmax(1)]
-            found = accuracies(rows.category.tolist(), predicted.tolist())
-            row[str(power)] = f"{found['balanced_accuracy']:.4f} / {found['accuracy']:.4f}"
-        say(f"{shape}, {name}: {row}")
+            result = accuracies(rows.category.tolist(), predicted.tolist())
+            row[str(power)] = f"{result['balanced_accuracy']:.4f} / {result['accuracy']:.4f}"
+        log_progress(f"{shape}, {name}: {row}")
         yield row
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="benchmarks.decision", description=__doc__)
-    parser.add_argument("shapes", nargs="*", metavar="SHAPE", help=f"of {', '.join(SHAPES)}; by default all")
+    parser.add_argument("shapes", nargs="*", metavar="SHAPE", help=f"one or more of {', '.join(SHAPES)}; default: all")
     options = parser.parse_args()
     print(f"{environment()}\n", flush=True)
     rows: list[Row] = []

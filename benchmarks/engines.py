@@ -1,7 +1,7 @@
-"""What prepare and reduce take on each engine: `python -m benchmarks.engines FOLDER FOLDER`, after `make spark`.
+"""Cost of prepare and reduce on DuckDB and Spark: `python -m benchmarks.engines FOLDER FOLDER`, after `make spark`.
 
-Each FOLDER is a data folder as the pipeline takes it, `make catalogue` writes such ones; of two that differ in size
-follows what a million rows more take. Spark is the one on this machine, as its own configuration has it.
+Each FOLDER is a data folder of the pipeline; `make catalogue` writes one. Two folders of different size also give the
+cost of each further million rows. Spark runs on this machine with its own configuration.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from benchmarks.contenders import PARAMS
-from benchmarks.report import markdown, say
+from benchmarks.report import log_progress, markdown
 from titles.core.cpus import available_cpus
 
 ENGINES = ("duckdb", "spark")
@@ -30,8 +30,8 @@ MILLION = 1_000_000
 COSTS = ["seconds", "cpu_seconds", "peak_mb", "disk_mb"]
 
 
-def watched(command: list[str], work: Path, environment: dict[str, str]) -> dict[str, float]:
-    """What a command in `work` and all its processes took, and how much lay there at most while it ran."""
+def run_and_measure(command: list[str], work: Path, environment: dict[str, str]) -> dict[str, float]:
+    """Run a command in `work`; return the `COSTS` of all its processes and the peak disk usage of `work`."""
     process, started = psutil.Popen(command, cwd=work, env=os.environ | environment), time.monotonic()
     cpu_seconds: dict[int, float] = {}
     peak_mb = disk_mb = 0.0
@@ -52,7 +52,7 @@ def watched(command: list[str], work: Path, environment: dict[str, str]) -> dict
 
 def _megabytes(folder: Path) -> float:
     total = 0
-    # Files come and go meanwhile.
+    # Files may be removed during the walk.
     with suppress(FileNotFoundError):
         for path in folder.rglob("*"):
             total += path.stat().st_size
@@ -60,7 +60,7 @@ def _megabytes(folder: Path) -> float:
 
 
 def measure(folder: Path, engine: str) -> list[dict[str, Any]]:
-    """A row a stage."""
+    """Return a row per stage."""
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         environment = {"TITLES_ENGINE": engine, "TITLES_TRACKING": "off", "SPARK_LOCAL_DIRS": str(work / "spark")}
@@ -69,21 +69,21 @@ def measure(folder: Path, engine: str) -> list[dict[str, Any]]:
         (work / PARAMS).write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
         costs = {}
         for stage, paths in (("prepare", ["prepared"]), ("reduce", ["prepared", "reduced"])):
-            say(f"{stage} {folder} on {engine}")
-            costs[stage] = watched([sys.executable, "-m", f"stages.{stage}", *paths], work, environment)
-        # Of prepared titles and rejected rows together there are as many as rows were read.
+            log_progress(f"{stage} {folder} on {engine}")
+            costs[stage] = run_and_measure([sys.executable, "-m", f"stages.{stage}", *paths], work, environment)
+        # Every row read is either a prepared title or a rejected row.
         rows = sum(pq.read_metadata(path).num_rows for path in (work / "prepared").glob("*.parquet"))
         return [{"engine": engine, "stage": stage, "rows": rows} | cost for stage, cost in costs.items()]
 
 
 def slopes(costs: pd.DataFrame) -> pd.DataFrame:
-    """What a million rows more take, from the fewest to the most."""
-    found = []
+    """Return the cost of each further million rows, from the smallest to the largest folder."""
+    slopes_by_stage = []
     for (engine, stage), sizes in costs.groupby(["engine", "stage"], sort=False):
-        few, many = (sizes.loc[place] for place in (sizes.rows.idxmin(), sizes.rows.idxmax()))
+        few, many = (sizes.loc[index] for index in (sizes.rows.idxmin(), sizes.rows.idxmax()))
         more = (many[COSTS] - few[COSTS]) / ((many.rows - few.rows) / MILLION)
-        found.append({"engine": engine, "stage": stage} | more.to_dict())
-    return pd.DataFrame(found)
+        slopes_by_stage.append({"engine": engine, "stage": stage} | more.to_dict())
+    return pd.DataFrame(slopes_by_stage)
 
 
 def main() -> None:
@@ -101,7 +101,7 @@ def main() -> None:
     formats = {"rows": ",.0f", "seconds": ",.1f", "cpu_seconds": ",.1f", "peak_mb": ",.0f", "disk_mb": ",.0f"}
     print(markdown(costs, formats))
     if len(options.folders) > 1:
-        print("\nA million rows more take:\n")
+        print("\nCost of each further million rows:\n")
         print(markdown(slopes(costs), formats))
 
 

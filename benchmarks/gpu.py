@@ -1,9 +1,9 @@
-"""An epoch of the plain networks on this machine's GPU: titles a second, and what share of its limit that is.
+"""One epoch of the plain networks on the GPU of this machine: titles a second, and the peak throughput of the GPU.
 
     python -m benchmarks.gpu EMBEDDED VECTORS --titles 20000000
 
-Where EMBEDDED, which the stage `embed` wrote for the plain networks of docs/scale.md, has fewer training titles, they
-come several times. Needs torch, NumPy and safetensors alone, as the training itself. Prints a line of JSON a network.
+EMBEDDED is the output of the stage `embed` for the plain networks of docs/scale.md. If it has fewer training titles,
+they are repeated. Requires only torch, NumPy and safetensors, as training does. Prints a line of JSON per network.
 """
 
 import argparse
@@ -53,7 +53,7 @@ PARAMS = TrainParams(
     objective="balanced_accuracy",
 )
 PROFILED_STEPS = 100
-# What a GPU's operation is called; the first that fits.
+# Kind of work by a pattern for the name of a GPU kernel; the first match counts.
 KINDS = {
     "dense layers": "gemm|cutlass|cublas",
     "look-ups and sums by row": "gather|scatter|index|EmbeddingBag|sort",
@@ -61,108 +61,107 @@ KINDS = {
     "updates of dense layers": "multi_tensor.*adam",
     "copies": "memcpy|memset|foreach|multi_tensor",
 }
-SIZE = 8192
+MATRIX_SIZE = 8192
 
 
-def repeated(titles: LabelledDataset, count: int) -> LabelledDataset:
-    """So many titles, the given ones again and again."""
+def repeat(titles: LabelledDataset, count: int) -> LabelledDataset:
+    """Repeat the titles until there are `count`."""
     return titles.take(np.arange(count) % len(titles))
 
 
-def built(name: str, embedded: Path, vectors: Path) -> Network:
-    """The network as training finds it."""
-    lexicon, dimension = Vocabulary.load(embedded), np.load(vectors).shape[1]
-    pairs = torch.from_numpy(np.load(embedded / "bigrams.npy"))
-    buckets = lexicon.subword_buckets if lexicon.subword_lengths else 0
-    sizes = Sizes(len(lexicon.words), buckets, len(pairs), dimension, lexicon.num_trained_categories)
+def build(name: str, embedded: Path, vectors: Path) -> Network:
+    """Build the untrained network on the GPU."""
+    vocabulary, dimension = Vocabulary.load(embedded), np.load(vectors).shape[1]
+    num_bigrams = len(np.load(embedded / "bigrams.npy"))
+    buckets = vocabulary.subword_buckets if vocabulary.subword_lengths else 0
+    sizes = Sizes(len(vocabulary.words), buckets, num_bigrams, dimension, vocabulary.num_trained_categories)
     kind, own = NETWORKS[name]
     network: Network = kind(sizes, MODEL, own).to(chosen_device())  # type: ignore[arg-type, operator]
     return network
 
 
-def epoch(network: Network, training: LabelledDataset, validation: LabelledDataset, spelling: Ragged) -> dict[str, Any]:
-    """What an epoch takes, up to its last point, with all that training does meanwhile; then its validation."""
-    told: list[tuple[float, EpochMetrics | StepMetrics]] = []
+def epoch(
+    network: Network, training: LabelledDataset, validation: LabelledDataset, subword_ids: Ragged
+) -> dict[str, Any]:
+    """Measure an epoch up to its last step metrics, with checkpoints and sampled validations; then its validation."""
+    reports: list[tuple[float, EpochMetrics | StepMetrics]] = []
     torch.cuda.reset_peak_memory_stats()
     started = time.monotonic()
     with TemporaryDirectory() as folder:
         checkpoint = Checkpoint(Path(folder) / "this")
-        train(
-            network,
-            training,
-            validation,
-            spelling,
-            PARAMS,
-            checkpoint,
-            lambda one: told.append((time.monotonic() - started, one)),
-        )
-    (last_point, _), (end, of_epoch) = told[-2:]
-    assert isinstance(of_epoch, EpochMetrics)
+
+        def report(metrics: EpochMetrics | StepMetrics) -> None:
+            reports.append((time.monotonic() - started, metrics))
+
+        train(network, training, validation, subword_ids, PARAMS, checkpoint, report)
+    (seconds, _), (end, epoch_metrics) = reports[-2:]
+    assert isinstance(epoch_metrics, EpochMetrics)
     titles = len(training) // STEP_METRICS_INTERVAL * STEP_METRICS_INTERVAL
     return {
         "titles": titles,
-        "seconds": last_point,
-        "titles_per_second": titles / last_point,
+        "seconds": seconds,
+        "titles_per_second": titles / seconds,
         "validation_titles": len(validation),
-        "validation_seconds": end - last_point,
-        "validation_balanced_accuracy": of_epoch.validation_balanced_accuracy,
+        "validation_seconds": end - seconds,
+        "validation_balanced_accuracy": epoch_metrics.validation_balanced_accuracy,
         "gpu_memory_mb": torch.cuda.max_memory_allocated() / 1e6,
     }
 
 
-def profiled(network: Network, training: LabelledDataset, spelling: Ragged) -> dict[str, float]:
-    """Milliseconds of a step in which the GPU is at work, in all and by the kind of work."""
+def profile_steps(network: Network, training: LabelledDataset, subword_ids: Ragged) -> dict[str, float]:
+    """Return the milliseconds per step in which the GPU is busy, in total and by kind of work."""
     step, titles = TrainStep(network, training, PARAMS), PARAMS.batch_size
     rows = np.random.default_rng(0).permutation(len(training))
-    groups = [rows[first : first + titles] for first in range(0, titles * PROFILED_STEPS, titles)]
-    made = list(BatchLoader(training, spelling, chosen_device()).iterate(network, groups))
+    batch_sampler = [rows[first : first + titles] for first in range(0, titles * PROFILED_STEPS, titles)]
+    batches = list(BatchLoader(training, subword_ids, chosen_device()).iterate(network, batch_sampler))
     network.train()
-    # The first steps capture what the others repeat.
-    for batch, labels in made[:10]:
+    # The first steps capture the CUDA graphs that later steps replay.
+    for batch, labels in batches[:10]:
         step(batch, labels, titles)
     torch.cuda.synchronize()
-    with profile(activities=[ProfilerActivity.CUDA]) as found:
-        for batch, labels in made:
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+        for batch, labels in batches:
             step(batch, labels, titles)
         torch.cuda.synchronize()
-    spent: dict[str, float] = defaultdict(float)
-    for event in found.events():
+    milliseconds: dict[str, float] = defaultdict(float)
+    for event in profiler.events():
         kind = next((kind for kind, word in KINDS.items() if re.search(word, event.name, re.IGNORECASE)), "all else")
-        spent[kind] += event.self_device_time_total / 1000 / PROFILED_STEPS
-    return {"all": sum(spent.values())} | dict(sorted(spent.items(), key=lambda one: -one[1]))
+        milliseconds[kind] += event.self_device_time_total / 1000 / PROFILED_STEPS
+    return {"all": sum(milliseconds.values())} | dict(sorted(milliseconds.items(), key=lambda item: -item[1]))
 
 
-def multiplied(name: str, network: Network, training: LabelledDataset) -> float:
-    """What a training multiplies and adds for a title, forwards and backwards."""
+def operations_per_title(name: str, network: Network, training: LabelledDataset) -> float:
+    """Return the multiplications and additions of training per title, forward and backward."""
     titles = training.titles.take(np.random.default_rng(0).permutation(len(training))[: PARAMS.batch_size])
     words = len(np.unique(titles.values)) / PARAMS.batch_size
     dimension, categories = network.word_vectors.own.weight.shape[1], network.output.weight.shape[2]
     sizes = {"dimension": dimension, "categories": categories}
-    described = {"network": name, "sizes": sizes, "model": asdict(MODEL), "own": asdict(NETWORKS[name][1])}
-    return 3 * operations(described, words)
+    description = {"network": name, "sizes": sizes, "model": asdict(MODEL), "own": asdict(NETWORKS[name][1])}
+    return 3 * operations(description, words)
 
 
-def limits() -> dict[str, float]:
-    """What the GPU does at most: multiplications of 8,192² in TF32 and bf16, and a copy, read and written."""
-    a, b = torch.rand(2, SIZE, SIZE, device="cuda")
-    found = {}
+def peaks() -> dict[str, float]:
+    """Measure the peaks of the GPU: matrix products of size 8,192² in TF32 and bf16, and a copy (read and write)."""
+    a, b = torch.rand(2, MATRIX_SIZE, MATRIX_SIZE, device="cuda")
+    rates = {}
     for name, left, right in (("tf32", a, b), ("bf16", a.bfloat16(), b.bfloat16())):
-        found[f"{name}_tflops"] = 2 * SIZE**3 / _seconds(lambda left=left, right=right: left @ right) / 1e12  # type: ignore[misc]
+        seconds = _median_seconds(lambda left=left, right=right: left @ right)  # type: ignore[misc]
+        rates[f"{name}_tflops"] = 2 * MATRIX_SIZE**3 / seconds / 1e12
     source, target = torch.rand(1 << 30, device="cuda"), torch.empty(1 << 30, device="cuda")
-    return found | {"copied_gb_per_second": 2 * source.nbytes / _seconds(lambda: target.copy_(source)) / 1e9}
+    return rates | {"copied_gb_per_second": 2 * source.nbytes / _median_seconds(lambda: target.copy_(source)) / 1e9}
 
 
-def _seconds(call: Callable[[], Any]) -> float:
-    """The median of twenty calls."""
-    found = []
+def _median_seconds(call: Callable[[], Any]) -> float:
+    """Return the median of twenty calls."""
+    durations = []
     for _ in range(20):
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
         call()
         end.record()
         torch.cuda.synchronize()
-        found.append(start.elapsed_time(end) / 1000)
-    return median(found)
+        durations.append(start.elapsed_time(end) / 1000)
+    return median(durations)
 
 
 def main() -> None:
@@ -172,27 +171,27 @@ def main() -> None:
     parser.add_argument("vectors", type=Path)
     parser.add_argument("--titles", type=int, default=20_000_000)
     parser.add_argument("--network", choices=NETWORKS, action="append")
-    parser.add_argument("--stream", action="store_true", help="as if the titles did not fit on the GPU")
+    parser.add_argument("--stream", action="store_true", help="stream the titles, as if they did not fit on the GPU")
     arguments = parser.parse_args()
     if chosen_device().type != "cuda":
-        parser.error("no GPU: TITLES_DEVICE says otherwise, or this torch finds none")
+        parser.error("no GPU: torch finds none, or TITLES_DEVICE names another device")
     if arguments.titles < STEP_METRICS_INTERVAL:
-        parser.error(f"--titles is {arguments.titles}, and there is no point to measure before {STEP_METRICS_INTERVAL}")
+        parser.error(f"--titles is {arguments.titles}; at least {STEP_METRICS_INTERVAL} are needed for one measurement")
     set_determinism(PARAMS, chosen_device())
     if arguments.stream:
         loader.RESIDENT_MEMORY_FRACTION = 0.0
     own, validation = (LabelledDataset.load(arguments.embedded, split) for split in ("train", "validation"))
-    training, spelling = repeated(own, arguments.titles), Ragged.load(arguments.embedded, "subword_ids")
-    machine = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__, **limits()}
+    training, subword_ids = repeat(own, arguments.titles), Ragged.load(arguments.embedded, "subword_ids")
+    machine = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__, **peaks()}
     for name in arguments.network or NETWORKS:
-        # What the network before it left on the GPU is not its own.
+        # Free the memory of the previous network.
         gc.collect()
         torch.cuda.empty_cache()
-        network = built(name, arguments.embedded, arguments.vectors)
+        network = build(name, arguments.embedded, arguments.vectors)
         line = {"network": name, "stream": arguments.stream, "distinct_titles": len(own)}
-        line |= epoch(network, training, validation, spelling)
-        line["tflops"] = line["titles_per_second"] * multiplied(name, network, training) / 1e12
-        line["milliseconds_of_a_step"] = profiled(network, training, spelling)
+        line |= epoch(network, training, validation, subword_ids)
+        line["tflops"] = line["titles_per_second"] * operations_per_title(name, network, training) / 1e12
+        line["milliseconds_of_a_step"] = profile_steps(network, training, subword_ids)
         print(json.dumps(line | machine), flush=True)
         del network
 

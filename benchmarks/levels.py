@@ -1,8 +1,9 @@
-"""Where accuracy levels off: `python -m benchmarks.levels FOLDER`.
+"""Learning curves and hyperparameter curves: `python -m benchmarks.levels FOLDER`.
 
-Three things are varied: the share of the training titles, with the best peer beside the networks; the numbers of
-params.yaml, one at a time; and the number of networks averaged. The numbers of params.yaml are chosen by this, so it
-tests them on validation; the others are tested on test. Writes the points to `--table` and draws them to `--picture`.
+Three quantities are varied: the share of the training titles, for the networks and the best peer; single
+hyperparameters of params.yaml; and the number of networks that are averaged. Hyperparameters are evaluated on
+validation, as these curves serve to choose them. The other curves are evaluated on test. The points go to `--table`,
+the chart to `--picture`.
 """
 
 import argparse
@@ -13,64 +14,75 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.contenders import NETWORKS
-from benchmarks.report import draw, say
-from benchmarks.trials import alone, examine, fit, fit_all, machine, prepare, read, score, splits_seen, trial
+from benchmarks.report import draw, log_progress
+from benchmarks.trials import (
+    describe_run,
+    evaluate_model,
+    fit,
+    fit_all,
+    prepare,
+    read,
+    run_in_process,
+    score,
+    training_splits,
+    trial,
+)
 from titles.inference.classifier import Classifier
 
 PEER = "words and characters, linear SVM"
 SEED = 2019
 SHARES = (0.1, 0.25, 0.5, 1)
-VARIED: dict[tuple[str, str], list[int]] = {
+HYPERPARAMETERS: dict[tuple[str, str], list[int]] = {
     ("train", "epochs"): [2, 4, 8, 16],
-    ("model", "members"): [1, 2, 4, 8],
+    ("model", "ensemble_size"): [1, 2, 4, 8],
     ("embed", "dimension"): [64, 128, 256, 512],
-    ("embed", "pairs"): [0, 16_384, 65_536, 262_144],
+    ("embed", "bigrams"): [0, 16_384, 65_536, 262_144],
 }
-TOGETHER = 8
+MAX_AVERAGED = 8
 
 Point = dict[str, str | float]
 
 
 def by_share(raw: Path) -> Iterator[Point]:
-    """The networks, their mean and the best peer, all on a part of the training titles."""
+    """Yield points of the networks, their mean and the best peer, fitted on a share of the training titles."""
     for share in SHARES:
         with tempfile.TemporaryDirectory() as folder:
             work, models = Path(folder), Path(folder) / "models"
             prepare(raw, work, share)
-            for name in fit_all(work, models, (PEER, *NETWORKS), SEED, splits_seen(share)):
-                found = alone(examine, name, work, models, "test")["balanced_accuracy"]
-                yield _point("share of the training titles", share, name, "test", found)
+            for name in fit_all(work, models, (PEER, *NETWORKS), SEED, training_splits(share)):
+                accuracy = run_in_process(evaluate_model, name, work, models, "test")["balanced_accuracy"]
+                yield _point("share of the training titles", share, name, "test", accuracy)
 
 
 def by_parameter(work: Path) -> Iterator[Point]:
-    """The MLP with another number in params.yaml, tested on validation."""
-    for (section, parameter), values in VARIED.items():
+    """Yield points of the MLP with another value of one hyperparameter, evaluated on validation."""
+    for (section, parameter), values in HYPERPARAMETERS.items():
         for value in values:
             settings = {"seed": SEED, "changes": {section: {parameter: value}}}
-            found = trial("mlp", work, settings, splits_seen(1), "validation")
-            yield _point(f"{section}.{parameter}", value, "mlp", "validation", found["balanced_accuracy"])
+            result = trial("mlp", work, settings, training_splits(1), "validation")
+            yield _point(f"{section}.{parameter}", value, "mlp", "validation", result["balanced_accuracy"])
 
 
 def by_networks(work: Path) -> Iterator[Point]:
-    """The mean of the probabilities of one network and more, both kinds in turn, each of another seed."""
+    """Yield points of the mean of 1 to `MAX_AVERAGED` networks: MLP and CNN in turn, each with another seed."""
     rows = read(work, "test")
     with tempfile.TemporaryDirectory() as models:
-        for number in range(TOGETHER):
-            name = NETWORKS[number % len(NETWORKS)]
-            alone(fit, name, work, Path(models), {"seed": SEED + number}, splits_seen(1))
-            (Path(models) / name).rename(Path(models) / str(number))
-            said = Classifier.load(models).predict(rows.title.tolist()).category
-            yield _point("networks averaged", number + 1, "mean", "test", score(rows.category, said))
+        for index in range(MAX_AVERAGED):
+            name = NETWORKS[index % len(NETWORKS)]
+            run_in_process(fit, name, work, Path(models), {"seed": SEED + index}, training_splits(1))
+            (Path(models) / name).rename(Path(models) / str(index))
+            predicted = Classifier.load(models).predict(rows.title.tolist()).category
+            yield _point("networks averaged", index + 1, "mean", "test", score(rows.category, predicted))
 
 
 def _point(varied: str, value: float, model: str, tested: str, balanced_accuracy: float) -> Point:
-    say(f"{varied} {value}: {model} {balanced_accuracy:.4f} on {tested}")
-    found = {"tested": tested, "balanced_accuracy": round(balanced_accuracy, 6)}
-    return {"varied": f"{varied}, on {tested}", "value": value, "model": model} | found
+    log_progress(f"{varied} {value}: {model} {balanced_accuracy:.4f} on {tested}")
+    result = {"tested": tested, "balanced_accuracy": round(balanced_accuracy, 6)}
+    return {"varied": f"{varied}, on {tested}", "value": value, "model": model} | result
 
 
 def chart(points: pd.DataFrame) -> dict[str, object]:
-    """A panel for each thing varied, in Vega-Lite."""
+    """Return a Vega-Lite chart with a panel per varied quantity."""
     y = {"field": "balanced_accuracy", "type": "quantitative", "title": None, "scale": {"zero": False}}
     panel = {
         "mark": {"type": "line", "point": True},
@@ -102,7 +114,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         prepare(options.folder, work, 1)
-        print(machine(work), flush=True)
+        print(describe_run(work), flush=True)
         points = pd.DataFrame([*by_share(options.folder), *by_parameter(work), *by_networks(work)])
     points.to_csv(options.table, index=False)
     draw(chart(points), options.picture)

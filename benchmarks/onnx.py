@@ -1,7 +1,7 @@
 """A network under torch and exported under onnxruntime: `python -m benchmarks.onnx models/mlp titles.csv`.
 
-The titles are those of a file as `titles predict` takes it. Both find the best category of all of them, in turns, with
-as many threads; what is told is the median of the titles a second, and how far what they say differs.
+The titles are those of an input file of `titles predict`. Both predict the best category of every title, in turns and
+with the same number of threads. Prints the median titles a second of each, and how far their predictions differ.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import torch
 
-from benchmarks.report import markdown, say
+from benchmarks.report import log_progress, markdown
 from titles.core.cpus import available_cpus
 from titles.inference.classifier import Classifier
 from titles.io.file_discovery import titles_file
@@ -26,23 +26,23 @@ from titles.onnx.export import export
 
 
 def compare(model: Path, exported: Path, titles: pa.StringArray, threads: int, rounds: int) -> dict[str, float]:
-    """Both on the same titles."""
+    """Predict the same titles with both; return their rates and the differences of their predictions."""
     torch.set_num_threads(threads)
-    both = {"torch": Classifier.load(model), "onnxruntime": OnnxClassifier.load(exported, threads)}
-    found, seconds = {}, {name: [] for name in both}
+    classifiers = {"torch": Classifier.load(model), "onnxruntime": OnnxClassifier.load(exported, threads)}
+    predictions, seconds = {}, {name: [] for name in classifiers}
     for _ in range(rounds):
-        for name, classifier in both.items():
+        for name, classifier in classifiers.items():
             started = time.monotonic()
-            found[name] = classifier.top_k(titles)
+            predictions[name] = classifier.top_k(titles)
             seconds[name].append(time.monotonic() - started)
-            say(f"{name}, {threads} threads: {len(titles) / seconds[name][-1]:,.0f} titles a second")
-    (labels, scores), (others, other_scores) = found.values()
-    rates = {name: len(titles) / median(of_rounds) for name, of_rounds in seconds.items()}
-    differ = {
-        "other categories": np.sum(labels != others),
+            log_progress(f"{name}, {threads} threads: {len(titles) / seconds[name][-1]:,.0f} titles a second")
+    (labels, scores), (other_labels, other_scores) = predictions.values()
+    rates = {name: len(titles) / median(durations) for name, durations in seconds.items()}
+    differences = {
+        "other categories": np.sum(labels != other_labels),
         "scores differ by": np.nanmax(np.abs(scores - other_scores)),
     }
-    return {"threads": threads, **rates, **differ}
+    return {"threads": threads, **rates, **differences}
 
 
 def main() -> None:
@@ -65,8 +65,8 @@ def main() -> None:
         OnnxClassifier.load(exported)
         print(f"opened in {time.monotonic() - started:.1f} s\n")
         rows = [compare(options.model, exported, titles, threads, options.rounds) for threads in options.threads]
-    whole = dict.fromkeys(["threads", "torch", "onnxruntime", "other categories"], ",.0f")
-    print(markdown(pd.DataFrame(rows), whole | {"scores differ by": ".0e"}))
+    integers = dict.fromkeys(["threads", "torch", "onnxruntime", "other categories"], ",.0f")
+    print(markdown(pd.DataFrame(rows), integers | {"scores differ by": ".0e"}))
 
 
 if __name__ == "__main__":

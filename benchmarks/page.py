@@ -1,4 +1,4 @@
-"""Takes the README's picture of the page of `titles serve`: `python -m benchmarks.page models docs/page.png`."""
+"""Screenshot of the web page of `titles serve`, for the README: `python -m benchmarks.page models docs/page.png`."""
 
 import argparse
 import tempfile

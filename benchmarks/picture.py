@@ -1,10 +1,10 @@
-"""Takes pictures of the MLflow UI in Chromium (Debian's package, or the one CHROMIUM names).
+"""Screenshots of the MLflow UI in Chromium: the package of Debian, or the program that CHROMIUM names.
 
     python -m benchmarks.picture docs/mlflow.png
     python -m benchmarks.picture docs/sigmoid.png --store WORK/mlflow.db
 
-The first runs the six stages in a clone of the last commit, with a store of its own. The second shows what trainings in
-a store said within their epochs, as `benchmarks.scale WORK cnn-20m sigmoid-20m` leaves them.
+The first runs the six stages in a clone of the last commit, with a store of its own. The second shows the metrics
+within an epoch of trainings that are already in a store, such as `benchmarks.scale WORK cnn-20m sigmoid-20m`.
 """
 
 import argparse
@@ -20,18 +20,18 @@ from tests.servers import MlflowServer
 from titles.mlflow_store.paths import sqlite_uri
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-# Root may only run Chromium without its sandbox; a machine without a network waits for what it looks up by itself.
+# Root can run Chromium only without its sandbox. Without a network, background requests would delay the page.
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 CHARTS = "validation_balanced_accuracy|validation_loss|train_loss"
-POINTS = "sampled_balanced_accuracy"
-# The trainings of 20 million rows that came to their end.
+STEP_CHARTS = "sampled_balanced_accuracy"
+# Finished trainings on 20 million rows.
 TRAININGS = "attributes.run_name = 'train_cnn' AND attributes.status = 'FINISHED' AND metrics.rows_in > 10000000"
-MILLISECONDS = 60_000
+TIMEOUT_MS = 60_000
 
 
 def show_charts(page: Page, address: str, charts: str, search: str = "") -> None:
-    """Of all runs, or of those searched for, the charts of these metrics."""
-    page.set_default_timeout(MILLISECONDS)
+    """Show the charts of these metrics, of all runs or of those that match the search."""
+    page.set_default_timeout(TIMEOUT_MS)
     page.goto(address)
     page.get_by_text("Model training", exact=True).click()
     page.get_by_text("Model registry").first.wait_for()
@@ -42,9 +42,9 @@ def show_charts(page: Page, address: str, charts: str, search: str = "") -> None
 
 
 def unfold(page: Page, pipelines: int) -> None:
-    """So many of the newest, so that the runs of their stages stand beside the curves of what they trained."""
-    for number in reversed(range(pipelines)):
-        page.locator(".ag-row button").nth(number).click()
+    """Expand the newest pipelines in the list of runs, so that the runs of their stages are visible."""
+    for index in reversed(range(pipelines)):
+        page.locator(".ag-row button").nth(index).click()
     page.get_by_text("train_cnn").first.wait_for()
 
 
@@ -52,7 +52,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="benchmarks.picture", description=__doc__)
     parser.add_argument("picture", type=Path)
-    parser.add_argument("--store", type=Path, help="the store of trainings to show instead of that of a new run")
+    parser.add_argument("--store", type=Path, help="SQLite store to show instead of that of a new run")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         clone = Path(folder) / "titles"
@@ -66,7 +66,7 @@ def main() -> None:
         server.start()
         try:
             if options.store:
-                show_charts(page, server.uri, POINTS, TRAININGS)
+                show_charts(page, server.uri, STEP_CHARTS, TRAININGS)
                 unfold(page, page.locator(".ag-row button").count())
             else:
                 show_charts(page, server.uri, CHARTS)

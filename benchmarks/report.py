@@ -1,4 +1,4 @@
-"""What a benchmark says: how far it is, its table, its picture."""
+"""Output of the benchmarks: progress lines, Markdown tables, charts."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,7 @@ import pandas as pd
 
 
 def markdown(table: pd.DataFrame, formats: dict[str, str]) -> str:
-    """The table with every number in the format of its column, or with four decimals."""
+    """Format a table as Markdown; numbers have the format of their column, or four decimals."""
     lines = [table.columns.tolist(), ["---"] * table.shape[1]]
     for row in table.itertuples(index=False):
         cells = zip(table.columns, row, strict=True)
@@ -17,13 +17,13 @@ def markdown(table: pd.DataFrame, formats: dict[str, str]) -> str:
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
-def say(line: str) -> None:
-    """How far it is."""
+def log_progress(line: str) -> None:
+    """Print a line to stderr at once."""
     print(line, file=sys.stderr, flush=True)
 
 
 def draw(chart: dict[str, object], picture: Path) -> None:
-    """A chart in Vega-Lite as SVG."""
+    """Render a Vega-Lite chart as SVG."""
     import vl_convert
 
     picture.write_text(vl_convert.vegalite_to_svg(chart), encoding="utf-8")

@@ -1,122 +1,56 @@
-"""What damaged titles and wrong labels cost: `python -m benchmarks.robustness FOLDER`, or `--mislabelled`.
+"""Robustness to damaged titles and label noise: `python -m benchmarks.robustness FOLDER`, or `--mislabelled`.
 
-The first fits the peers and the networks on FOLDER and tests them on damaged copies of its test titles.
+The first form fits the peers and the networks on FOLDER and evaluates them on damaged copies of its test titles.
 
-`--mislabelled` gives a growing share of the train and validation titles a wrong category, if nobody reviewed their
-label (label_quality is not "reliable"), and tests on titles whose categories are all right. The titles are those of an
-invented catalogue, or with `--real FOLDER` those of a data folder: there the category that is like another is the one
-of the most similar words, and of the reviewed labels as many count as reviewed as in the challenge. Peers have their
-default settings and are fitted once, networks once a seed: the mean, and the lowest and highest balanced accuracy.
+`--mislabelled` gives a growing share of the train and validation titles a wrong category. Only labels that nobody
+reviewed are changed (label_quality is not "reliable"), and the labels of the test titles are correct. The titles are
+those of an invented catalogue, or with `--real FOLDER` those of a data folder. In the latter, the category similar to
+another is the one with the most similar words, and the share of reviewed labels is reduced to that of the challenge.
+Peers have their default settings and are fitted once, networks once per seed. The table gives the mean, the lowest and
+the highest balanced accuracy.
 """
 
 import argparse
 import random
 import shutil
 import tempfile
-import unicodedata
-from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pandas as pd
 
-from benchmarks.contenders import NETWORKS, WORD, load
+from benchmarks.contenders import NETWORKS, load
+from benchmarks.damage import DAMAGES, damage_titles
+from benchmarks.peer_models import WORD
 from benchmarks.peers import compare, installed_peers
-from benchmarks.report import markdown, say
-from benchmarks.trials import fit_all, machine, prepare, read, score, splits_seen
+from benchmarks.report import log_progress, markdown
+from benchmarks.trials import describe_run, fit_all, prepare, read, score, training_splits
 from titles.demo.catalogue import categories
 
 SEED = 2019
-SELLING = ["oferta", "envío gratis", "nuevo", "12 cuotas"]
-# The challenge's share of reviewed labels.
-REVIEWED = 0.06
-# Of the wrong labels this share is of a category like the true one, as in the demo.
-LIKE = 0.9
-
-
-def without_accents(title: str, rng: random.Random) -> str:
-    """The marks of the letters are gone."""
-    return "".join(part for part in unicodedata.normalize("NFD", title) if not unicodedata.combining(part))
-
-
-def letters_swapped(title: str, rng: random.Random) -> str:
-    """Two adjacent letters of one word."""
-    pairs = [
-        place
-        for place, (one, next_one) in enumerate(pairwise(title))
-        if one.isalpha() and next_one.isalpha() and one.lower() != next_one.lower()
-    ]
-    if not pairs:
-        return title
-    place = rng.choice(pairs)
-    return title[:place] + title[place + 1] + title[place] + title[place + 2 :]
-
-
-def run_together(title: str, rng: random.Random) -> str:
-    """Two neighbouring words lose what is between them."""
-    words = title.split()
-    if len(words) < 2:
-        return title
-    place = rng.randrange(1, len(words))
-    return " ".join([*words[: place - 1], words[place - 1] + words[place], *words[place + 1 :]])
-
-
-def in_random_order(title: str, rng: random.Random) -> str:
-    """All words."""
-    words = title.split()
-    return " ".join(rng.sample(words, len(words)))
-
-
-def advertised(title: str, rng: random.Random) -> str:
-    """Selling words come first or last."""
-    parts = [title, rng.choice(SELLING)]
-    return " ".join(rng.sample(parts, 2))
-
-
-def word_left_out(title: str, rng: random.Random) -> str:
-    """One of several."""
-    words = title.split()
-    if len(words) > 1:
-        words.pop(rng.randrange(len(words)))
-    return " ".join(words)
-
-
-DAMAGES: dict[str, Callable[[str, random.Random], str]] = {
-    "intact": lambda title, _: title,
-    "without accents": without_accents,
-    "in capitals": lambda title, _: title.upper(),
-    "two letters swapped": letters_swapped,
-    "two words run together": run_together,
-    "words in random order": in_random_order,
-    "selling words added": advertised,
-    "one word left out": word_left_out,
-}
-
-
-def damaged(titles: list[str], damage: str) -> list[str]:
-    """A copy of each title, the same for every model."""
-    rng = random.Random(SEED)
-    return [DAMAGES[damage](title, rng) for title in titles]
+# Share of reviewed labels in the challenge.
+REVIEWED_SHARE = 0.06
+# Share of the wrong labels that name a category similar to the true one, as in the demo.
+SIMILAR_CATEGORY_SHARE = 0.9
 
 
 def by_damage(work: Path) -> pd.DataFrame:
-    """The balanced accuracy of each model on the test titles, a row a damage."""
+    """Return the balanced accuracy of each model on the test titles, a row per damage."""
     models = work / "models"
     names = fit_all(work, models, [*installed_peers(), *NETWORKS], SEED)
     rows = read(work, "test")
-    copies = {damage: damaged(rows.title.tolist(), damage) for damage in DAMAGES}
+    copies = {damage: damage_titles(rows.title.tolist(), damage) for damage in DAMAGES}
     table = pd.DataFrame({"test titles": list(DAMAGES)})
     for name in names:
-        say(f"testing {name}")
+        log_progress(f"evaluating {name}")
         predict = load(name, models)
         table[name] = [score(rows.category, predict(titles)) for titles in copies.values()]
     return table
 
 
 def write_catalogue(folder: Path, rows: int, num_categories: int) -> None:
-    """The demo's shop, all of whose sellers choose the right category."""
+    """Write the catalogue of the demo, without label noise."""
     from titles.demo import __main__ as demo
 
     with (
@@ -126,8 +60,8 @@ def write_catalogue(folder: Path, rows: int, num_categories: int) -> None:
         demo.write_csv(file, rows, num_categories, SEED)
 
 
-def like_in_words(rows: pd.DataFrame) -> dict[str, list[str]]:
-    """For each category the one with the most similar sum of TF-IDF vectors of its titles' words, by the cosine."""
+def most_similar_categories(rows: pd.DataFrame) -> dict[str, list[str]]:
+    """Return for each category the one with the highest cosine similarity of summed TF-IDF vectors."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.metrics.pairwise import cosine_similarity
     from sklearn.preprocessing import OneHotEncoder
@@ -140,36 +74,36 @@ def like_in_words(rows: pd.DataFrame) -> dict[str, list[str]]:
     return {name: [names[other]] for name, other in zip(names, similarity.argmax(1), strict=True)}
 
 
-def reviewed_in_part(rows: pd.DataFrame) -> pd.DataFrame:
-    """Leave `REVIEWED` of the reliable rows reliable, at random."""
-    doubted = (np.random.default_rng(SEED).random(len(rows)) >= REVIEWED) & (rows.label_quality == "reliable")
-    return rows.assign(label_quality=rows.label_quality.mask(doubted, "unreliable"))
+def reduce_reviewed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Leave a random `REVIEWED_SHARE` of the reliable rows reliable."""
+    is_changed = (np.random.default_rng(SEED).random(len(rows)) >= REVIEWED_SHARE) & (rows.label_quality == "reliable")
+    return rows.assign(label_quality=rows.label_quality.mask(is_changed, "unreliable"))
 
 
-def mislabelled(rows: pd.DataFrame, rate: float, like: dict[str, list[str]]) -> pd.DataFrame:
-    """Give that share of the unreviewed rows a wrong category; a higher rate adds to those of a lower one."""
+def mislabel(rows: pd.DataFrame, rate: float, similar: dict[str, list[str]]) -> pd.DataFrame:
+    """Give a share of the unreviewed rows a wrong category; a higher rate also changes all rows of a lower one."""
     rng, names = random.Random(SEED), []
-    others = {name: [other for other in like if other != name] for name in rows.category.unique()}
+    others = {name: [other for other in similar if other != name] for name in rows.category.unique()}
     for name, quality in zip(rows.category, rows.label_quality, strict=True):
-        chance, is_like = rng.random(), rng.random() < LIKE
-        wrong = rng.choice((is_like and like.get(name)) or others[name])
+        chance, is_similar = rng.random(), rng.random() < SIMILAR_CATEGORY_SHARE
+        wrong = rng.choice((is_similar and similar.get(name)) or others[name])
         names.append(wrong if chance < rate and quality != "reliable" else name)
     return rows.assign(category=names)
 
 
-def by_rate(work: Path, like: dict[str, list[str]], options: argparse.Namespace) -> pd.DataFrame:
-    """The balanced accuracy of each model on true labels, a row a rate of wrong ones."""
+def by_rate(work: Path, similar: dict[str, list[str]], options: argparse.Namespace) -> pd.DataFrame:
+    """Return the balanced accuracy of each model on correct labels, a row per rate of wrong training labels."""
     files = [work / "reduced" / "train.parquet", work / "prepared" / "validation.parquet"]
-    true, table = {file: pd.read_parquet(file) for file in files}, []
+    original, table = {file: pd.read_parquet(file) for file in files}, []
     for rate in options.rates:
-        for file, rows in true.items():
-            changed = mislabelled(reviewed_in_part(rows) if options.real else rows, rate, like)
-            say(f"{file.stem}: {(changed.category != rows.category).mean():.1%} of the labels are wrong")
+        for file, rows in original.items():
+            changed = mislabel(reduce_reviewed(rows) if options.real else rows, rate, similar)
+            log_progress(f"{file.stem}: {(changed.category != rows.category).mean():.1%} of the labels are wrong")
             (changed.assign(label_quality="unknown") if options.without_quality else changed).to_parquet(file)
-        found = compare(work, options.seeds, splits_seen(options.fraction)).set_index("model")
+        results = compare(work, options.seeds, training_splits(options.fraction)).set_index("model")
         shutil.rmtree(work / "models")
-        one, several = "{0.balanced_accuracy:.4f}", "{0.balanced_accuracy:.4f} ({0.lowest:.4f} to {0.highest:.4f})"
-        cells = {name: (one if row.fits == 1 else several).format(row) for name, row in found.iterrows()}
+        single, several = "{0.balanced_accuracy:.4f}", "{0.balanced_accuracy:.4f} ({0.lowest:.4f} to {0.highest:.4f})"
+        cells = {name: (single if row.fits == 1 else several).format(row) for name, row in results.iterrows()}
         table.append({"mislabelled": f"{rate:.0%}"} | cells)
     return pd.DataFrame(table)
 
@@ -180,23 +114,27 @@ def main() -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("folder", type=Path, nargs="?")
     source.add_argument("--mislabelled", action="store_true", help="wrong labels instead of damaged titles")
-    parser.add_argument("--fraction", type=float, default=1, help="the share of the training titles to learn from")
-    parser.add_argument("--rates", type=float, nargs="+", default=[0, 0.2, 0.3], help="of wrong unreviewed labels")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[2019, 2020, 2021], help="of our networks")
+    parser.add_argument("--fraction", type=float, default=1, help="share of the training titles to train on")
+    parser.add_argument(
+        "--rates", type=float, nargs="+", default=[0, 0.2, 0.3], help="rates of wrong labels among those not reviewed"
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[2019, 2020, 2021], help="seeds of the networks")
     parser.add_argument("--without-quality", action="store_true", help="hide which labels were reviewed")
     parser.add_argument("--real", type=Path, help="mislabel this data folder instead of an invented catalogue")
-    parser.add_argument("--rows", type=int, default=120_000, help="of the invented catalogue")
-    parser.add_argument("--categories", type=int, default=176, help="of the invented catalogue")
+    parser.add_argument("--rows", type=int, default=120_000, help="rows of the invented catalogue")
+    parser.add_argument("--categories", type=int, default=176, help="categories of the invented catalogue")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as raw, tempfile.TemporaryDirectory() as folder:
-        work, given = Path(folder), options.folder or options.real
-        if not given:
+        work, source = Path(folder), options.folder or options.real
+        if not source:
             write_catalogue(Path(raw), options.rows, options.categories)
-        prepare(given or Path(raw), work, options.fraction)
-        print(machine(work), flush=True)
-        shop = {category.name: category.like for category in categories(options.categories)}
-        like = like_in_words(read(work, "train")) if options.real else shop
-        print(markdown(by_rate(work, like, options) if options.mislabelled else by_damage(work), {}))
+        prepare(source or Path(raw), work, options.fraction)
+        print(describe_run(work), flush=True)
+        if options.real:
+            similar = most_similar_categories(read(work, "train"))
+        else:
+            similar = {category.name: category.like for category in categories(options.categories)}
+        print(markdown(by_rate(work, similar, options) if options.mislabelled else by_damage(work), {}))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What MLflow costs: `python -m benchmarks.tracking`, in a clone of the last commit, with a store of its own.
+"""Cost of MLflow tracking: `python -m benchmarks.tracking`, in a clone of the last commit, with a store of its own.
 
-First the six stages with and without tracking, in turn; then the memory of each training stage with all its processes,
-at two sizes: the peak of the sum of their proportional set sizes, looked at ten times a second.
+Measures the seconds of the six stages with and without tracking, in turn. Then measures the memory of each training
+stage at two sizes: the peak of the summed proportional set sizes of all its processes, sampled ten times a second.
 """
 
 import argparse
@@ -20,7 +20,7 @@ MODES = ("off", "on")
 
 
 def start(clone: Path, tracking: str, *command: str) -> subprocess.Popen[bytes]:
-    """A command of DVC in the clone."""
+    """Start a DVC command in the clone."""
     names = ("DVC_ROOT", "MLFLOW_TRACKING_URI")
     environment = {name: value for name, value in os.environ.items() if name not in names}
     environment |= {"TITLES_TRACKING": tracking, "DVC_NO_ANALYTICS": "1"}
@@ -28,20 +28,20 @@ def start(clone: Path, tracking: str, *command: str) -> subprocess.Popen[bytes]:
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:
-    """Raises CalledProcessError if the command failed."""
+    """Wait for the command; raise CalledProcessError if it failed."""
     if process.wait():
         raise subprocess.CalledProcessError(process.returncode, process.args)
 
 
 def seconds(clone: Path, tracking: str) -> float:
-    """How long the six stages take."""
+    """Return the seconds of the six stages."""
     started = time.monotonic()
     finish(start(clone, tracking, "repro", "--force"))
     return time.monotonic() - started
 
 
 def peak_megabytes(clone: Path, tracking: str, stage: str) -> float:
-    """The memory of a stage at its peak, its recorder's included and DVC's not."""
+    """Return the peak memory of a stage in MB, with its tracking worker and without DVC."""
     process, peak = start(clone, tracking, "repro", "--force", "--single-item", stage), 0.0
     while process.poll() is None:
         used = 0
@@ -59,12 +59,14 @@ def peak_megabytes(clone: Path, tracking: str, stage: str) -> float:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="benchmarks.tracking", description=__doc__)
-    parser.add_argument("--pairs", type=int, default=3, help="how often the six stages run with and without tracking")
+    parser.add_argument(
+        "--pairs", type=int, default=3, help="number of runs of the six stages with and without tracking"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "titles"
         subprocess.run(["git", "clone", "--quiet", ".", str(clone)], check=True)
-        # Not a measurement: the store is made, and files are read for the first time.
+        # Warm-up: creates the store and fills the file cache.
         seconds(clone, "on")
         times: dict[str, list[float]] = {mode: [] for mode in MODES}
         for _ in range(options.pairs):

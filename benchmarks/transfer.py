@@ -1,6 +1,6 @@
-"""What models of the invented catalogue make of real titles: `python -m benchmarks.transfer FOLDER`.
+"""Accuracy on real titles of models trained on the invented catalogue: `python -m benchmarks.transfer FOLDER`.
 
-Counts the titles of the train files in FOLDER whose category the model knows, in its own language or another.
+Evaluates on the titles of the train files in FOLDER that have a category of the model, in any language.
 """
 
 import argparse
@@ -22,17 +22,17 @@ def main() -> None:
     rows = pd.DataFrame(read_rows(options.folder)).dropna(subset=["title", "category"])
     for folder in options.models:
         classifier = Classifier.load(folder)
-        known = rows[rows.category.isin(classifier.categories)].reset_index(drop=True)
-        said = classifier.predict(known.title, top=5)
-        said["true"] = known.category
+        titles = rows[rows.category.isin(classifier.categories)].reset_index(drop=True)
+        predictions = classifier.predict(titles.title, top=5)
+        predictions["true"] = titles.category
         labels = {name: label for label, name in enumerate(classifier.categories)}
-        best = said[~said.index.duplicated()]
-        found = best.category.map(labels).fillna(-1)
-        recall = balanced_accuracy(best.true.map(labels).to_numpy(), found.to_numpy())
-        top5 = (said.category == said.true).groupby(level=0).any().mean()
+        best = predictions[~predictions.index.duplicated()]
+        predicted = best.category.map(labels).fillna(-1)
+        recall = balanced_accuracy(best.true.map(labels).to_numpy(), predicted.to_numpy())
+        top5 = (predictions.category == predictions.true).groupby(level=0).any().mean()
         print(
             f"{folder}: balanced accuracy {recall:.4f}, top-5 accuracy {top5:.4f} "
-            f"on {len(known):,} titles of {known.category.nunique()} categories ({len(labels)} known to the model)"
+            f"on {len(titles):,} titles of {titles.category.nunique()} categories (the model has {len(labels)})"
         )
 
 

@@ -1,4 +1,4 @@
-"""A model fitted and tested on a data folder, in processes of its own."""
+"""Fit and evaluate models on a data folder, each in a process of its own."""
 
 import platform
 import re
@@ -17,14 +17,14 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.contenders import NETWORKS, PARAMS, PEERS, Settings, fit_network, load
-from benchmarks.report import say
+from benchmarks.report import log_progress
 from titles.core.config import load_params
 from titles.core.cpus import available_cpus
 from titles.metrics.classification import balanced_accuracy
 
 
 def prepare(raw: Path, work: Path, fraction: float) -> None:
-    """The pipeline's prepare and reduce stages, to work/prepared and work/subsample."""
+    """Run the stages prepare and reduce, to work/prepared and work/reduced."""
     from titles.preprocessing import prepare, subsample
     from titles.preprocessing.dedup_split import PrepareParams
     from titles.preprocessing.subsample import ReduceParams
@@ -35,28 +35,27 @@ def prepare(raw: Path, work: Path, fraction: float) -> None:
 
 
 def read(work: Path, *splits: str) -> pd.DataFrame:
-    """The titles of the splits; train's are those of work/subsample."""
+    """Read the titles of the splits; those of train come from work/reduced."""
     files = [work / ("reduced" if split == "train" else "prepared") / f"{split}.parquet" for split in splits]
     rows = pd.concat([pd.read_parquet(file, columns=["title", "cleaned", "category"]) for file in files])
     return rows.fillna({"title": ""})
 
 
-def splits_seen(share: float) -> list[str]:
-    """Return the splits that peers fit: of a part of the training titles that part alone, as validation is whole."""
+def training_splits(share: float) -> list[str]:
+    """Return the splits that peers are fitted on: without validation if train is reduced, as validation is not."""
     return ["train", "validation"] if share == 1 else ["train"]
 
 
 def environment() -> str:
-    """Describe the machine, the versions of Python and of the libraries that fit the models, and the commit."""
+    """Describe the machine, the versions of Python and of the libraries used for fitting, and the commit."""
     processor = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
     packages = ", ".join(f"{package} {_version(package)}" for package in ("fasttext", "scikit-learn", "torch"))
-    cores = available_cpus()
-    where = f"{(processor or [platform.machine()])[0]}, {cores} cores"
-    return f"{where}; Python {platform.python_version()}, {packages}; commit {commit()}"
+    hardware = f"{(processor or [platform.machine()])[0]}, {available_cpus()} cores"
+    return f"{hardware}; Python {platform.python_version()}, {packages}; commit {commit()}"
 
 
 def commit() -> str:
-    """Return the commit, and whether what is measured has changed since."""
+    """Return the commit, marked if the measured files have changed since."""
     head = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], text=True).strip()
     status = ["git", "status", "--porcelain", "--", "src", "benchmarks", "params.yaml", "data/demo"]
     return head + ("+changes" if subprocess.check_output(status) else "")
@@ -66,31 +65,31 @@ def _version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        return "not installed, and left out"
+        return "not installed, not measured"
 
 
-def machine(work: Path) -> str:
+def describe_run(work: Path) -> str:
     """Describe the environment and the titles of `work`."""
     rows = {split: read(work, split) for split in ("train", "validation", "test")}
     counts = ", ".join(f"{len(titles):,} {split}" for split, titles in rows.items())
     return f"{environment()}\n{counts} titles; {rows['train'].category.nunique():,} categories\n"
 
 
-def described(settings: Settings) -> str:
-    """The settings in one line."""
+def format_settings(settings: Settings) -> str:
+    """Format the settings in one line."""
     return ", ".join(f"{name} {value}" for name, value in settings.items())
 
 
-def alone(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Calls it in a fresh process, so that time and memory are its own."""
+def run_in_process(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function in a new process, so that only its own time and memory are measured."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
 
 
 def fit(name: str, work: Path, models: Path, settings: Settings, splits: Sequence[str]) -> dict[str, float]:
-    """Writes the model to its folder in `models`; what that took, imports included.
+    """Fit a model and save it to its folder in `models`; return the cost, imports included.
 
-    Peers fit the rows of all `splits`.
+    Peers are fitted on the rows of all `splits`; networks use train and validation as the pipeline does.
     """
     folder = models / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +106,7 @@ def fit(name: str, work: Path, models: Path, settings: Settings, splits: Sequenc
 
 
 def predict_split(name: str, work: Path, models: Path, split: str) -> tuple[list[str], list[str], float]:
-    """Return the true and the predicted categories of the titles of a split, and the seconds from their raw text on."""
+    """Return the true and the predicted categories of a split, and the seconds of prediction from raw titles."""
     rows, predict = read(work, split), load(name, models)
     titles = rows.title.tolist()
     started = time.monotonic()
@@ -115,8 +114,8 @@ def predict_split(name: str, work: Path, models: Path, split: str) -> tuple[list
     return rows.category.tolist(), predicted, time.monotonic() - started
 
 
-def examine(name: str, work: Path, models: Path, split: str) -> dict[str, float]:
-    """Test the model on the titles of a split: balanced accuracy, accuracy, and titles a second."""
+def evaluate_model(name: str, work: Path, models: Path, split: str) -> dict[str, float]:
+    """Evaluate a model on a split: balanced accuracy, accuracy, and titles a second."""
     true, predicted, seconds = predict_split(name, work, models, split)
     return {
         "balanced_accuracy": score(true, predicted),
@@ -126,20 +125,20 @@ def examine(name: str, work: Path, models: Path, split: str) -> dict[str, float]
 
 
 def trial(name: str, work: Path, settings: Settings, splits: Sequence[str], tested: str) -> dict[str, float]:
-    """Fit a model that is not kept and test it; whoever chooses by the result tests on validation, not on test."""
+    """Fit a temporary model and evaluate it on the split `tested`; use validation if the result serves to choose."""
     with tempfile.TemporaryDirectory() as models:
-        cost = alone(fit, name, work, Path(models), settings, splits)
-        return cost | alone(examine, name, work, Path(models), tested)
+        cost = run_in_process(fit, name, work, Path(models), settings, splits)
+        return cost | run_in_process(evaluate_model, name, work, Path(models), tested)
 
 
-def score(true: Sequence[str], said: Sequence[str]) -> float:
-    """The balanced accuracy of names of categories."""
-    labels = pd.factorize(np.concatenate([np.asarray(true, object), np.asarray(said, object)]))[0]
+def score(true: Sequence[str], predicted: Sequence[str]) -> float:
+    """Return the balanced accuracy of predicted category names."""
+    labels = pd.factorize(np.concatenate([np.asarray(true, object), np.asarray(predicted, object)]))[0]
     return balanced_accuracy(labels[: len(true)], labels[len(true) :])
 
 
 def _peak_mb() -> float:
-    # Unlike ru_maxrss this knows nothing of the process that started this one.
+    # Unlike ru_maxrss, VmHWM does not include the memory of the parent process before exec.
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(re.findall(r"VmHWM:\s+(\d+)", status)[0]) * 1024 / 1e6
 
@@ -147,17 +146,17 @@ def _peak_mb() -> float:
 def fit_all(
     work: Path, models: Path, names: Sequence[str], seed: int, splits: Sequence[str] = ("train", "validation")
 ) -> dict[str, dict[str, float]]:
-    """Fits models one after the other, the peers with their best settings; what each took, and the mean of ours.
+    """Fit models one after the other, the peers with their best settings; return the cost of each and of the mean.
 
-    The mean takes the seconds of both networks, each with its own embed, and the memory of the larger.
+    The cost of the mean is the seconds of both networks, each with its own embed, and the larger peak of memory.
     """
     costs = {}
     for name in names:
         settings = PEERS[name].best if name in PEERS else {"seed": seed}
-        say(f"{name}, {described(settings)}")
-        costs[name] = alone(fit, name, work, models, settings, splits)
-        say(f"    fitted in {costs[name]['fit_seconds']:.1f} s, at most {costs[name]['peak_mb']:.0f} MB")
+        log_progress(f"{name}, {format_settings(settings)}")
+        costs[name] = run_in_process(fit, name, work, models, settings, splits)
+        log_progress(f"    fitted in {costs[name]['fit_seconds']:.1f} s, at most {costs[name]['peak_mb']:.0f} MB")
     if set(NETWORKS) <= costs.keys():
-        parts = pd.DataFrame([costs[network] for network in NETWORKS])
-        costs["mean"] = parts.sum().to_dict() | {"peak_mb": parts.peak_mb.max()}
+        both = pd.DataFrame([costs[network] for network in NETWORKS])
+        costs["mean"] = both.sum().to_dict() | {"peak_mb": both.peak_mb.max()}
     return costs

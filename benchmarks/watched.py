@@ -1,7 +1,7 @@
-"""A training stage, watched: `python -m benchmarks.watched train_mlp EMBEDDED VECTORS FOLDER`.
+"""Run a training stage with measurements: `python -m benchmarks.watched train_mlp EMBEDDED VECTORS FOLDER`.
 
-It is the stage itself, and at its end a line of JSON says what its checkpoints cost. With `--profile` it ends after
-some steps instead, and says what they spend their time on.
+The stage runs unchanged; at its end a line of JSON gives the cost of its checkpoints. With `--profile` it stops after
+some profiled steps instead, and prints their time by kind of work.
 """
 
 import importlib
@@ -25,36 +25,36 @@ from titles.training.train_step import TrainStep
 WARM_UP, ROUNDS, STEPS = 50, 10, 10
 
 
-class Saves:
-    """How long a training saved, and went without."""
+class CheckpointTimer:
+    """Time spent on saving checkpoints, and the longest time without one."""
 
     def __init__(self) -> None:
         self.started = self.last = self.ended = time.monotonic()
         self.count, self.seconds, self.longest = 0, 0.0, 0.0
 
-    def end(self, remove: Callable[..., None]) -> Callable[..., None]:
-        """`remove`, with which a training ends."""
+    def wrap_remove(self, remove: Callable[..., None]) -> Callable[..., None]:
+        """Wrap `Checkpoint.remove`, the last call of a training, and record when it is called."""
 
-        def watched(*arguments: Any) -> None:
+        def wrapped(*arguments: Any) -> None:
             self.ended = time.monotonic()
             remove(*arguments)
 
-        return watched
+        return wrapped
 
-    def watch(self, save: Callable[..., None]) -> Callable[..., None]:
-        """`save`, timed."""
+    def wrap_save(self, save: Callable[..., None]) -> Callable[..., None]:
+        """Wrap `Checkpoint.save` and measure its time."""
 
-        def watched(*arguments: Any) -> None:
+        def wrapped(*arguments: Any) -> None:
             began = time.monotonic()
             self.longest = max(self.longest, began - self.last)
             save(*arguments)
             self.count, self.last = self.count + 1, time.monotonic()
             self.seconds += self.last - began
 
-        return watched
+        return wrapped
 
-    def told(self) -> dict[str, float]:
-        """In seconds, but for the number of checkpoints."""
+    def summary(self) -> dict[str, float]:
+        """Return the number of checkpoints, their seconds and share of the time, and the longest time without one."""
         longest = max(self.longest, self.ended - self.last)
         share = self.seconds / (self.ended - self.started)
         return {
@@ -65,17 +65,17 @@ class Saves:
         }
 
 
-class Profiled:
-    """Some rounds of steps, of which each is profiled, before the training is ended."""
+class StepProfiler:
+    """Profile some rounds of training steps, then stop the training."""
 
     def __init__(self) -> None:
         self.steps, self.started = 0, 0.0
-        self.known = Profile()
+        self.profile = Profile()
 
-    def watch(self, step: Callable[..., Any]) -> Callable[..., Any]:
-        """`step`, counted."""
+    def wrap_step(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap `TrainStep.__call__`: count the steps, and begin and end the rounds."""
 
-        def watched(*arguments: Any) -> Any:
+        def wrapped(*arguments: Any) -> Any:
             done = self.steps - WARM_UP
             if done >= 0 and done % STEPS == 0:
                 self._end(rounds=done // STEPS, titles=len(arguments[2]))
@@ -83,7 +83,7 @@ class Profiled:
             self.steps += 1
             return step(*arguments)
 
-        return watched
+        return wrapped
 
     def _begin(self) -> None:
         activities = [torch.profiler.ProfilerActivity.CPU]
@@ -92,53 +92,53 @@ class Profiled:
         self.started = time.monotonic()
 
     def _end(self, rounds: int, titles: int) -> None:
-        """Ends a round, if one was begun; and after the last, which had `titles` in a step, says what is known."""
+        """End the current round, if any; after the last one print the profile and exit. A step has `titles` titles."""
         if not rounds:
             return
         seconds = time.monotonic() - self.started
         self.profiler.stop()
-        self.known.add(list(self.profiler.events()), STEPS, seconds)
+        self.profile.add(list(self.profiler.events()), STEPS, seconds)
         if rounds < ROUNDS:
             return
-        for line in self.known.lines():
+        for line in self.profile.lines():
             rounded = {name: round(value, 4) if isinstance(value, float) else value for name, value in line.items()}
             print(json.dumps(rounded | {"titles": titles}), flush=True)
         raise SystemExit(0)
 
 
-def loading(load: Callable[..., Any]) -> Callable[..., Any]:
-    """`load`, under that name in the profile."""
+def record_loading(load: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a function so that the profile shows it as `loading`."""
 
-    def named(*arguments: Any) -> Any:
+    def wrapped(*arguments: Any) -> Any:
         with torch.profiler.record_function("loading"):
             return load(*arguments)
 
-    return named
+    return wrapped
 
 
 def main() -> None:
     """The command line."""
-    profiled = "--profile" in sys.argv
+    is_profiled = "--profile" in sys.argv
     sys.argv = [argument for argument in sys.argv[1:] if argument != "--profile"]
     stage = getattr(importlib.import_module(f"stages.{sys.argv[0]}"), sys.argv[0])
-    if profiled:
+    if is_profiled:
         with (
-            mock.patch.object(TrainStep, "__call__", Profiled().watch(TrainStep.__call__)),
-            mock.patch.object(Ragged, "take", loading(Ragged.take)),
-            mock.patch.object(MLP, "batch", loading(MLP.batch)),
-            mock.patch.object(CNN, "batch", loading(CNN.batch)),
+            mock.patch.object(TrainStep, "__call__", StepProfiler().wrap_step(TrainStep.__call__)),
+            mock.patch.object(Ragged, "take", record_loading(Ragged.take)),
+            mock.patch.object(MLP, "batch", record_loading(MLP.batch)),
+            mock.patch.object(CNN, "batch", record_loading(CNN.batch)),
         ):
             start(stage)
         raise SystemExit(f"the training ended before {WARM_UP + ROUNDS * STEPS} steps")
-    saves = Saves()
+    timer = CheckpointTimer()
     with (
-        mock.patch.object(Checkpoint, "save", saves.watch(Checkpoint.save)),
-        mock.patch.object(Checkpoint, "remove", saves.end(Checkpoint.remove)),
+        mock.patch.object(Checkpoint, "save", timer.wrap_save(Checkpoint.save)),
+        mock.patch.object(Checkpoint, "remove", timer.wrap_remove(Checkpoint.remove)),
     ):
         start(stage)
-    # Of several processes the first alone saves.
+    # Only rank 0 saves checkpoints.
     if distributed.rank() == 0:
-        print(json.dumps(saves.told()), flush=True)
+        print(json.dumps(timer.summary()), flush=True)
 
 
 if __name__ == "__main__":

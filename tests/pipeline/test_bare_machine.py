@@ -1,4 +1,4 @@
-"""A machine that has what training needs and nothing else, such as one with a GPU that is rented for an hour."""
+"""Training on a machine with only torch, NumPy, safetensors and PyYAML, such as a rented GPU machine."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 from tests.numbered import write_numbered
 
 ROOT = Path(__file__).parents[2]
-NEEDED = ("numpy", "pyyaml", "safetensors", "torch")
+REQUIRED = ("numpy", "pyyaml", "safetensors", "torch")
 BARE = """
 import runpy, sys
 
@@ -21,8 +21,8 @@ class WithoutAbsent:
     def __init__(self, finder):
         self.finder = finder
 
-    def find_spec(self, name, *places):
-        return None if name.partition(".")[0] in absent else self.finder.find_spec(name, *places)
+    def find_spec(self, name, *args):
+        return None if name.partition(".")[0] in absent else self.finder.find_spec(name, *args)
 
     def __getattr__(self, name):
         return getattr(self.finder, name)
@@ -35,20 +35,20 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 
 def with_requirements(names: tuple[str, ...]) -> set[str]:
-    """These distributions and all that they cannot be installed without."""
-    found: set[str] = set()
-    waiting = [*names]
-    while waiting:
-        if (name := canonicalize_name(waiting.pop())) not in found:
-            found.add(name)
-            required = map(Requirement, distribution(name).requires or [])
-            waiting += [one.name for one in required if one.marker is None or one.marker.evaluate({"extra": ""})]
-    return found
+    """Return these distributions and all their required dependencies."""
+    required: set[str] = set()
+    queue = [*names]
+    while queue:
+        if (name := canonicalize_name(queue.pop())) not in required:
+            required.add(name)
+            requirements = map(Requirement, distribution(name).requires or [])
+            queue += [each.name for each in requirements if each.marker is None or each.marker.evaluate({"extra": ""})]
+    return required
 
 
 def absent_modules() -> set[str]:
-    """The modules of all other distributions that are installed here."""
-    installed = with_requirements(NEEDED)
+    """Return the modules of all other installed distributions."""
+    installed = with_requirements(REQUIRED)
     return {
         module
         for module, names in packages_distributions().items()
@@ -56,13 +56,13 @@ def absent_modules() -> set[str]:
     }
 
 
-def test_what_a_bare_machine_lacks_is_known() -> None:
+def test_only_the_required_distributions_are_available() -> None:
     assert {"mlflow", "dvc", "pandas", "pyarrow", "ibis", "duckdb", "psutil", "ruamel", "sklearn"} <= absent_modules()
     assert not {"torch", "numpy", "safetensors", "yaml"} & absent_modules()
 
 
 @pytest.mark.parametrize("network", ["mlp", "cnn"])
-def test_without_tracking_a_network_is_trained_on_torch_numpy_safetensors_and_a_yaml_reader_alone(
+def test_training_without_tracking_requires_only_torch_numpy_safetensors_and_pyyaml(
     tmp_path: Path, network: str
 ) -> None:
     write_numbered(tmp_path, train=60, validation=20)

@@ -1,4 +1,4 @@
-"""Experiments as a user runs them, by DVC, on a small catalogue in a repository of its own."""
+"""DVC experiments on a small catalogue in a repository of its own."""
 
 import json
 import re
@@ -15,14 +15,16 @@ from tests.tracking.tree import trees
 
 @pytest.fixture
 def baseline(repository: Repository) -> Iterator[Repository]:
-    """The repository, put back afterwards the way the README shows."""
+    """The repository, restored afterwards by `git checkout` and `dvc repro`."""
     yield repository
     repository.run("git", "checkout", "--quiet", ".")
     repository.run("dvc", "repro")
     assert repository.run("git", "status", "--porcelain", "--untracked-files=no") == ""
 
 
-def test_another_activation_trains_again_and_nothing_else_and_not_a_second_time(baseline: Repository) -> None:
+def test_another_activation_runs_only_the_training_stages_and_comes_from_the_cache_the_second_time(
+    baseline: Repository,
+) -> None:
     before = baseline.metrics()
     experiment = ("dvc", "exp", "run", "-S", "model.activation=sigmoid")
     assert baseline.stages_run_by(*experiment) == TRAINED
@@ -36,8 +38,8 @@ def test_another_activation_trains_again_and_nothing_else_and_not_a_second_time(
     assert baseline.stages_run_by(*experiment) == ["evaluate"]
 
 
-def test_a_folder_of_ones_own_runs_in_the_workspace_and_in_the_queue(baseline: Repository) -> None:
-    # What a shell would expand.
+def test_a_user_data_folder_runs_in_the_workspace_and_in_the_queue(baseline: Repository) -> None:
+    # A name with characters that a shell expands.
     shop = "data/oferta $x"
     write_catalogue(baseline.folder / shop / "portuguese.train.csv", rows=700, seed=2)
     baseline.run("dvc", "add", shop)
@@ -46,7 +48,7 @@ def test_a_folder_of_ones_own_runs_in_the_workspace_and_in_the_queue(baseline: R
     assert baseline.stages_run_by(*experiment, "-S", "train.learning_rate=1e-5") == ALL
     assert "learning_rate: 1e-05" in (baseline.folder / "params.yaml").read_text()
     baseline.run(*experiment, "--queue", "--name", "queued", "-S", "model.activation=tanh")
-    # The queue must run the code it was queued with, not what stands in the workspace by then.
+    # The queue must run the code of the time of queueing, not the current code of the workspace.
     (baseline.folder / "src/titles/nn/networks.py").write_text("raise RuntimeError('not my code')")
     baseline.run("dvc", "exp", "run", "--run-all", tracking="on")
     (tree,) = [
@@ -60,25 +62,25 @@ def test_a_folder_of_ones_own_runs_in_the_workspace_and_in_the_queue(baseline: R
     assert (params["data"]["raw"], params["model"]["activation"]) == (shop, "tanh")
 
 
-@pytest.mark.parametrize("way", ["add", "import-url", "import"])
-def test_titles_may_come_by_any_way_dvc_knows_into_a_temporary_checkout(
-    baseline: Repository, tmp_path: Path, way: str
+@pytest.mark.parametrize("command", ["add", "import-url", "import"])
+def test_data_added_or_imported_with_dvc_is_available_in_a_temporary_checkout(
+    baseline: Repository, tmp_path: Path, command: str
 ) -> None:
     source = tmp_path / "source"
     write_catalogue(source / "spanish.test.csv", rows=600, seed=3)
-    target = f"data/{way}/train.csv"
+    target = f"data/{command}/train.csv"
     (baseline.folder / target).parent.mkdir()
-    if way == "add":
+    if command == "add":
         shutil.copyfile(source / "spanish.test.csv", baseline.folder / target)
         baseline.run("dvc", "add", target)
-    elif way == "import-url":
+    elif command == "import-url":
         baseline.run("dvc", "import-url", str(source / "spanish.test.csv"), target)
     else:
         publisher = Repository(source)
         publisher.run("git", "init", "--quiet")
         publisher.commit("titles")
         baseline.run("dvc", "import", str(source), "spanish.test.csv", "--out", target)
-    baseline.commit(way)
-    printed = baseline.run("dvc", "exp", "run", "--temp", "-S", f"data.raw=data/{way}", "prepare")
+    baseline.commit(command)
+    printed = baseline.run("dvc", "exp", "run", "--temp", "-S", f"data.raw=data/{command}", "prepare")
     assert "prepare: 600 read" in printed
     assert "prepare: skipped" not in printed

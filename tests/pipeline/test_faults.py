@@ -1,4 +1,4 @@
-"""A disk that fills up: a small file system of its own, and the stages on it."""
+"""Full disks: stages on a small file system of their own."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ SMALLER = {
     "embed": {"dimension": 8, "subword_buckets": 97, "bigrams": 10},
     "train": {"batch_size": 64},
 }
-# Of the room for a training, which needs some six of them.
+# Step by which the free space grows; a training needs about six steps.
 STEP = 24 << 10
 PATHS = {
     prepare: "prepared",
@@ -35,7 +35,7 @@ PATHS = {
 
 @pytest.fixture
 def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder of a file system, where the stages run; its size is for `resize` to say."""
+    """A mounted file system in which the stages run; `resize` sets its size."""
     params = YAML().load(ROOT / "params.yaml")
     for changes in (SMALL, SMALLER):
         for section, values in changes.items():
@@ -60,13 +60,13 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def resize(disk: Path, more: int | None) -> None:
-    """Leaves room for that many bytes, or for all there will be."""
+    """Leave `more` bytes free; None means enough for every stage."""
     size = shutil.disk_usage(disk).used + more if more is not None else 1 << 30
     subprocess.run([*AS_ROOT, "mount", "-o", f"remount,size={size}", disk], check=True)
 
 
 def run(stage: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> str | None:
-    """The line it ends with, if it does not come to its end."""
+    """Run a stage; return the message of its SystemExit, or None if it finishes."""
     monkeypatch.setattr("sys.argv", [stage.__name__, *PATHS[stage].split()])
     try:
         start(stage)
@@ -79,11 +79,11 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def told(stage: str, folder: str) -> str:
+def disk_full_line(stage: str, folder: str) -> str:
     return f"{stage}: the disk of {folder} is full (No space left on device); make room and start again: a training"
 
 
-def test_a_training_whose_disk_is_full_says_so_and_goes_on_once_there_is_room_to_the_same_bytes(
+def test_a_training_stops_on_a_full_disk_and_resumes_to_the_same_bytes_once_there_is_space(
     disk: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     caplog.set_level("INFO", "titles.training.trainer")
@@ -95,26 +95,26 @@ def test_a_training_whose_disk_is_full_says_so_and_goes_on_once_there_is_room_to
     model = contents(disk / "models")
     shutil.rmtree(disk / "models")
     before = contents(disk)
-    for room in count(step=STEP):
-        resize(disk, room)
+    for free_bytes in count(step=STEP):
+        resize(disk, free_bytes)
         line = run(train_mlp, monkeypatch)
         if line is None:
             break
-        assert line.startswith(told("train_mlp", "models/mlp"))
+        assert line.startswith(disk_full_line("train_mlp", "models/mlp"))
         resize(disk, None)
         assert run(train_mlp, monkeypatch) is None
         assert contents(disk / "models") == model
         shutil.rmtree(disk / "models")
         assert contents(disk) == before
     assert contents(disk / "models") == model
-    # So the room was too small in several places on the way.
-    assert room > 3 * STEP
+    # The disk was full at several points of the training.
+    assert free_bytes > 3 * STEP
     assert "no checkpoint could be saved (No space left on device), the training goes on" in caplog.messages
     assert any(message.startswith("resuming in epoch") for message in caplog.messages)
 
 
 @pytest.mark.parametrize("stage", [prepare, reduce])
-def test_a_data_stage_whose_disk_is_full_says_so_and_leaves_what_it_read_whole(
+def test_a_data_stage_stops_on_a_full_disk_and_leaves_its_inputs_unchanged(
     disk: Path, monkeypatch: pytest.MonkeyPatch, stage: Callable[..., None]
 ):
     if stage is reduce:
@@ -123,7 +123,7 @@ def test_a_data_stage_whose_disk_is_full_says_so_and_leaves_what_it_read_whole(
     resize(disk, 4 << 10)
     line = run(stage, monkeypatch)
     assert line
-    assert line.startswith(told(stage.__name__, PATHS[stage].split()[-1]))
+    assert line.startswith(disk_full_line(stage.__name__, PATHS[stage].split()[-1]))
     assert {name: content for name, content in contents(disk).items() if name in before} == before
     resize(disk, None)
     assert run(stage, monkeypatch) is None

@@ -1,3 +1,5 @@
+"""Targets of the Makefile."""
+
 import shutil
 import subprocess
 import sys
@@ -11,9 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("setting", [[], ["WORKERS=7"]])
-def test_make_test_finds_its_workers_where_no_python_but_that_of_venv_is_on_the_path(
-    tmp_path: Path, setting: list[str]
-):
+def test_make_test_counts_its_workers_with_the_python_of_the_venv(tmp_path: Path, setting: list[str]):
     make = shutil.which("make")
     if make is None:
         pytest.skip("make is not installed")

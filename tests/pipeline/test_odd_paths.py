@@ -1,4 +1,4 @@
-"""Checkouts in folders whose names mean something to a URL, to SQL, to a shell or to a pattern of paths."""
+"""Checkouts in folders with special characters of URLs, SQL, shells or glob patterns in their names."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from titles.mlflow_store.paths import sqlite_uri, tracking_uri
 from titles.mlflow_store.values import as_key
 from titles.preprocessing.engine import connect, read_parquet, read_partition, write_parquet, write_partitions
 
-# The other folder is one that the first, taken as a pattern, is the name of as well.
+# Each folder name with another name that it would match as a URL or a glob pattern.
 FOLDERS = {
     "50%2Foff": "50/off",
     "a? b": "ab b",
@@ -37,31 +37,31 @@ FOLDERS = {
 
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/"), min_size=1))
-def test_the_url_of_a_database_file_is_that_of_this_file(name: str) -> None:
+def test_the_url_of_a_database_file_names_that_file(name: str) -> None:
     path = Path("/home") / name / "mlflow.db"
     assert make_url(sqlite_uri(path)).database == str(path)
 
 
-def test_a_database_named_by_the_user_keeps_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_options_of_a_database_url_of_the_user_are_preserved(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs/mlflow.db?timeout=30")
     url = make_url(tracking_uri(Path("/home/50%2F?")))
     assert (url.database, dict(url.query)) == ("/home/50%2F?/runs/mlflow.db", {"timeout": "30"})
 
 
 @pytest.mark.parametrize("path", ["data/oferta $x", "data/a, b (ñ) #1", "../50%/it's", "data/" + "x" * 300])
-def test_mlflow_takes_the_name_of_any_folder_as_a_tag(path: str) -> None:
+def test_mlflow_accepts_the_name_of_any_folder_as_a_tag(path: str) -> None:
     key = as_key(f"dvc.dep.{path}")
     _validate_tag_name(key)
     assert key.startswith("dvc.dep.")
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_the_engine_reads_what_it_wrote_there_and_no_other_folder(tmp_path: Path, name: str) -> None:
+def test_the_engine_reads_and_writes_only_that_folder(tmp_path: Path, name: str) -> None:
     (folder := tmp_path / name).mkdir()
     (other := tmp_path / FOLDERS[name]).mkdir(parents=True)
-    for parts in (folder / "parts/part=b", other / "parts/part=b"):
-        parts.mkdir(parents=True)
-        pd.DataFrame({"title": ["of another"], "part": ["b"]}).to_parquet(parts / "0.parquet")
+    for partition in (folder / "parts/part=b", other / "parts/part=b"):
+        partition.mkdir(parents=True)
+        pd.DataFrame({"title": ["of another"], "part": ["b"]}).to_parquet(partition / "0.parquet")
     pd.DataFrame({"title": ["of another"]}).to_parquet(other / "rows.parquet")
     rows = ibis.memtable({"title": ["mesa", "silla"], "part": ["a", "c"]})
     with connect(folder) as (engine, scratch):
@@ -71,13 +71,15 @@ def test_the_engine_reads_what_it_wrote_there_and_no_other_folder(tmp_path: Path
         write_partitions(engine, rows, folder / "new", "writing")
         written = read_parquet(engine, folder / "rows.parquet")
         assert written.to_pyarrow().to_pydict() == {"title": ["mesa", "silla"], "part": ["a", "c"]}
-        for part, title in {"a": "mesa", "c": "silla"}.items():
-            assert read_partition(engine, folder / "new", part).to_pyarrow().to_pydict() == {"title": [title]}
+        for partition, title in {"a": "mesa", "c": "silla"}.items():
+            assert read_partition(engine, folder / "new", partition).to_pyarrow().to_pydict() == {"title": [title]}
         assert read_partition(engine, folder / "parts", "b").count().execute() == 1
         assert read_partition(engine, folder / "parts", "a") is None
 
 
-def test_a_stage_keeps_its_store_and_artifacts_in_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stage_writes_its_store_and_artifacts_only_to_the_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     checkout = tmp_path / """50%2F a? #ñ 'it"s [b]*\"""" / "year=2026"
     (checkout / ".dvc").mkdir(parents=True)
     write_numbered(checkout, train=60, validation=20)

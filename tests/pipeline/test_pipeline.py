@@ -1,4 +1,4 @@
-"""The whole pipeline as a user runs it, by DVC, on a small catalogue in a repository of its own."""
+"""The complete pipeline, run by DVC on a small catalogue in a repository of its own."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from titles.inference.classifier import Classifier
 from titles.mlflow_store.logged_model import best_epoch
 
 
-def test_a_run_leaves_metrics_and_models_of_both_networks(repository: Repository) -> None:
+def test_a_run_writes_metrics_and_models_of_both_networks(repository: Repository) -> None:
     assert set(repository.metrics()) == {"mlp", "cnn", "mean"}
     assert all(0 < metrics["balanced_accuracy"] <= 1 for metrics in repository.metrics().values())
     assert (repository.folder / "models/mlp/weights.safetensors").exists()
@@ -26,7 +26,7 @@ def test_a_second_run_has_nothing_to_do(repository: Repository) -> None:
     assert "up to date" in repository.run("dvc", "status")
 
 
-def test_every_stage_has_its_run_below_one_of_the_pipeline(repository: Repository) -> None:
+def test_every_stage_has_a_run_nested_in_that_of_the_pipeline(repository: Repository) -> None:
     (tree,) = trees(f"sqlite:///{repository.folder}/mlflow.db")
     check_tree(repository, tree, ALL)
     assert tree.parent.info.run_name.startswith("repro 2")
@@ -51,7 +51,7 @@ def test_a_network_is_logged_as_a_model_and_can_be_made_the_champion(
     expected = Classifier.load(repository.folder / "models" / best).predict(titles, top=2)
     store = f"sqlite:///{repository.folder}/mlflow.db"
     assert predicted_by_champion(store, titles, tmp_path) == with_null(expected)
-    # The repository is a copy, whose store named the artifacts of the original.
+    # The repository is a copy. Its store must not change the artifacts of the original.
     assert artifacts(first_run) == before
 
 
@@ -60,7 +60,7 @@ def artifacts(checkout: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize(
-    ("stage", "old", "new", "told"),
+    ("stage", "old", "new", "message"),
     [
         (
             "train_mlp",
@@ -74,23 +74,23 @@ def artifacts(checkout: Path) -> list[Path]:
     ],
 )
 def test_a_wrong_parameter_stops_a_stage_before_torch_or_mlflow_is_imported(
-    repository: Repository, tmp_path: Path, stage: str, old: str, new: str, told: str
+    repository: Repository, tmp_path: Path, stage: str, old: str, new: str, message: str
 ) -> None:
     for name in ("torch", "mlflow"):
         (tmp_path / f"{name}.py").write_text(f"raise RuntimeError('{name} was imported')")
     params = (repository.folder / "params.yaml").read_text()
     assert old in params
     (tmp_path / "params.yaml").write_text(params.replace(old, new))
-    places = os.pathsep.join([str(tmp_path), str(ROOT)])
+    search_path = os.pathsep.join([str(tmp_path), str(ROOT)])
     arguments = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]["cmd"].split()[1:]
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": places, "TITLES_TRACKING": "off"},
+        env=os.environ | {"PYTHONPATH": search_path, "TITLES_TRACKING": "off"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 1
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,11 +1,11 @@
-"""The same pipeline again, here and elsewhere."""
+"""Reproducibility of the pipeline: a second run, and a clone that pulls from a remote."""
 
 from pathlib import Path
 
 from tests.repository import ALL, Repository
 
 
-def test_running_all_again_gives_the_same_bytes(repository: Repository) -> None:
+def test_a_forced_second_run_gives_the_same_bytes(repository: Repository) -> None:
     before = repository.lock()
     assert repository.stages_run_by("dvc", "repro", "--force") == ALL
     assert repository.lock() == before
@@ -23,6 +23,6 @@ def test_a_clone_gets_data_and_models_from_a_remote_without_running_anything(
     assert clone.stages_run_by("dvc", "repro") == []
     for path in ("models/mlp/weights.safetensors", "models/cnn/vocabulary.json", "data/prepared/rejected.parquet"):
         assert (clone.folder / path).read_bytes() == (repository.folder / path).read_bytes()
-    # No run of the clone logged a network, so this does.
+    # No run of the clone has logged a model, so `promote` logs it.
     assert "cnn, balanced accuracy" in clone.python("titles.tracking.promote", "cnn")
     assert "version 1" in clone.python("titles.tracking.promote", "cnn")

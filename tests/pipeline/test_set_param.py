@@ -9,7 +9,7 @@ from dvc.utils.hydra import apply_overrides
 
 PARAMS = (Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8")
 
-# By the kind of a value another one, as the user writes it and as YAML reads it.
+# Another value of each type, as the user writes it and as YAML reads it.
 OTHER = {str: ("other", "other"), bool: ("false", False), int: ("123456", 123456), float: ("0.123456", 0.123456)}
 
 
@@ -25,7 +25,7 @@ VALUES = dict(leaves(yaml.safe_load(PARAMS)))
 
 
 def set_param(folder: Path, override: str) -> list[tuple[str, str]]:
-    """The lines that `-S override` changes, as they were and as they are; it adds and removes none."""
+    """Return the lines that `-S override` changes, old and new; the number of lines must not change."""
     path = folder / "params.yaml"
     path.write_text(PARAMS, encoding="utf-8")
     apply_overrides(path, [override])
@@ -34,7 +34,7 @@ def set_param(folder: Path, override: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("key", VALUES)
-def test_setting_a_key_changes_its_line_alone(tmp_path: Path, key: str) -> None:
+def test_setting_a_key_changes_only_its_line(tmp_path: Path, key: str) -> None:
     written, value = OTHER[type(VALUES[key])]
     ((old, new),) = set_param(tmp_path, f"{key}={written}")
     name = key.rpartition(".")[2]
@@ -42,5 +42,5 @@ def test_setting_a_key_changes_its_line_alone(tmp_path: Path, key: str) -> None:
     assert yaml.safe_load(new) == {name: value}
 
 
-def test_every_parameter_is_one_value() -> None:
+def test_every_parameter_is_a_scalar() -> None:
     assert {type(value) for value in VALUES.values()} == {str, bool, int, float}

@@ -95,7 +95,7 @@ def test_concurrent_requests_get_their_own_predictions(server: TitlesServer, mod
 @pytest.mark.parametrize("clients", [1, 8, 64])
 def test_under_load_every_request_is_answered(server: TitlesServer, clients: int) -> None:
     # Raises if a response is not 200.
-    took = asyncio.run(latencies(server.uri, TITLES, clients, together=3, seconds=2.0))
+    took = asyncio.run(latencies(server.uri, TITLES, clients, batch_size=3, seconds=2.0))
     assert len(took) >= clients
 
 

@@ -1,6 +1,6 @@
-"""What holds of the pipeline and its store, whichever it is, when much happens at once, or goes wrong.
+"""Tests of concurrent, temporary and failing experiments, for any kind of MLflow store.
 
-The tests of a store are those of the file that has its `repository` and takes these in.
+A test file for a store imports these tests and defines the fixture `repository`.
 """
 
 import json
@@ -41,16 +41,16 @@ def holding(run):
 if __name__"""
 
 
-def numbered(folder: Path, store: str | None) -> Repository:
-    """Its titles are numbered and it is committed; nothing of it is in its store, which need not be there."""
-    made = with_hold(committed(folder, store))
-    made.run("dvc", "repro", "embed")
-    made.commit("numbered titles")
-    return made
+def encoded(folder: Path, store: str | None) -> Repository:
+    """Return a committed repository with the outputs of embed; the store has no runs and need not exist."""
+    repository = with_hold(committed(folder, store))
+    repository.run("dvc", "repro", "embed")
+    repository.commit("encoded titles")
+    return repository
 
 
 def with_hold(repository: Repository) -> Repository:
-    """Let `train_mlp` wait at the end of its second epoch for as long as there is the file `HOLD`."""
+    """Make `train_mlp` wait at the end of its second epoch while the file `HOLD` exists."""
     stage = repository.folder / "stages/train_mlp.py"
     code = stage.read_text()
     assert code.count("folder, run, ") == code.count("\nif __name__") == 1
@@ -61,23 +61,23 @@ def with_hold(repository: Repository) -> Repository:
 
 @contextmanager
 def held_training(repository: Repository, name: str) -> Iterator[tuple[subprocess.Popen[bytes], psutil.Process]]:
-    """`dvc exp run`, and the process of its `train_mlp`, which waits after its second epoch."""
+    """Yield the process of `dvc exp run` and that of its `train_mlp`, which waits after its second epoch."""
     hold = repository.folder / HOLD
     hold.parent.mkdir(parents=True, exist_ok=True)
     hold.touch()
     try:
         running = repository.start("dvc", "exp", "run", "--name", name, *LONG, tracking="on")
-        yield running, under_training(repository, name)
+        yield running, wait_for_training(repository, name)
     finally:
         hold.unlink()
 
 
-def found(repository: Repository) -> list[Tree]:
+def all_trees(repository: Repository) -> list[Tree]:
     return trees(repository.store or f"sqlite:///{repository.folder}/mlflow.db")
 
 
 def named(repository: Repository, name: str) -> Tree:
-    (tree,) = [tree for tree in found(repository) if tree.parent.data.tags["dvc.experiment"] == name]
+    (tree,) = [tree for tree in all_trees(repository) if tree.parent.data.tags["dvc.experiment"] == name]
     return tree
 
 
@@ -89,7 +89,7 @@ def artifacts(repository: Repository, tree: Tree, folder: str) -> list[str]:
 
 
 def experiments(repository: Repository) -> dict[str, dict[str, object]]:
-    """The metrics of each experiment as DVC keeps them."""
+    """The metrics of each experiment in DVC."""
     shown = json.loads(repository.run("dvc", "exp", "show", "--json"))
     return {
         row["name"]: dict(flatten(row["revs"][0]["data"]["metrics"]["results/metrics.json"]["data"]))
@@ -98,35 +98,36 @@ def experiments(repository: Repository) -> dict[str, dict[str, object]]:
     }
 
 
-def under_training(repository: Repository, name: str) -> psutil.Process:
-    """The process of train_mlp once an epoch of the experiment is in the store."""
+def wait_for_training(repository: Repository, name: str) -> psutil.Process:
+    """Return the process of train_mlp, once the store has an epoch of the experiment."""
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
         time.sleep(0.1)
-        for tree in found(repository):
+        for tree in all_trees(repository):
             child = tree.children.get("train_mlp")
             if tree.parent.info.run_name == name and child and "train_loss" in child.data.metrics:
                 (process,) = [
                     process
                     for process in psutil.process_iter(["cmdline", "cwd"])
-                    # A process of another user, or one that has ended, tells neither.
+                    # Both are None for processes of other users and those that have ended.
                     if (process.info["cmdline"] or [])[1:3] == ["-m", "stages.train_mlp"]
                     and process.info["cwd"] == str(repository.folder)
                 ]
                 return process
-    pytest.fail(f"{name} never came to train")
+    pytest.fail(f"{name} did not start training")
 
 
-def test_two_experiments_at_once_share_a_store_that_is_not_there_yet(repository: Repository) -> None:
+def test_two_concurrent_experiments_create_and_share_a_store(repository: Repository) -> None:
     for activation in ("sigmoid", "tanh"):
         settings = ("-S", f"model.activation={activation}")
         repository.run("dvc", "exp", "run", "--queue", "--name", f"queued-{activation}", *settings)
     repository.run("dvc", "exp", "run", "--run-all", "--jobs", "2", tracking="on")
     repository.run("dvc", "queue", "stop", "--kill")
     assert len(re.findall("Success", repository.run("dvc", "queue", "status"))) == 2
-    kept = experiments(repository)
-    assert {tree.parent.info.run_name for tree in found(repository)} == set(kept) == {"queued-sigmoid", "queued-tanh"}
-    for name, metrics in kept.items():
+    metrics_in_dvc = experiments(repository)
+    run_names = {tree.parent.info.run_name for tree in all_trees(repository)}
+    assert run_names == set(metrics_in_dvc) == {"queued-sigmoid", "queued-tanh"}
+    for name, metrics in metrics_in_dvc.items():
         tree = named(repository, name)
         assert tree.statuses == dict.fromkeys(["pipeline", *TRAINED], "FINISHED")
         assert tree.parent.data.metrics == metrics
@@ -136,7 +137,7 @@ def test_two_experiments_at_once_share_a_store_that_is_not_there_yet(repository:
         assert len(artifacts(repository, tree, "plots")) == 5
 
 
-def test_a_run_in_the_workspace_has_all_that_dvc_has(repository: Repository) -> None:
+def test_a_run_in_the_workspace_has_the_parameters_metrics_and_hashes_of_dvc(repository: Repository) -> None:
     assert repository.stages_run_by("dvc", "repro", tracking="on") == TRAINED
     tree = named(repository, "workspace")
     assert re.fullmatch(r"repro \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", tree.parent.info.run_name)
@@ -148,9 +149,7 @@ def test_a_run_in_the_workspace_has_all_that_dvc_has(repository: Repository) -> 
     assert named(repository, "workspace").parent.info.run_id == tree.parent.info.run_id
 
 
-def test_the_champion_predicts_in_a_process_that_knows_nothing_of_the_project(
-    repository: Repository, tmp_path: Path
-) -> None:
+def test_the_champion_predicts_in_a_process_without_the_project(repository: Repository, tmp_path: Path) -> None:
     repository.python("titles.tracking.promote", "cnn")
     titles = ["Zapatilla deportiva", "", "mesa"]
     expected = Classifier.load(repository.folder / "models/cnn").predict(titles, top=2)
@@ -158,7 +157,7 @@ def test_the_champion_predicts_in_a_process_that_knows_nothing_of_the_project(
     assert predicted_by_champion(store, titles, tmp_path) == with_null(expected)
 
 
-def test_a_temporary_experiment_leaves_its_runs_with_their_artifacts(repository: Repository) -> None:
+def test_a_temporary_experiment_logs_its_runs_and_artifacts(repository: Repository) -> None:
     repository.run("dvc", "exp", "run", "--temp", "--name", "aside", "-S", "model.activation=silu", tracking="on")
     tree = named(repository, "aside")
     assert tree.statuses == dict.fromkeys(["pipeline", *TRAINED], "FINISHED")
@@ -172,7 +171,9 @@ def test_a_temporary_experiment_leaves_its_runs_with_their_artifacts(repository:
     assert "Loss by epoch.png" in artifacts(repository, tree, "plots")
 
 
-def test_a_refused_temporary_experiment_leaves_its_run_with_the_error(repository: Repository) -> None:
+def test_a_temporary_experiment_with_an_invalid_parameter_logs_a_failed_run_with_the_error(
+    repository: Repository,
+) -> None:
     settings = ("--name", "refused", "-S", "model.activation=banana")
     repository.run("dvc", "exp", "run", "--temp", *settings, tracking="on", status=None)
     tree = named(repository, "refused")
@@ -180,12 +181,12 @@ def test_a_refused_temporary_experiment_leaves_its_run_with_the_error(repository
     assert "model.activation is 'banana'" in tree.children["train_mlp"].data.tags["error"]
 
 
-def test_an_experiment_that_logged_nothing_gets_its_run_once(repository: Repository) -> None:
+def test_sync_adds_the_run_of_an_untracked_experiment_once(repository: Repository) -> None:
     repository.run("dvc", "exp", "run", "--temp", "--name", "juan's", "-S", "model.activation=gelu")
-    before = len(found(repository))
+    before = len(all_trees(repository))
     assert repository.python("titles.tracking.sync").startswith("1 of DVC's experiments")
     assert repository.python("titles.tracking.sync").startswith("0 of DVC's experiments")
-    assert len(found(repository)) == before + 1
+    assert len(all_trees(repository)) == before + 1
     tree = named(repository, "juan's")
     assert tree.parent.data.tags["titles.source"] == "dvc cache"
     assert "- model.activation: `relu` → `gelu`" in tree.parent.data.tags["mlflow.note.content"]
@@ -197,7 +198,7 @@ def test_an_experiment_that_logged_nothing_gets_its_run_once(repository: Reposit
     assert (tree.parent.data.params, tree.children, tree.parent.info.status) == (expected, {}, "FINISHED")
 
 
-def test_a_stage_that_is_killed_leaves_its_run_and_the_parent_failed(repository: Repository) -> None:
+def test_the_runs_of_a_killed_stage_and_its_pipeline_are_marked_failed(repository: Repository) -> None:
     with held_training(repository, "killed") as (running, training):
         training.kill()
         assert "failed to reproduce 'train_mlp'" in repository.finish(running, status=255)

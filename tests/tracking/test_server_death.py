@@ -1,4 +1,4 @@
-"""A server that is there when a pipeline begins and not when it ends."""
+"""A tracking server that is killed while a pipeline runs."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.tracking.tree import check_tree
 pytestmark = pytest.mark.services
 
 
-def test_a_server_that_dies_during_training_costs_a_warning_and_is_filled_afterwards(
+def test_a_server_killed_during_training_causes_a_warning_and_sync_uploads_the_rest(
     server: MlflowServer, tmp_path: Path
 ) -> None:
     from mlflow import MlflowClient

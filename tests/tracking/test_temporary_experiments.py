@@ -1,4 +1,4 @@
-"""A stage whose checkout DVC removes as soon as it has ended, with the code of its recorder."""
+"""Stages in temporary checkouts, which DVC removes together with the code of the tracking worker."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ with start_run("embed", []) as run:
     run.log_metrics({"rows_in": 5})
     time.sleep(1000000)
 """
-REFUSED = """
+INVALID = """
 from titles.core.errors import InputError
 from titles.tracking.run import log_failed_run
 log_failed_run("embed", [], InputError("embed.dimension is 0"))
@@ -41,8 +41,8 @@ def start(nested: Path, script: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", script], cwd=nested, env=environment)
 
 
-def embed_with(root: Path, name: str) -> dict[str, str]:
-    """The tags of the run of embed, once it has one of that name or a metric."""
+def wait_for_embed(root: Path, name: str) -> dict[str, str]:
+    """Return the tags of the run of embed, once it has a tag or metric of that name."""
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
         for tree in trees(f"sqlite:///{root}/mlflow.db"):
@@ -50,21 +50,21 @@ def embed_with(root: Path, name: str) -> dict[str, str]:
             if embed and name in embed.data.tags | embed.data.metrics:
                 return dict(embed.data.tags)
         time.sleep(0.2)
-    pytest.fail(f"embed never had {name}")
+    pytest.fail(f"the run of embed has no {name}")
 
 
-def test_a_stage_that_is_killed_leaves_its_run_failed(root: Path, nested: Path):
+def test_the_run_of_a_killed_stage_is_marked_failed(root: Path, nested: Path):
     stage = start(nested, KILL)
-    embed_with(root, "rows_in")
-    # Killed last, so that the recorder finds nothing when it must say so.
+    wait_for_embed(root, "rows_in")
+    # Killed after the checkout is removed, so that the worker must work without its files.
     shutil.rmtree(nested)
     stage.kill()
     stage.wait()
-    assert embed_with(root, "error")["error"] == STAGE_KILLED
+    assert wait_for_embed(root, "error")["error"] == STAGE_KILLED
 
 
-def test_a_stage_that_is_refused_has_left_its_run_when_it_ends(root: Path, nested: Path):
-    assert start(nested, REFUSED).wait() == 0
+def test_the_run_of_a_stage_with_an_invalid_parameter_is_complete_when_the_stage_ends(root: Path, nested: Path):
+    assert start(nested, INVALID).wait() == 0
     shutil.rmtree(nested)
     (tree,) = trees(f"sqlite:///{root}/mlflow.db")
     assert tree.statuses == {"pipeline": "FAILED", "embed": "FAILED"}

@@ -1,4 +1,4 @@
-"""What stages leave in the embedded store, through the recorder they start."""
+"""Runs that stages log to the embedded store through the tracking worker they start."""
 
 import os
 import shutil
@@ -35,36 +35,36 @@ def only_tree(root: Path) -> Tree:
     return tree
 
 
-def eventually(root: Path, stage: str, status: str) -> Tree:
-    """The only tree once the run of the stage, which nobody waits for, has that status."""
+def wait_for_status(root: Path, stage: str, status: str) -> Tree:
+    """Return the only tree once the run of the stage, which ends asynchronously, has that status."""
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
-        # Asked first: the parent's status comes after that of the stage.
-        is_delivered = not any(spool_folder(root).glob("*/*"))
-        found = trees(f"sqlite:///{root}/mlflow.db")
-        if is_delivered and found and found[0].statuses.get(stage) == status:
-            return found[0]
+        # Read before the runs: the status of the parent is written after that of the stage.
+        is_uploaded = not any(spool_folder(root).glob("*/*"))
+        logged = trees(f"sqlite:///{root}/mlflow.db")
+        if is_uploaded and logged and logged[0].statuses.get(stage) == status:
+            return logged[0]
         time.sleep(0.2)
-    pytest.fail(f"{stage} never was {status}: {found and found[0].statuses}")
+    pytest.fail(f"{stage} is not {status}: {logged and logged[0].statuses}")
 
 
-def test_the_root_is_the_one_dvc_names(root: Path, monkeypatch: pytest.MonkeyPatch):
-    elsewhere = root / ".dvc/tmp/exps/standalone/tmp1"
-    elsewhere.mkdir(parents=True)
-    monkeypatch.chdir(elsewhere)
+def test_the_root_is_dvc_root_if_that_is_set(root: Path, monkeypatch: pytest.MonkeyPatch):
+    nested = root / ".dvc/tmp/exps/standalone/tmp1"
+    nested.mkdir(parents=True)
+    monkeypatch.chdir(nested)
     assert main_root() == root
 
 
-@pytest.mark.parametrize("named", [None, "/bogus", "."])
-def test_without_a_usable_name_the_root_is_above_a_temporary_experiment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str | None
+@pytest.mark.parametrize("dvc_root", [None, "/bogus", "."])
+def test_without_a_valid_dvc_root_the_root_is_above_a_temporary_experiment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dvc_root: str | None
 ):
-    elsewhere = tmp_path / ".dvc/tmp/exps/tmp1"
-    elsewhere.mkdir(parents=True)
-    monkeypatch.chdir(elsewhere)
+    nested = tmp_path / ".dvc/tmp/exps/tmp1"
+    nested.mkdir(parents=True)
+    monkeypatch.chdir(nested)
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    if named:
-        monkeypatch.setenv("DVC_ROOT", named)
+    if dvc_root:
+        monkeypatch.setenv("DVC_ROOT", dvc_root)
     assert main_root() == tmp_path
 
 
@@ -80,17 +80,17 @@ def test_without_a_usable_name_the_root_is_above_a_temporary_experiment(
         ([], False),
     ],
 )
-def test_dvc_is_known_by_its_command(command: list[str], expected: bool):
+def test_dvc_is_recognised_by_its_command(command: list[str], expected: bool):
     assert _is_dvc(SimpleNamespace(cmdline=lambda: command)) is expected  # type: ignore[arg-type]
 
 
-def test_a_pipeline_lives_as_long_as_the_process_its_key_names(root: Path):
+def test_a_pipeline_is_alive_while_the_process_of_its_key_is(root: Path):
     key = PipelineRun.from_current_process().key
     assert is_alive(key)
     assert not is_alive(f"{key}1")
 
 
-def test_a_stage_leaves_its_run_below_that_of_the_pipeline(root: Path):
+def test_the_run_of_a_stage_is_nested_in_that_of_the_pipeline(root: Path):
     with start_run("reduce", ["reduce", "model"]) as run:
         run.log_metrics({"mlp": {"loss": 0.5}}, step=3)
         run.log_metrics({"mlp": {"loss": 0.25}}, step=4)
@@ -119,13 +119,13 @@ def test_report_and_tables_are_artifacts_of_the_pipeline(root: Path):
     assert listed == ["report/report.html", "tables/accuracy_by_coverage.csv"]
 
 
-def test_a_stage_has_the_parameters_it_reads_and_no_others(root: Path):
+def test_the_run_of_a_stage_has_only_the_parameters_that_the_stage_reads(root: Path):
     with start_run("reduce", ["reduce"]):
         pass
     assert only_tree(root).children["reduce"].data.params == {"reduce.fraction": "1"}
 
 
-def test_a_stage_that_fails_leaves_its_run_and_the_parent_failed_with_the_error(root: Path):
+def test_the_runs_of_a_failed_stage_and_its_pipeline_have_the_error(root: Path):
     with pytest.raises(ValueError, match="caf"), start_run("evaluate", []) as run:
         run.log_metrics({"by_language": {"pt(BR)": 0.5, "español": 0.25}})
         raise ValueError("caf\udce9")
@@ -133,33 +133,33 @@ def test_a_stage_that_fails_leaves_its_run_and_the_parent_failed_with_the_error(
     assert tree.statuses == {"pipeline": "FAILED", "evaluate": "FAILED"}
     assert tree.children["evaluate"].data.tags["error"] == "ValueError: caf\\udce9"
     assert tree.parent.data.tags["error"] == "evaluate: ValueError: caf\\udce9"
-    # MLflow takes few characters in a name, and values of a user's columns may hold any.
+    # MLflow allows few characters in names; values of the columns of a user may contain any.
     logged = tree.children["evaluate"].data.metrics
     assert (logged["by_language.pt_BR_"], logged["by_language.español"]) == (0.5, 0.25)
 
 
-def test_a_stage_that_is_refused_leaves_a_failed_run_without_waiting_for_it(root: Path):
-    # Without this lock the recorder has no access to the store.
+def test_a_stage_with_an_invalid_parameter_does_not_wait_for_its_failed_run(root: Path):
+    # The worker needs this lock to use the store.
     with FileLock(root / "mlflow.db.lock"):
         log_failed_run("embed", ["embed"], InputError("embed.dimension is 0"))
         assert trees(f"sqlite:///{root}/mlflow.db") == []
-    tree = eventually(root, "embed", "FAILED")
+    tree = wait_for_status(root, "embed", "FAILED")
     assert tree.statuses["pipeline"] == "FAILED"
     assert tree.children["embed"].data.tags["error"] == "InputError: embed.dimension is 0"
 
 
-def test_a_stage_that_is_killed_leaves_its_run_and_the_parent_failed(root: Path):
+def test_the_runs_of_a_killed_stage_and_its_pipeline_are_marked_failed(root: Path):
     script = "from titles.tracking.run import start_run; import os\n"
     script += "with start_run('embed', []) as run: run.log_metrics({'rows_in': 5}); os.kill(os.getpid(), 9)"
     done = subprocess.run([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(SOURCE)}, check=False)
     assert done.returncode == -signal.SIGKILL
-    tree = eventually(root, "embed", "FAILED")
+    tree = wait_for_status(root, "embed", "FAILED")
     assert tree.statuses["pipeline"] == "FAILED"
     assert tree.children["embed"].data.metrics["rows_in"] == 5
     assert tree.children["embed"].data.tags["error"] == STAGE_KILLED
 
 
-def test_a_recorder_that_is_killed_costs_a_warning_and_its_run_is_failed_afterwards(
+def test_a_killed_worker_causes_a_warning_and_its_run_is_marked_failed_later(
     root: Path, caplog: pytest.LogCaptureFixture
 ):
     with start_run("embed", []) as run:
@@ -175,8 +175,8 @@ def test_a_recorder_that_is_killed_costs_a_warning_and_its_run_is_failed_afterwa
 
 
 @contextmanager
-def hanging_up() -> Iterator[tuple[str, list[int]]]:
-    """The address of a server that ends every connection at once, and a list that grows by each."""
+def server_that_hangs_up() -> Iterator[tuple[str, list[int]]]:
+    """Yield the address of a server that closes every connection at once, and a list with an item per connection."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         connections: list[int] = []
 
@@ -194,24 +194,24 @@ def hanging_up() -> Iterator[tuple[str, list[int]]]:
 
 
 @pytest.mark.parametrize("store", ["http://{}", "postgresql+psycopg://nobody@{}/titles"])
-def test_a_store_that_cannot_be_reached_stops_the_first_stage_and_says_what_to_do(
+def test_an_unreachable_store_stops_the_first_stage_with_an_instruction(
     root: Path, monkeypatch: pytest.MonkeyPatch, store: str
 ):
-    with hanging_up() as (address, connections):
+    with server_that_hangs_up() as (address, connections):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", store.format(address))
         with (
             pytest.raises(InputError, match=rf"{address}.* cannot be reached; start it, .*TITLES_TRACKING=off"),
             start_run("prepare", []),
         ):
             pytest.fail("work was begun")
-    # MLflow by itself would try more often, for minutes.
+    # By default MLflow would retry for minutes.
     assert len(connections) <= 2
     assert not list(spool_folder(root).glob("*"))
 
 
 @contextmanager
 def outage(root: Path) -> Iterator[None]:
-    """The store cannot be opened meanwhile."""
+    """Make the store unavailable within the context."""
     (root / "mlflow.db").rename(root / "aside.db")
     (root / "mlflow.db").mkdir()
     yield
@@ -219,7 +219,7 @@ def outage(root: Path) -> Iterator[None]:
     (root / "aside.db").rename(root / "mlflow.db")
 
 
-def test_a_store_that_is_gone_when_a_later_stage_starts_costs_a_warning_and_is_filled_afterwards(
+def test_a_store_that_is_unavailable_to_a_later_stage_causes_a_warning_and_gets_its_events_afterwards(
     root: Path, capfd: pytest.CaptureFixture[str]
 ):
     model = root / "model"
@@ -231,9 +231,9 @@ def test_a_store_that_is_gone_when_a_later_stage_starts_costs_a_warning_and_is_f
     with outage(root), start_run("train_mlp", []) as run:
         run.log_metrics({"rows_in": 5})
         run.log_model("mlp", model)
-    told = capfd.readouterr().err
-    assert "MLflow does not answer, the stage goes on" in told
-    assert "records of train_mlp are not in MLflow yet; make sync sends them" in told
+    printed = capfd.readouterr().err
+    assert "MLflow does not answer, the stage goes on" in printed
+    assert "records of train_mlp are not in MLflow yet; make sync sends them" in printed
     shutil.rmtree(model)
     with start_run("evaluate", []):
         pass
@@ -244,24 +244,24 @@ def test_a_store_that_is_gone_when_a_later_stage_starts_costs_a_warning_and_is_f
     assert not list(spool_folder(root).glob("*/*"))
 
 
-def test_a_store_that_hangs_does_not_hold_the_stage_up(root: Path, monkeypatch: pytest.MonkeyPatch):
-    with socket.create_server(("127.0.0.1", 0)) as deaf:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{deaf.getsockname()[1]}")
+def test_a_store_that_hangs_does_not_block_the_stage(root: Path, monkeypatch: pytest.MonkeyPatch):
+    with socket.create_server(("127.0.0.1", 0)) as silent_server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent_server.getsockname()[1]}")
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", str(SECONDS))
         # The store was reached when the pipeline began.
         (spool_folder(root) / PipelineRun.from_current_process().key).mkdir(parents=True)
         with start_run("train_mlp", []) as run:
-            waiting, _ = deaf.accept()
-            # The recorder waits for an answer. A stage that waited as well would never come to the end of this.
+            connection, _ = silent_server.accept()
+            # The worker waits for a response. A stage that waited too would never finish this loop.
             for epoch in range(5000):
                 run.log_metrics({"train_loss": 0.5, "validation_loss": 0.5}, epoch)
-            waiting.close()
-            deaf.close()
-    (journal,) = unsent_spools(root)
-    assert len(journal.pending) == 5004
+            connection.close()
+            silent_server.close()
+    (spool,) = unsent_spools(root)
+    assert len(spool.pending) == 5004
 
 
-def test_what_is_for_another_store_waits_for_it(
+def test_events_for_another_store_stay_in_the_spool(
     root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     begin = {"store": tracking_uri(root), "stage": "embed"}
@@ -270,10 +270,10 @@ def test_what_is_for_another_store_waits_for_it(
     assert list(unsent_spools(root)) == []
     assert f"is for {begin['store']}" in caplog.text
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert [journal.begin for journal in unsent_spools(root)] == [begin]
+    assert [spool.begin for spool in unsent_spools(root)] == [begin]
 
 
-def test_a_journal_that_cannot_be_read_is_set_aside(root: Path, caplog: pytest.LogCaptureFixture):
+def test_an_unreadable_spool_is_set_aside(root: Path, caplog: pytest.LogCaptureFixture):
     folder = spool_folder(root) / "host-1-0.00/embed"
     folder.mkdir(parents=True)
     (folder / "journal.jsonl").write_text("")
@@ -282,7 +282,7 @@ def test_a_journal_that_cannot_be_read_is_set_aside(root: Path, caplog: pytest.L
     assert (folder / "journal.broken").exists()
 
 
-def test_what_the_store_refuses_is_said_to_be_missing_and_all_else_is_there(
+def test_values_that_the_store_rejects_are_tagged_as_missing_and_all_others_are_logged(
     root: Path, capfd: pytest.CaptureFixture[str]
 ):
     with start_run("train_mlp", []) as run:
@@ -306,7 +306,7 @@ def test_tracking_can_be_off(root: Path, monkeypatch: pytest.MonkeyPatch):
     assert not spool_folder(root).exists()
 
 
-def test_the_process_of_a_stage_never_loads_mlflow(root: Path):
+def test_the_process_of_a_stage_does_not_import_mlflow(root: Path):
     script = "from titles.tracking.run import start_run; import sys\n"
     script += "with start_run('embed', []): pass\nprint(*sys.modules)"
     environment = os.environ | {"PYTHONPATH": str(SOURCE)}
@@ -314,7 +314,7 @@ def test_the_process_of_a_stage_never_loads_mlflow(root: Path):
     assert {"mlflow", "dvc", "pandas", "sqlalchemy"} & set(loaded) == set()
 
 
-def test_only_a_network_that_is_there_can_be_promoted(root: Path):
+def test_only_an_existing_network_can_be_promoted(root: Path):
     from titles.tracking.promote import _choose_folder
 
     with pytest.raises(InputError, match=r"models has no network; train them with dvc repro, or get them"):
@@ -332,49 +332,47 @@ def test_only_a_network_that_is_there_can_be_promoted(root: Path):
 EVENTS = st.lists(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5), max_size=3), max_size=6)
 
 
-@given(events=EVENTS, delivered=st.integers(0, 6))
-def test_a_journal_gives_back_what_the_store_has_not_taken(
-    tmp_path_factory: pytest.TempPathFactory, events: list[dict[str, object]], delivered: int
+@given(events=EVENTS, num_uploaded=st.integers(0, 6))
+def test_a_reopened_spool_has_the_events_that_are_not_uploaded(
+    tmp_path_factory: pytest.TempPathFactory, events: list[dict[str, object]], num_uploaded: int
 ):
-    folder = tmp_path_factory.mktemp("journals") / "stage"
-    journal = Spool(folder, {"stage": "embed"})
+    folder = tmp_path_factory.mktemp("spools") / "stage"
+    spool = Spool(folder, {"stage": "embed"})
     for event in events:
-        journal.add(event)
-    for _ in range(min(delivered, len(events))):
-        journal.pending.popleft()
-    journal.save()
-    journal.lock.release()
-    again = Spool(folder)
-    assert (again.begin, list(again.pending)) == ({"stage": "embed"}, events[delivered:])
+        spool.add(event)
+    for _ in range(min(num_uploaded, len(events))):
+        spool.pending.popleft()
+    spool.save()
+    spool.lock.release()
+    reopened = Spool(folder)
+    assert (reopened.begin, list(reopened.pending)) == ({"stage": "embed"}, events[num_uploaded:])
 
 
-def test_a_journal_that_is_being_delivered_is_left_alone(root: Path):
+def test_a_spool_that_another_process_uploads_is_skipped(root: Path):
     folder = spool_folder(root) / "host-1-0.00"
-    journal = Spool(folder / "embed", {"stage": "embed", "store": tracking_uri(root)})
+    spool = Spool(folder / "embed", {"stage": "embed", "store": tracking_uri(root)})
     script = "import sys; from pathlib import Path; from titles.tracking.spool import unsent_spools\n"
     script += "print(len(list(unsent_spools(Path(sys.argv[1])))))"
     command = [sys.executable, "-c", script, str(root)]
     environment = os.environ | {"PYTHONPATH": str(SOURCE)}
     assert subprocess.check_output(command, env=environment, text=True).strip() == "0"
-    journal.lock.release()
+    spool.lock.release()
     assert subprocess.check_output(command, env=environment, text=True).strip() == "1"
 
 
-def test_files_are_kept_as_they_were_until_they_are_logged(tmp_path: Path):
+def test_files_are_copied_to_the_spool_until_they_are_logged(tmp_path: Path):
     table = tmp_path / "table.csv"
     table.write_text("first")
-    journal = Spool(tmp_path / "journal", {"stage": "evaluate"})
-    kept = [
-        journal.folder / journal.copy_files(name, [table], link) for name, link in [("tables", False), ("mlp", True)]
-    ]
+    spool = Spool(tmp_path / "spool", {"stage": "evaluate"})
+    copies = [spool.folder / spool.copy_files(name, [table], link) for name, link in [("tables", False), ("mlp", True)]]
     table.unlink()
     table.write_text("second")
-    assert [(folder / "table.csv").read_text() for folder in kept] == ["first", "first"]
-    journal.remove()
-    assert not journal.folder.exists()
+    assert [(folder / "table.csv").read_text() for folder in copies] == ["first", "first"]
+    spool.remove()
+    assert not spool.folder.exists()
 
 
-def test_the_folder_of_a_pipeline_that_is_over_goes_with_its_last_journal(root: Path):
+def test_the_folder_of_an_ended_pipeline_is_removed_with_its_last_spool(root: Path):
     over, alive = (spool_folder(root) / key for key in ("host-1-0.00", PipelineRun.from_current_process().key))
     over.mkdir(parents=True)
     alive.mkdir()
@@ -382,7 +380,7 @@ def test_the_folder_of_a_pipeline_that_is_over_goes_with_its_last_journal(root: 
     assert (over.exists(), alive.exists()) == (False, True)
 
 
-def test_a_stage_that_says_nothing_more_was_killed():
+def test_a_stage_without_an_end_event_counts_as_killed():
     end = {"end": "FINISHED"}
     assert list(ensure_end(iter([{"metrics": {}}, end, {"metrics": {}}]))) == [{"metrics": {}}, end]
     (killed,) = ensure_end(iter([]))

@@ -1,4 +1,4 @@
-"""Where `make ui` leads."""
+"""The page that `make ui` opens."""
 
 import os
 import sys
@@ -22,7 +22,7 @@ def test_the_ui_opens_on_the_runs_of_this_checkout(
     assert os.environ.pop("MLFLOW_BACKEND_STORE_URI") == f"sqlite:///{root}/mlflow.db"
 
 
-def test_the_ui_of_a_server_that_cannot_be_reached_is_not_shown(
+def test_an_unreachable_server_stops_the_ui_with_an_error(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setattr(ui, "redact_logs", lambda: None)

@@ -1,4 +1,4 @@
-"""What becomes of what a store refuses, or cannot take for a while. A trigger of SQLite stands for the reason."""
+"""Uploads that a store rejects, for good or for a while; SQLite triggers simulate the errors."""
 
 import sqlite3
 from contextlib import closing
@@ -21,7 +21,7 @@ FAILED = END | {"end": "FAILED"}
 
 
 def refuse(root: Path, *conditions: tuple[str, str]) -> None:
-    """The store takes no row of the table for which the condition holds."""
+    """Make the store reject all rows of a table that satisfy the condition."""
     with closing(sqlite3.connect(root / "mlflow.db")) as connection, connection:
         for table, condition in conditions:
             for action in ("INSERT", "UPDATE"):
@@ -43,7 +43,7 @@ def only_tree(root: Path) -> Tree:
 
 
 @pytest.mark.parametrize(("text", "expected"), [("a\0b", "a\\x00b"), ("caf\udce9", "caf\\udce9"), ("café", "café")])
-def test_a_text_has_nothing_that_a_database_refuses(text: str, expected: str):
+def test_characters_that_a_database_rejects_are_escaped(text: str, expected: str):
     assert as_text(text) == expected
 
 
@@ -56,13 +56,13 @@ def test_an_error_with_nul_is_in_the_run(root: Path):
     assert tree.parent.data.tags["error"] == "embed: InputError: train.csv, line 3: \\x00"
 
 
-def test_an_error_that_names_a_server_has_no_password(root: Path):
+def test_the_password_of_a_server_is_removed_from_an_error(root: Path):
     leave(root, "embed", {"error": "OSError: http://ana:secret@host"}, FAILED)
     assert upload_unsent(root)
     assert only_tree(root).children["embed"].data.tags["error"] == "OSError: http://host"
 
 
-def test_a_refused_error_costs_a_warning_and_the_run_is_ended(root: Path, caplog: pytest.LogCaptureFixture):
+def test_a_rejected_error_causes_a_warning_and_the_run_is_ended(root: Path, caplog: pytest.LogCaptureFixture):
     refuse(root, ("tags", "NEW.key = 'error'"))
     leave(root, "embed", ERROR, FAILED)
     assert upload_unsent(root)
@@ -73,31 +73,31 @@ def test_a_refused_error_costs_a_warning_and_the_run_is_ended(root: Path, caplog
     assert list(unsent_spools(root)) == []
 
 
-def test_a_run_that_a_user_deleted_meanwhile_leaves_nothing_waiting(root: Path, caplog: pytest.LogCaptureFixture):
-    journal = leave(root, "embed", ROWS, END)
+def test_the_events_of_a_run_that_a_user_deleted_are_dropped(root: Path, caplog: pytest.LogCaptureFixture):
+    spool = leave(root, "embed", ROWS, END)
     store = Store(root)
-    _, child = store.find_or_create_stage_run(journal.begin)
+    _, child = store.find_or_create_stage_run(spool.begin)
     store.client.delete_run(child)
     refuse(root, ("runs", f"NEW.run_uuid = '{child}'"), ("latest_metrics", f"NEW.run_uuid = '{child}'"))
     runs = Runs(
         store,
-        journal.begin,
-        journal.folder,
-        store.find_or_create_stage_run(journal.begin | {"stage": "prepare"})[0],
+        spool.begin,
+        spool.folder,
+        store.find_or_create_stage_run(spool.begin | {"stage": "prepare"})[0],
         child,
     )
     from titles.tracking.uploader import Uploader
 
-    delivery = Uploader(root, Spool(journal.folder), live=False)
-    delivery.runs = runs
-    assert delivery.finish()
+    uploader = Uploader(root, Spool(spool.folder), live=False)
+    uploader.runs = runs
+    assert uploader.finish()
     assert "the metrics of embed could not be logged" in caplog.text
     assert "the end of embed could not be logged" in caplog.text
     assert only_tree(root).parent.info.status == "FINISHED"
     assert list(unsent_spools(root)) == []
 
 
-def test_a_store_that_can_be_read_and_not_written_to_loses_nothing(root: Path, caplog: pytest.LogCaptureFixture):
+def test_no_event_is_lost_if_the_store_is_read_only(root: Path, caplog: pytest.LogCaptureFixture):
     Store(root)
     refuse(root, ("latest_metrics", "1"), ("experiment_tags", "1"))
     leave(root, "embed", ROWS, END)
@@ -111,7 +111,7 @@ def test_a_store_that_can_be_read_and_not_written_to_loses_nothing(root: Path, c
     assert tree.children["embed"].data.metrics == {"rows_in": 5}
 
 
-def test_what_waits_for_a_deleted_experiment_goes_on_waiting(root: Path, caplog: pytest.LogCaptureFixture):
+def test_events_of_a_deleted_experiment_stay_in_the_spool(root: Path, caplog: pytest.LogCaptureFixture):
     store = Store(root)
     store.client.delete_experiment(store.experiment_id)
     assert not send(root, "embed", ROWS)
@@ -122,15 +122,15 @@ def test_what_waits_for_a_deleted_experiment_goes_on_waiting(root: Path, caplog:
     assert only_tree(root).children["embed"].data.metrics == {"rows_in": 5}
 
 
-def test_an_unknown_kind_of_event_costs_a_warning(root: Path, caplog: pytest.LogCaptureFixture):
+def test_an_unsupported_kind_of_event_causes_a_warning(root: Path, caplog: pytest.LogCaptureFixture):
     assert send(root, "embed", {"songs": 1}, ROWS)
     assert "the songs of embed could not be logged" in caplog.text
     assert only_tree(root).children["embed"].data.metrics == {"rows_in": 5}
 
 
-def test_a_journal_with_half_a_line_loses_that_line_alone(root: Path, caplog: pytest.LogCaptureFixture):
-    journal = leave(root, "embed", ROWS)
-    with journal.path.open("ab") as file:
+def test_only_the_incomplete_line_of_a_spool_is_lost(root: Path, caplog: pytest.LogCaptureFixture):
+    spool = leave(root, "embed", ROWS)
+    with spool.path.open("ab") as file:
         file.write(b'{"metrics": {"rows_')
     assert upload_unsent(root)
     assert "1 lines cannot be read and are left out" in caplog.text
@@ -138,7 +138,7 @@ def test_a_journal_with_half_a_line_loses_that_line_alone(root: Path, caplog: py
     assert (embed.data.metrics, embed.data.tags["error"]) == ({"rows_in": 5}, WORKER_KILLED)
 
 
-def test_data_has_its_hashes_on_the_stage_and_raw_data_on_the_pipeline(root: Path):
+def test_the_stage_has_the_hashes_of_its_data_and_the_pipeline_those_of_the_raw_data(root: Path):
     hashes = {
         "dep": {"data/oferta$x": "a1.dir", "src/titles/cleaning.py": "b2"},
         "out": {"data/prepared": "c3.dir"},
@@ -158,10 +158,10 @@ def test_data_has_its_hashes_on_the_stage_and_raw_data_on_the_pipeline(root: Pat
         ]
 
 
-def test_a_note_that_a_user_wrote_stays(root: Path):
-    journal = leave(root, "embed")
+def test_a_note_of_the_user_is_not_overwritten(root: Path):
+    spool = leave(root, "embed")
     store = Store(root)
-    runs = Runs.find_or_create(store, journal.begin, journal.folder)
+    runs = Runs.find_or_create(store, spool.begin, spool.folder)
     store.client.set_tag(runs.parent, "mlflow.note.content", "mine")
     log_event(runs, {"notes": {"pipeline": "`dvc repro`", "stage": "Number words"}})
     tags = [store.client.get_run(run_id).data.tags["mlflow.note.content"] for run_id in (runs.parent, runs.child)]
@@ -180,7 +180,7 @@ def test_a_deleted_experiment_stops_the_first_stage(root: Path):
         pytest.fail("work was begun")
 
 
-def test_what_an_earlier_version_left_is_sent_whole(root: Path):
+def test_the_spool_of_an_earlier_version_is_uploaded_completely(root: Path):
     leave(root, "embed", {"hashes": {"dep": {"data/reduced": "a1.dir"}, "out": {}}}, FAILED | ERROR)
     assert upload_unsent(root)
     tags = only_tree(root).children["embed"].data.tags

@@ -1,4 +1,4 @@
-"""What the recorder hears, and what it asks DVC."""
+"""Events that the tracking worker reads, and plots that it renders through DVC."""
 
 import io
 import subprocess
@@ -30,7 +30,7 @@ PLOTS = """plots:
 """
 
 
-def test_a_line_that_cannot_be_read_is_left_out_and_the_end_is_heard(
+def test_unreadable_lines_are_skipped_and_the_end_is_read(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     lines = '{"metrics": {}}\nnonsense\n\n[1]\n{}\n{"end": "FINISHED"}\n{"metr'
@@ -38,12 +38,12 @@ def test_a_line_that_cannot_be_read_is_left_out_and_the_end_is_heard(
     assert caplog.text.count("cannot be read and is left out") == 5
 
 
-def test_a_recorder_that_is_spoken_to_in_bytes_that_are_no_text_comes_to_its_end():
+def test_the_worker_exits_normally_after_bytes_that_are_not_utf8():
     done = subprocess.run([sys.executable, "-m", "titles.tracking.worker"], input=b"\xff\xfe\n", check=False)
     assert done.returncode == 0
 
 
-def test_a_plot_without_data_is_left_out_and_the_others_are_drawn(
+def test_plots_without_data_are_skipped_and_the_others_are_rendered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     monkeypatch.chdir(tmp_path)
@@ -54,7 +54,7 @@ def test_a_plot_without_data_is_left_out_and_the_others_are_drawn(
     (tmp_path / "pairs.csv").write_text("pair,titles\na / b,5\n")
     (tmp_path / "nothing.csv").write_text("pair,titles\n")
     (drawn := tmp_path / "drawn").mkdir()
-    assert [picture.name for picture in draw_plots(drawn)] == ["Loss by epoch.png", "Confused _ pairs.png"]
-    assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in drawn.iterdir())
+    assert [image.name for image in draw_plots(drawn)] == ["Loss by epoch.png", "Confused _ pairs.png"]
+    assert all(image.read_bytes().startswith(b"\x89PNG") for image in drawn.iterdir())
     assert "the plot 'Nothing yet' is left out" in caplog.text
     assert "the plot 'Not written' is left out" in caplog.text

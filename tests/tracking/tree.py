@@ -1,4 +1,4 @@
-"""The store as a user of MLflow sees it: runs of the pipeline, and below each the runs of its stages."""
+"""Runs of a store as trees: the run of a pipeline with the nested runs of its stages."""
 
 import json
 import os
@@ -29,21 +29,21 @@ class Tree:
 
 
 def trees(store: str, name: str = "titles") -> list[Tree]:
-    """Those of the experiment of that name, the newest first."""
+    """Return the trees of the experiment of that name, the newest first."""
     client = MlflowClient(store)
     experiment = client.get_experiment_by_name(name)
     runs: list[Any] = list(client.search_runs([experiment.experiment_id])) if experiment else []
-    found = []
+    pipelines = []
     for parent in (run for run in runs if "mlflow.parentRunId" not in run.data.tags):
-        below = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
-        children = {run.info.run_name: run for run in reversed(below)}
-        assert len(children) == len(below)
-        found.append(Tree(parent, children))
-    return found
+        nested = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+        children = {run.info.run_name: run for run in reversed(nested)}
+        assert len(children) == len(nested)
+        pipelines.append(Tree(parent, children))
+    return pipelines
 
 
 def check_tree(repository: Repository, tree: Tree, stages: list[str]) -> None:
-    """Fails unless the tree is that of the last run in the workspace, of which DVC ran `stages`."""
+    """Assert that the tree is that of the last run in the workspace, in which DVC ran `stages`."""
     assert tree.statuses == dict.fromkeys(["pipeline", *stages], "FINISHED")
     params = yaml.safe_load((repository.folder / "params.yaml").read_text())
     assert tree.parent.data.params == {key: str(value) for key, value in flatten(params)}
@@ -55,7 +55,7 @@ def check_tree(repository: Repository, tree: Tree, stages: list[str]) -> None:
 
 
 def check_stage(repository: Repository, stage: str, run: Run) -> None:
-    """Fails unless the run has the parameters the stage reads, what it cost, and the hashes DVC wrote to dvc.lock."""
+    """Assert that the run has the parameters and the cost of the stage, and the hashes of dvc.lock."""
     lock: Any = repository.lock()["stages"]
     read = lock[stage].get("params", {}).get("params.yaml", {})
     assert run.data.params == {key: str(value) for key, value in flatten(read)}
@@ -73,18 +73,18 @@ import json, sys, mlflow, pandas
 store, *titles = sys.argv[1:]
 mlflow.set_tracking_uri(store)
 model = mlflow.pyfunc.load_model("models:/titles@champion")
-found = model.predict(pandas.DataFrame({"title": titles}), params={"top": 2})
-print(json.dumps(found.to_dict("list")))
+predictions = model.predict(pandas.DataFrame({"title": titles}), params={"top": 2})
+print(json.dumps(predictions.to_dict("list")))
 """
 
 
 def with_null(table: pd.DataFrame) -> dict[str, list[object]]:
-    """The columns, in which None stands for what is missing, as JSON has it."""
+    """Return the columns with None for missing values, as in JSON."""
     return table.astype(object).where(table.notna(), None).to_dict("list")
 
 
 def predicted_by_champion(store: str, titles: list[str], folder: Path) -> dict[str, list[object]]:
-    """What a process that knows nothing of the project gets from the champion, which must not be unpickled."""
+    """Predict with the champion in a process without the project and without unpickling."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
     command = [sys.executable, "-c", CHAMPION, store, *titles]
