@@ -30,7 +30,7 @@ EMBED = EmbedParams(
     word_vectors="none",
 )
 MODEL = ModelParams("relu", "trained", dropout=0.1, word_dropout=0.1, ensemble_size=2)
-OWN = {"mlp": MlpParams(1, 8, 4), "cnn": CnnParams(8, 1, 2)}
+NETWORK_PARAMS = {"mlp": MlpParams(1, 8, 4), "cnn": CnnParams(8, 1, 2)}
 TRAIN = TrainParams(0, 1, 2, 1, 2, 4, 0.05, 0.0, 0.0, False, "accuracy")
 
 TITLES = {
@@ -61,7 +61,7 @@ def trained(request, tmp_path_factory):
     (root / "prepared" / "sources.csv").write_text("file,split,bytes,md5\n")
     vectors = root / "vectors.npy"
     embed(root / "prepared", root / "reduced", root / "word_vectors", root / "embedded", vectors, EMBED)
-    own = OWN[request.param]
+    own = NETWORK_PARAMS[request.param]
     fit(request.param, root / "embedded", vectors, root / "model", MODEL, own, TRAIN)
     return root / "embedded", root / "model"
 

@@ -29,7 +29,7 @@ from titles.training.fit import fit
 SOURCE = Path(__file__).parents[2] / "src"
 REAL_DATA = os.environ.get("TITLES_REAL_DATA")
 
-OWN = {"mlp": MlpParams(1, 8, 4), "cnn": CnnParams(8, 1, 2)}
+NETWORK_PARAMS = {"mlp": MlpParams(1, 8, 4), "cnn": CnnParams(8, 1, 2)}
 MODEL = ModelParams("relu", "trained", 0.0, 0.1, 2)
 TRAIN = TrainParams(0, 1, 2, 1, 2, 8, 0.05, 0.0, 0.0, False, "accuracy")
 TITLES = ["Palabra1 palabra2", "", "¿palabra7?", "otra, «palabra»", "¡!", "palabra3 " * 70, "x y"]
@@ -44,7 +44,15 @@ def model(request, tmp_path_factory):
     """A model folder, with its exported file next to it."""
     root = tmp_path_factory.mktemp(request.param)
     write_numbered(root, train=60, validation=12)
-    fit(request.param, root / "embedded", root / "vectors.npy", root / "model", MODEL, OWN[request.param], TRAIN)
+    fit(
+        request.param,
+        root / "embedded",
+        root / "vectors.npy",
+        root / "model",
+        MODEL,
+        NETWORK_PARAMS[request.param],
+        TRAIN,
+    )
     export(root / "model", root / "model.onnx")
     return root / "model"
 
@@ -174,7 +182,7 @@ def test_all_real_titles_get_the_same_category_as_from_the_classifier(name, tmp_
     folders = [tmp_path / folder for folder in ("prepared", "reduced", "word_vectors", "embedded", "vectors.npy")]
     embed(*folders, EmbedParams(16, 100_000, 3, 4, 10_000, 10_000, "none"))
     params = replace(TRAIN, epochs=1, batch_size=64, learning_rate=0.01)
-    fit(name, tmp_path / "embedded", tmp_path / "vectors.npy", tmp_path / "model", MODEL, OWN[name], params)
+    fit(name, tmp_path / "embedded", tmp_path / "vectors.npy", tmp_path / "model", MODEL, NETWORK_PARAMS[name], params)
     export(tmp_path / "model", tmp_path / "model.onnx")
     assert len(rows) == 47_757
     check((Classifier.load(tmp_path / "model"), OnnxClassifier.load(tmp_path / "model.onnx")), rows.title.tolist())

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.fitted import MODEL, OWN, TRAIN
+from tests.fitted import MODEL, NETWORK_PARAMS, TRAIN
 from tests.numbered import write_numbered
 from titles.cli import main
 from titles.io.file_discovery import find_files
@@ -78,7 +78,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as a user of a trained model has it, with a small model."""
     folder = tmp_path_factory.mktemp("user")
     write_numbered(folder, train=120, validation=30)
-    fit("mlp", folder / "embedded", folder / "vectors.npy", folder / "models/mlp", MODEL, OWN["mlp"], TRAIN)
+    fit("mlp", folder / "embedded", folder / "vectors.npy", folder / "models/mlp", MODEL, NETWORK_PARAMS["mlp"], TRAIN)
     (folder / "titles.csv").write_text("sku,title\nA1,Funda Silicona Galaxy\n", encoding="utf-8")
     return folder
 

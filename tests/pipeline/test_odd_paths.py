@@ -59,18 +59,18 @@ def test_mlflow_accepts_the_name_of_any_folder_as_a_tag(path: str) -> None:
 def test_the_engine_reads_and_writes_only_that_folder(tmp_path: Path, name: str) -> None:
     (folder := tmp_path / name).mkdir()
     (other := tmp_path / FOLDERS[name]).mkdir(parents=True)
-    for partition in (folder / "parts/part=b", other / "parts/part=b"):
+    for partition in (folder / "parts/partition_id=b", other / "parts/partition_id=b"):
         partition.mkdir(parents=True)
-        pd.DataFrame({"title": ["of another"], "part": ["b"]}).to_parquet(partition / "0.parquet")
+        pd.DataFrame({"title": ["of another"], "partition_id": ["b"]}).to_parquet(partition / "0.parquet")
     pd.DataFrame({"title": ["of another"]}).to_parquet(other / "rows.parquet")
-    rows = ibis.memtable({"title": ["mesa", "silla"], "part": ["a", "c"]})
+    rows = ibis.memtable({"title": ["mesa", "silla"], "partition_id": ["a", "c"]})
     with connect(folder) as (engine, scratch):
         assert scratch.parent == folder
         rows = engine.create_table("rows", rows)
         write_parquet(engine, rows, folder / "rows.parquet", "writing")
         write_partitions(engine, rows, folder / "new", "writing")
         written = read_parquet(engine, folder / "rows.parquet")
-        assert written.to_pyarrow().to_pydict() == {"title": ["mesa", "silla"], "part": ["a", "c"]}
+        assert written.to_pyarrow().to_pydict() == {"title": ["mesa", "silla"], "partition_id": ["a", "c"]}
         for partition, title in {"a": "mesa", "c": "silla"}.items():
             assert read_partition(engine, folder / "new", partition).to_pyarrow().to_pydict() == {"title": [title]}
         assert read_partition(engine, folder / "parts", "b").count().execute() == 1

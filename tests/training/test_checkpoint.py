@@ -20,7 +20,7 @@ from titles.training.checkpoint import Checkpoint
 from titles.training.fit import fit
 from titles.training.train_step import TrainStep
 
-OWN = {"mlp": MlpParams(1, 8, 4), "cnn": CnnParams(4, 1, 2)}
+NETWORK_PARAMS = {"mlp": MlpParams(1, 8, 4), "cnn": CnnParams(4, 1, 2)}
 MODEL = ModelParams("relu", "trained", dropout=0.3, word_dropout=0.2, ensemble_size=2)
 TRAIN = TrainParams(0, 1, 4, 1, 4, 4, 0.02, 0.01, 0.1, False, "balanced_accuracy")
 
@@ -37,7 +37,12 @@ def train(root, name, params=TRAIN, epochs=None):
     paths = (root / "embedded", root / "vectors.npy", root / "models" / name)
     with patch.multiple(checkpoint, MIN_INTERVAL_SECONDS=0.0, MAX_TIME_SHARE=float("inf")):
         fit(
-            name, *paths, MODEL, OWN[name], params, lambda epoch: None if epochs is None else epochs.append(epoch.epoch)
+            name,
+            *paths,
+            MODEL,
+            NETWORK_PARAMS[name],
+            params,
+            lambda epoch: None if epochs is None else epochs.append(epoch.epoch),
         )
 
 
@@ -101,7 +106,7 @@ def killed(root, name):
 
 def both_killed(root):
     """In a process of its own, where torch may be forked, as it has no threads yet."""
-    for name in OWN:
+    for name in NETWORK_PARAMS:
         killed(root, name)
 
 
@@ -122,7 +127,7 @@ def train_on_two_threads(root, steps=None):
             os.kill(os.getpid(), signal.SIGKILL)
         return loss
 
-    with patch.dict(OWN, mlp=MlpParams(1, 512, 4)), patch.object(TrainStep, "__call__", dying):
+    with patch.dict(NETWORK_PARAMS, mlp=MlpParams(1, 512, 4)), patch.object(TrainStep, "__call__", dying):
         train(root, "mlp", replace(TRAIN, threads=2, batch_size=256))
 
 
