@@ -90,6 +90,7 @@ def test_a_pipeline_is_alive_while_the_process_of_its_key_is(root: Path):
     assert not is_alive(f"{key}1")
 
 
+@pytest.mark.usefixtures("worker_thread")
 def test_the_run_of_a_stage_is_nested_in_that_of_the_pipeline(root: Path):
     with start_run("reduce", ["reduce", "model"]) as run:
         run.log_metrics({"mlp": {"loss": 0.5}}, step=3)
@@ -104,6 +105,7 @@ def test_the_run_of_a_stage_is_nested_in_that_of_the_pipeline(root: Path):
     assert not list(spool_folder(root).glob("*/*"))
 
 
+@pytest.mark.usefixtures("worker_thread")
 def test_report_and_tables_are_artifacts_of_the_pipeline(root: Path):
     from mlflow import MlflowClient
 
@@ -119,12 +121,14 @@ def test_report_and_tables_are_artifacts_of_the_pipeline(root: Path):
     assert listed == ["report/report.html", "tables/accuracy_by_coverage.csv"]
 
 
+@pytest.mark.usefixtures("worker_thread")
 def test_the_run_of_a_stage_has_only_the_parameters_that_the_stage_reads(root: Path):
     with start_run("reduce", ["reduce"]):
         pass
     assert only_tree(root).children["reduce"].data.params == {"reduce.fraction": "1"}
 
 
+@pytest.mark.usefixtures("worker_thread")
 def test_the_runs_of_a_failed_stage_and_its_pipeline_have_the_error(root: Path):
     with pytest.raises(ValueError, match="caf"), start_run("evaluate", []) as run:
         run.log_metrics({"by_language": {"pt(BR)": 0.5, "español": 0.25}})
@@ -193,6 +197,7 @@ def server_that_hangs_up() -> Iterator[tuple[str, list[int]]]:
         thread.join()
 
 
+@pytest.mark.usefixtures("worker_thread")
 @pytest.mark.parametrize("store", ["http://{}", "postgresql+psycopg://nobody@{}/titles"])
 def test_an_unreachable_store_stops_the_first_stage_with_an_instruction(
     root: Path, monkeypatch: pytest.MonkeyPatch, store: str
@@ -282,13 +287,14 @@ def test_an_unreadable_spool_is_set_aside(root: Path, caplog: pytest.LogCaptureF
     assert (folder / "journal.broken").exists()
 
 
+@pytest.mark.usefixtures("worker_thread")
 def test_values_that_the_store_rejects_are_tagged_as_missing_and_all_others_are_logged(
-    root: Path, capfd: pytest.CaptureFixture[str]
+    root: Path, caplog: pytest.LogCaptureFixture
 ):
     with start_run("train_mlp", []) as run:
         run.log_metrics({"rows_in": "many"})
         run.log_metrics({"rows_out": 5})
-    assert "the metrics of train_mlp could not be logged" in capfd.readouterr().err
+    assert "the metrics of train_mlp could not be logged" in caplog.text
     tree = only_tree(root)
     assert tree.statuses == {"pipeline": "FINISHED", "train_mlp": "FINISHED"}
     assert "many" in tree.children["train_mlp"].data.tags["titles.missing.metrics"]

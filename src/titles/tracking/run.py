@@ -124,7 +124,17 @@ def _start_worker(stage: str, sections: list[str]) -> "subprocess.Popen[str]":
     # Imports psutil, as _read_params imports ruamel.yaml. Training without tracking needs neither.
     from titles.tracking.pipeline_run import PipelineRun
 
-    worker = subprocess.Popen(
+    worker = _spawn_worker()
+    pipeline = PipelineRun.from_current_process()
+    run = Run(worker)
+    root = main_root()
+    run._send(root=str(root), stage=stage, pipeline=asdict(pipeline), time=_now_ms())
+    run._send(params=_read_params(), sections=sections)
+    return worker
+
+
+def _spawn_worker() -> "subprocess.Popen[str]":
+    return subprocess.Popen(
         [sys.executable, "-m", "titles.tracking.worker"],
         env=os.environ | {"PYTHONPATH": os.pathsep.join([SOURCE_FOLDER, os.environ.get("PYTHONPATH", "")])},
         stdin=subprocess.PIPE,
@@ -133,12 +143,6 @@ def _start_worker(stage: str, sections: list[str]) -> "subprocess.Popen[str]":
         # Ctrl-C and a closed terminal end the stage, but not the worker, which must log how the stage ended.
         start_new_session=True,
     )
-    pipeline = PipelineRun.from_current_process()
-    run = Run(worker)
-    root = main_root()
-    run._send(root=str(root), stage=stage, pipeline=asdict(pipeline), time=_now_ms())
-    run._send(params=_read_params(), sections=sections)
-    return worker
 
 
 def _read_params() -> object:
