@@ -167,6 +167,7 @@ def test_without_onnxruntime_the_error_says_what_to_install(monkeypatch, model):
         OnnxClassifier.load(model.with_suffix(".onnx"))
 
 
+@pytest.mark.services
 @pytest.mark.skipif(REAL_DATA is None, reason="TITLES_REAL_DATA does not name the folder of the challenge's titles")
 @pytest.mark.parametrize("name", NETWORKS)
 def test_all_real_titles_get_the_same_category_as_from_the_classifier(name, tmp_path):

@@ -22,7 +22,8 @@ def model(request, tmp_path_factory):
     write_numbered(root, train=1200, validation=140)
     (root / "embedded" / "sources.csv").write_text('file,split,bytes,md5\n"año ""1"" | train.csv",train,1234,0f\n')
     params = NETWORK_PARAMS[request.param]
-    fit(request.param, root / "embedded", root / "vectors.npy", root / request.param, MODEL, params, TRAIN)
+    train = replace(TRAIN, batch_size=32)
+    fit(request.param, root / "embedded", root / "vectors.npy", root / request.param, MODEL, params, train)
     return root / request.param
 
 

@@ -92,7 +92,7 @@ def test_the_counts_are_those_of_the_prepared_tables(tmp_path: Path):
     assert (rows["unlabelled"], rows["rejected"]) == (2, 2)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=8)
 @given(
     rows=st.lists(
         st.tuples(st.sampled_from(["train", "validation"]), SOME_TITLES | st.text(), st.sampled_from(["A", "B", ""]))
@@ -135,7 +135,7 @@ UNRELIABLE, UNKNOWN = ("sofa", "A", "spanish", "unreliable"), ("sofa", "A", "spa
 
 
 # Each example runs the stage twice, so shrinking a failure would take minutes.
-@settings(deadline=None, max_examples=25, phases=set(Phase) - {Phase.shrink, Phase.explain})
+@settings(deadline=None, max_examples=8, phases=set(Phase) - {Phase.shrink, Phase.explain})
 @example(orders=([UNRELIABLE, UNKNOWN], [UNKNOWN, UNRELIABLE]))
 @given(orders=DUPLICATES.flatmap(lambda rows: st.tuples(st.just(rows), st.permutations(rows))))
 def test_the_order_of_the_rows_changes_no_byte_of_a_split(orders: tuple[Rows, Rows]):

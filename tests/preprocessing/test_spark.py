@@ -55,8 +55,6 @@ def write_unusual_catalogue(folder: Path) -> Path:
 
 
 def catalogue(name: str, folder: Path) -> Path:
-    if name == "demo":
-        return ROOT / "data/demo"
     if name == "unusual":
         return write_unusual_catalogue(folder)
     if REAL_DATA is None:
@@ -88,7 +86,7 @@ def spark(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYSPARK_SUBMIT_ARGS", SUBMIT)
 
 
-@pytest.mark.parametrize("name", ["unusual", "demo", "meli-es"])
+@pytest.mark.parametrize("name", ["unusual", "meli-es"])
 def test_both_engines_write_the_same_bytes(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in ("raw", "duckdb", "spark"):
         (tmp_path / folder).mkdir()

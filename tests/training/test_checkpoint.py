@@ -1,3 +1,4 @@
+import logging
 import os
 import random
 import re
@@ -6,6 +7,7 @@ import signal
 import sys
 from dataclasses import replace
 from itertools import count
+from logging.handlers import BufferingHandler
 from multiprocessing import get_context
 from pathlib import Path
 from unittest.mock import patch
@@ -87,19 +89,34 @@ def killed_while_writing(root, name, module, writer, call):
     train(root, name)
 
 
+def messages_of(function, *arguments):
+    """What the trainer logs meanwhile; pytest's `caplog` does not reach into a process of its own."""
+    handler, logger = BufferingHandler(1000), logging.getLogger("titles.training.trainer")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    function(*arguments)
+    logger.removeHandler(handler)
+    return [record.getMessage() for record in handler.buffer]
+
+
 def killed(root, name):
     """Compares trainings that were killed, at random calls and while they write, with one that was not."""
     # The first training of a process also loads what all forks then have.
     train(root, name)
     expected = contents(root / "models" / name)
     rng, kills, calls = random.Random(name), 0, calls_of(train, root, name)
-    while kills < 10:
+    while kills < 5:
         while not survives(rng.randrange(1, calls), train, root, name):
             kills += 1
         assert contents(root / "models" / name) == expected
-    for module, writer, call in [(torch, "save", 0), (torch, "save", 20), (checkpoint, "save_file", 1)]:
+    for module, writer, call, resumes in [
+        (torch, "save", 0, False),
+        (torch, "save", 20, True),
+        (checkpoint, "save_file", 1, True),
+    ]:
         assert not survives(None, killed_while_writing, root, name, module, writer, call)
-        train(root, name)
+        messages = messages_of(train, root, name)
+        assert any(message.startswith("resuming in epoch") for message in messages) == resumes
         assert contents(root / "models" / name) == expected
     assert list((root / "models" / ".checkpoints" / name).iterdir()) == []
 
@@ -131,7 +148,7 @@ def train_on_two_threads(root, steps=None):
         train(root, "mlp", replace(TRAIN, threads=2, batch_size=256))
 
 
-def test_a_training_on_two_threads_that_was_killed_ends_with_the_same_bytes(tmp_path):
+def test_a_training_on_two_threads_that_was_killed_ends_with_the_same_bytes(tmp_path, caplog):
     write_numbered(tmp_path, train=1500, validation=30)
     train_on_two_threads(tmp_path)
     expected = contents(tmp_path / "models" / "mlp")
@@ -142,7 +159,10 @@ def test_a_training_on_two_threads_that_was_killed_ends_with_the_same_bytes(tmp_
         process.join()
         assert process.exitcode == -signal.SIGKILL
     shutil.rmtree(tmp_path / "models" / "mlp")
+    caplog.set_level("INFO", logger="titles.training.trainer")
     train_on_two_threads(tmp_path)
+    # Three steps were saved by the first, and six more by the second.
+    assert "resuming in epoch 2, after 768 titles of it" in caplog.messages
     assert contents(tmp_path / "models" / "mlp") == expected
 
 
