@@ -83,7 +83,7 @@ def test_its_thresholds_are_those_of_the_model(model, card):
     assert [one["accuracy"] for one in thresholds] == {"cnn": [0.9, 0.95], "mlp": []}[model.name]
     assert ("confidence of 95%" in card, "There are no thresholds" in card) == (bool(thresholds), not thresholds)
     for one in thresholds:
-        row = [one[key] for key in ("accuracy", "score", "titles", "right", "share")]
+        row = [one[key] for key in ("accuracy", "score", "titles", "correct", "share")]
         assert f"| {' | '.join(map(str, row))} |" in card
 
 

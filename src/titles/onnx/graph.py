@@ -55,7 +55,7 @@ def build_model(network: Network, vocabulary: Vocabulary, objective: str) -> ir.
     graph = build_graph(trace, inputs, [output], opset_imports=OPSETS, name="titles")
     vocabulary_json = json.dumps(asdict(vocabulary), ensure_ascii=False)
     metadata = {"network": type(network).__name__, "objective": objective, "vocabulary": vocabulary_json}
-    metadata["cleaning"] = json.dumps(RULES)
+    metadata["normalization"] = json.dumps(RULES)
     return ir.Model(graph, ir_version=IR_VERSION, producer_name="titles", metadata_props=metadata)
 
 

@@ -171,8 +171,8 @@ def _calibrate(network: Network, setup: _Setup, calibration: LabelledDataset) ->
 
 def _describe(setup: _Setup, network_params: MlpParams | CnnParams) -> dict[str, Any]:
     """The entries of network.json from which the network is built again."""
-    built = {"sizes": asdict(setup.sizes), "model": asdict(setup.model), "own": asdict(network_params)}
-    return {**built, "train": asdict(setup.params), "cleaning": RULES}
+    built = {"sizes": asdict(setup.sizes), "model": asdict(setup.model), "network_params": asdict(network_params)}
+    return {**built, "train": asdict(setup.params), "normalization": RULES}
 
 
 def _write(
