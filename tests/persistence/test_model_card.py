@@ -8,6 +8,8 @@ import yaml
 
 from tests.numbered import write_numbered
 from titles.nn.hparams import CnnParams, MlpParams, ModelParams, TrainParams
+from titles.persistence.model_card import DESCRIPTIONS
+from titles.persistence.model_folder import NETWORKS
 from titles.training.fit import fit
 
 MODEL = ModelParams("relu", "trained", dropout=0.0, word_dropout=0.0, ensemble_size=2)
@@ -75,6 +77,10 @@ def test_it_explains_more_epochs_than_were_requested(tmp_path, min_steps, expect
     fit("mlp", tmp_path / "embedded", tmp_path / "vectors.npy", tmp_path / "mlp", MODEL, NETWORK_PARAMS["mlp"], params)
     epoch = json.loads((tmp_path / "mlp" / "network.json").read_text())["epoch"]
     assert expected.format(epoch) in (tmp_path / "mlp" / "README.md").read_text()
+
+
+def test_every_network_has_a_description():
+    assert DESCRIPTIONS.keys() == NETWORKS.keys()
 
 
 def test_its_thresholds_are_those_of_the_model(model, card):

@@ -10,7 +10,6 @@ README.md            its model card
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -18,12 +17,12 @@ from safetensors.torch import load_file
 
 from titles.core.errors import InputError
 from titles.data.encoded_dataset import Vocabulary
-from titles.nn.hparams import CnnParams, MlpParams, ModelParams
+from titles.nn.hparams import CnnParams, MlpParams, ModelParams, NetworkParams
 from titles.nn.networks import CNN, MLP, Network
 from titles.nn.word_embedding import Sizes
 from titles.text.normalization import RULES
 
-NETWORKS: dict[str, tuple[Callable[..., Network], Callable[..., MlpParams | CnnParams]]] = {
+NETWORKS: dict[str, tuple[Callable[..., Network], Callable[..., NetworkParams]]] = {
     "mlp": (MLP, MlpParams),
     "cnn": (CNN, CnnParams),
 }
