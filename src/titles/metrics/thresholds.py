@@ -62,7 +62,7 @@ def select_thresholds(is_correct: NDArray[np.bool_], scores: NDArray[np.float32]
 
 
 def _p_value(titles: int, num_correct: int, accuracy: float) -> float:
-    """Return the probability of at least `num_correct` correct decisions if each is correct with probability `accuracy`.
+    """Return the probability of `num_correct` or more correct decisions if each is correct with probability `accuracy`.
 
     This is the upper tail of the binomial distribution of `titles` trials.
     """
