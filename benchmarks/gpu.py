@@ -75,8 +75,8 @@ def build(name: str, embedded: Path, vectors: Path) -> Network:
     num_bigrams = len(np.load(embedded / "bigrams.npy"))
     buckets = vocabulary.subword_buckets if vocabulary.subword_lengths else 0
     sizes = Sizes(len(vocabulary.words), buckets, num_bigrams, dimension, vocabulary.num_trained_categories)
-    kind, own = NETWORKS[name]
-    network: Network = kind(sizes, MODEL, own).to(chosen_device())  # type: ignore[arg-type, operator]
+    network_class, network_params = NETWORKS[name]
+    network: Network = network_class(sizes, MODEL, network_params).to(chosen_device())  # type: ignore[arg-type, operator]
     return network
 
 
@@ -136,7 +136,7 @@ def operations_per_title(name: str, network: Network, training: LabelledDataset)
     words = len(np.unique(titles.values)) / PARAMS.batch_size
     dimension, categories = network.word_vectors.own.weight.shape[1], network.output.weight.shape[2]
     sizes = {"dimension": dimension, "categories": categories}
-    description = {"network": name, "sizes": sizes, "model": asdict(MODEL), "own": asdict(NETWORKS[name][1])}
+    description = {"network": name, "sizes": sizes, "model": asdict(MODEL), "network_params": asdict(NETWORKS[name][1])}
     return 3 * operations(description, words)
 
 

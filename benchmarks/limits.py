@@ -95,12 +95,12 @@ def operations(network: dict[str, Any], words: float) -> float:
 
     `words` is the number of distinct words of a batch divided by its titles: each distinct word is convolved once.
     """
-    sizes, ensemble_size, own = network["sizes"], network["model"]["ensemble_size"], network["own"]
+    sizes, ensemble_size, params = network["sizes"], network["model"]["ensemble_size"], network["network_params"]
     inputs = sizes["dimension"] / ensemble_size
-    hidden = [inputs, *[own["hidden_units"]] * own["hidden_layers"]] if network["network"] == "mlp" else [0]
-    kernel_sizes = range(own.get("min_kernel_size", 1), own.get("max_kernel_size", 1) + 1)
-    convolution = words * sum(kernel_sizes) * inputs * own["filters"]
-    features = len(kernel_sizes) * own["filters"] + hidden[-1]
+    hidden = [inputs, *[params["hidden_units"]] * params["hidden_layers"]] if network["network"] == "mlp" else [0]
+    kernel_sizes = range(params.get("min_kernel_size", 1), params.get("max_kernel_size", 1) + 1)
+    convolution = words * sum(kernel_sizes) * inputs * params["filters"]
+    features = len(kernel_sizes) * params["filters"] + hidden[-1]
     return 2 * ensemble_size * (convolution + sum(map(mul, hidden, hidden[1:])) + features * sizes["categories"])
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from titles.nn.hparams import CnnParams, MlpParams, ModelParams, TrainParams
+from titles.nn.hparams import ModelParams, NetworkParams, TrainParams
 from titles.tracking.run import Run
 
 
@@ -13,7 +13,7 @@ def train_network(
     folder: Path,
     run: Run,
     model: ModelParams,
-    network: MlpParams | CnnParams,
+    network: NetworkParams,
     train: TrainParams,
 ) -> None:
     """Train the network `name` and write it to `folder`.

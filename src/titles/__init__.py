@@ -4,7 +4,7 @@ Entry points:
 
 Classifier                predict with a trained model: `Classifier.load("models").predict(["Funda Galaxy J7"], top=3)`
 titles.onnx.classifier    predict with an ONNX file, without torch
-titles.training.fit       train a network on the arrays of data/embedded
+titles.training.fit.fit   train a network on the arrays of data/embedded
 titles predict, submit, export, serve
                           the shell commands, see `titles --help`
 """

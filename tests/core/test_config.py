@@ -142,10 +142,11 @@ def test_every_activation_is_accepted(tmp_path: Path, name: str):
         ("embed.subword_lengths: [2, 3]", "embed.subword_lengths is now embed.subword_min_n and embed.subword_max_n, "),
         ("mlp.hidden: [256]", "mlp.hidden is now mlp.hidden_layers and mlp.hidden_units, "),
         ("cnn.widths: [1, 2]", "cnn.widths is now cnn.min_kernel_size and cnn.max_kernel_size, "),
+        ("train.class_balance: true", "train.class_balance was removed; delete it, and see train.objective"),
         ("embed.word_vectors: null", "embed.word_vectors has no value; no file is now the word none"),
     ],
 )
-def test_a_parameter_of_an_earlier_version_is_refused_with_its_new_name(tmp_path: Path, old: str, message: str):
+def test_a_parameter_of_an_earlier_version_is_refused_with_what_to_do(tmp_path: Path, old: str, message: str):
     name, _, value = old.partition(".")
     path = write_params(tmp_path, name, f"{{{value}}}")
     with pytest.raises(InputError) as error:

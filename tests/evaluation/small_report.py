@@ -37,10 +37,16 @@ def report(**changed: Any) -> Report:
             columns=["category", "train_titles", "test_titles", *NAMES],
         ),
         "confused_pairs": pd.DataFrame(
-            {"category": ["HOME"], "taken_for": ["SHOES"], "titles": [1], "share": [0.005], "pair": ["HOME → SHOES"]}
+            {
+                "category": ["HOME"],
+                "predicted_category": ["SHOES"],
+                "titles": [1],
+                "share": [0.005],
+                "pair": ["HOME → SHOES"],
+            }
         ),
         "mistakes": pd.DataFrame(
-            {"category": ["HOME"], "taken_for": ["SHOES"], "row": [5], "title": [title], "confidence": [0.875]}
+            {"category": ["HOME"], "predicted_category": ["SHOES"], "row": [5], "title": [title], "confidence": [0.875]}
         ),
         "groups": {
             "language": group(("spanish", 300)),

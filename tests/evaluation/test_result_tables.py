@@ -78,7 +78,7 @@ def test_sorted_recall_is_ascending_for_each_network(workspace):
 
 def test_confused_pairs_count_titles_and_their_share_of_the_true_category(workspace):
     table = workspace.table("confused_pairs")
-    assert list(table.columns) == ["category", "taken_for", "titles", "share", "pair"]
+    assert list(table.columns) == ["category", "predicted_category", "titles", "share", "pair"]
     assert table.values.tolist() == [
         ["HOME", "SHOES", 2, 2 / 5, "HOME → SHOES"],
         ["ANIMALS", "TOOLS", 1, 1.0, "ANIMALS → TOOLS"],

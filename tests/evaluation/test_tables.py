@@ -44,7 +44,7 @@ def test_the_most_confident_mistakes_of_every_confused_pair_come_first():
     found = mistakes(pairs, labels, predicted, titles, CATEGORIES)
     assert MAX_EXAMPLES == 3
     expected = [("title 1", "SHOES"), ("title 3", "SHOES"), ("title 2", "SHOES"), ("title 5", "HOME")]
-    assert list(zip(found.title, found.taken_for, strict=True)) == expected
+    assert list(zip(found.title, found.predicted_category, strict=True)) == expected
     assert found.confidence.tolist() == [0.75, 0.75, 0.5, 0.25]
 
 

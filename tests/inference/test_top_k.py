@@ -67,7 +67,7 @@ def test_a_title_without_a_category_has_one_row_and_a_reason():
         ("電話", "no Latin letter or digit"),
         ("👍🏽", "no Latin letter or digit"),
         ("¡¿...?!", "no Latin letter or digit"),
-        ("x", "no known word"),
+        ("x", "no usable word"),
     ],
 )
 def test_the_reason_is_what_a_title_lacks(title, reason):

@@ -19,7 +19,7 @@ def test_a_threshold_covers_as_many_titles_as_reach_the_target_accuracy():
     is_correct = np.array([True] * 1500 + [True, False] * 250)
     scores = np.linspace(1, 0.1, 2000, dtype=np.float32)
     found = select_thresholds(is_correct, scores)
-    assert [(one.accuracy, one.titles, one.right, one.share) for one in found] == [
+    assert [(one.accuracy, one.titles, one.correct, one.share) for one in found] == [
         (0.9, 1700, 1600, 0.85),
         (0.95, 1600, 1550, 0.8),
         (0.99, 1500, 1500, 0.75),
@@ -71,7 +71,7 @@ def test_a_threshold_is_the_lowest_score_whose_titles_pass_the_binomial_test(sco
         assert (accuracy in found) == bool(passing)
         if passing:
             assert ((scores >= found[accuracy].score) == passing[0]).all()
-            assert (found[accuracy].titles, found[accuracy].right) == (passing[0].sum(), is_correct[passing[0]].sum())
+            assert (found[accuracy].titles, found[accuracy].correct) == (passing[0].sum(), is_correct[passing[0]].sum())
             assert found[accuracy].share == pytest.approx(passing[0].mean(), abs=1e-6)
 
 

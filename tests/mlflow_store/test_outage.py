@@ -97,8 +97,8 @@ def test_files_and_models_wait_for_the_artifact_store_and_all_else_is_logged(
 ):
     spool_files_and_model(root)
     assert not upload_unsent(root)
-    assert "MLflow's artifact store does not answer, the stage goes on; the files will be sent later" in caplog.text
-    assert "3 records of evaluate are not in MLflow yet" in caplog.text
+    assert "MLflow's artifact store does not answer, the stage continues; the files will be sent later" in caplog.text
+    assert "3 events of evaluate are not in MLflow yet" in caplog.text
     for _ in range(2):
         tree = only_tree(root)
         assert tree.statuses == {"pipeline": "FINISHED", "evaluate": "FINISHED"}

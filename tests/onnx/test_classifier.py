@@ -151,8 +151,10 @@ def test_a_file_that_titles_export_did_not_write_is_refused(tmp_path, content):
 
 
 def test_a_file_with_other_normalization_rules_is_refused(model, monkeypatch):
-    monkeypatch.setitem(RULES, "most_words", RULES["most_words"] + 1)
-    with pytest.raises(InputError, match=r"model\.onnx is of a version that cleans titles in another way; export it"):
+    monkeypatch.setitem(RULES, "max_words", RULES["max_words"] + 1)
+    with pytest.raises(
+        InputError, match=r"model\.onnx is of a version that normalizes titles in another way; export it"
+    ):
         OnnxClassifier.load(model.with_suffix(".onnx"))
 
 

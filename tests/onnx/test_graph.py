@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnxruntime import InferenceSession
 
+from titles.core.errors import InputError
 from titles.data.encoded_dataset import Vocabulary
 from titles.data.ragged import Ragged
 from titles.inference.predict import iter_probabilities
@@ -79,10 +80,30 @@ def both(request):
 @pytest.mark.parametrize(
     "titles",
     [TITLES, [[0, 1]], [[0], [4, 4]], [[7], [5, 6]], [[]], [[], []], [[], [1]]],
-    ids=["all kinds", "one", "known words", "unknown words", "no words", "several without words", "one without words"],
+    ids=[
+        "all kinds",
+        "one",
+        "vocabulary words",
+        "out-of-vocabulary words",
+        "no words",
+        "several without words",
+        "one without words",
+    ],
 )
 def test_the_graph_returns_the_probabilities_of_the_network(both, titles):
     check(*both, titles)
+
+
+class Recurrent(CNN):
+    """A network that `titles.onnx.graph` does not define."""
+
+
+def test_a_network_of_another_class_is_refused(monkeypatch):
+    monkeypatch.setitem(NETWORKS, "recurrent", (Recurrent, NETWORKS["cnn"][1]))
+    with pytest.raises(
+        InputError, match="a network of the class Recurrent cannot be exported to ONNX, only MLP and CNN"
+    ):
+        exported(build("recurrent"))
 
 
 @both_networks

@@ -8,6 +8,8 @@ import yaml
 
 from tests.numbered import write_numbered
 from titles.nn.hparams import CnnParams, MlpParams, ModelParams, TrainParams
+from titles.persistence.model_card import DESCRIPTIONS
+from titles.persistence.model_folder import NETWORKS
 from titles.training.fit import fit
 
 MODEL = ModelParams("relu", "trained", dropout=0.0, word_dropout=0.0, ensemble_size=2)
@@ -78,13 +80,17 @@ def test_it_explains_more_epochs_than_were_requested(tmp_path, min_steps, expect
     assert expected.format(epoch) in (tmp_path / "mlp" / "README.md").read_text()
 
 
+def test_every_network_has_a_description():
+    assert DESCRIPTIONS.keys() == NETWORKS.keys()
+
+
 def test_its_thresholds_are_those_of_the_model(model, card):
     thresholds = json.loads((model / "network.json").read_text())["thresholds"]
     # The label depends on the first of three words, and a bag of words has no order.
     assert [one["accuracy"] for one in thresholds] == {"cnn": [0.9, 0.95], "mlp": []}[model.name]
     assert ("confidence of 95%" in card, "There are no thresholds" in card) == (bool(thresholds), not thresholds)
     for one in thresholds:
-        row = [one[key] for key in ("accuracy", "score", "titles", "right", "share")]
+        row = [one[key] for key in ("accuracy", "score", "titles", "correct", "share")]
         assert f"| {' | '.join(map(str, row))} |" in card
 
 

@@ -158,9 +158,11 @@ def test_a_dimension_that_is_not_divisible_by_the_ensemble_size_is_refused(embed
 def test_a_model_folder_with_other_rules_of_normalization_is_refused(embedded, name):
     folder = fitted(embedded, name)
     description = json.loads((folder / "network.json").read_text())
-    description["cleaning"]["most_words"] += 1
+    description["normalization"]["max_words"] += 1
     (folder / "network.json").write_text(json.dumps(description))
-    with pytest.raises(InputError, match=r"^[^ ]+ is of a version that cleans titles in another way; train it again$"):
+    with pytest.raises(
+        InputError, match=r"^[^ ]+ is of a version that normalizes titles in another way; train it again$"
+    ):
         load(folder)
 
 
@@ -207,27 +209,11 @@ def test_a_damaged_model_folder_is_named(embedded, damage):
         load(folder)
 
 
-def rename_vocabulary(folder):
-    vocabulary = json.loads((folder / "vocabulary.json").read_text())
-    (folder / "vocabulary.json").unlink()
-    (folder / "lexicon.json").write_text(json.dumps({"vocabulary": vocabulary.pop("words")} | vocabulary))
-
-
-def rename_ensemble_size(folder):
-    description = json.loads((folder / "network.json").read_text())
-    description["model"]["members"] = description["model"].pop("ensemble_size")
-    (folder / "network.json").write_text(json.dumps(description))
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [[rename_vocabulary], [rename_ensemble_size], [rename_vocabulary, rename_ensemble_size]],
-    ids=["lexicon.json", "model.members", "both"],
-)
-def test_a_model_folder_of_an_earlier_version_is_refused_with_what_to_do(embedded, changes):
+def test_a_model_folder_of_an_earlier_version_is_refused_with_what_to_do(embedded):
     folder = fitted(embedded, "mlp")
-    for change in changes:
-        change(folder)
+    description = json.loads((folder / "network.json").read_text())
+    description["cleaning"] = description.pop("normalization")
+    (folder / "network.json").write_text(json.dumps(description))
     with pytest.raises(InputError) as error:
         load(folder)
     assert str(error.value) == (

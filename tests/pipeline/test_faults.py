@@ -80,7 +80,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def disk_full_line(stage: str, folder: str) -> str:
-    return f"{stage}: the disk of {folder} is full (No space left on device); make room and start again: a training"
+    return f"{stage}: the disk of {folder} is full (No space left on device); free space and run again: training"
 
 
 def test_a_training_stops_on_a_full_disk_and_resumes_to_the_same_bytes_once_there_is_space(
@@ -109,7 +109,7 @@ def test_a_training_stops_on_a_full_disk_and_resumes_to_the_same_bytes_once_ther
     assert contents(disk / "models") == model
     # The disk was full at several points of the training.
     assert free_bytes > 3 * STEP
-    assert "no checkpoint could be saved (No space left on device), the training goes on" in caplog.messages
+    assert "no checkpoint could be saved (No space left on device), training continues" in caplog.messages
     assert any(message.startswith("resuming in epoch") for message in caplog.messages)
 
 

@@ -22,9 +22,9 @@ def test_a_server_killed_during_training_causes_a_warning_and_sync_uploads_the_r
     with held_training(repository, "orphaned") as (running, _):
         server.kill()
     printed = repository.finish(running)
-    assert "train_mlp: MLflow does not answer, the stage goes on" in printed
+    assert "train_mlp: MLflow does not answer, the stage continues" in printed
     for stage in TRAINED:
-        assert re.search(rf"records of {stage} are not in MLflow yet; make sync sends them", printed)
+        assert re.search(rf"events of {stage} are not in MLflow yet; make sync sends them", printed)
     assert (repository.folder / "results/metrics.json").exists()
     server.start()
     assert repository.python("titles.tracking.sync").startswith("0 of DVC's experiments")

@@ -171,7 +171,7 @@ def test_a_killed_worker_causes_a_warning_and_its_run_is_marked_failed_later(
         run.worker.kill()
         run.worker.wait()
         run.log_metrics({"rows_in": 5})
-    assert caplog.text.count("worker has ended, the stage goes on") == 1
+    assert caplog.text.count("worker has ended, the stage continues") == 1
     assert upload_unsent(root)
     tree = only_tree(root)
     assert tree.statuses["embed"] == "FAILED"
@@ -237,8 +237,8 @@ def test_a_store_that_is_unavailable_to_a_later_stage_causes_a_warning_and_gets_
         run.log_metrics({"rows_in": 5})
         run.log_model("mlp", model)
     printed = capfd.readouterr().err
-    assert "MLflow does not answer, the stage goes on" in printed
-    assert "records of train_mlp are not in MLflow yet; make sync sends them" in printed
+    assert "MLflow does not answer, the stage continues" in printed
+    assert "events of train_mlp are not in MLflow yet; make sync sends them" in printed
     shutil.rmtree(model)
     with start_run("evaluate", []):
         pass

@@ -103,7 +103,7 @@ def test_no_event_is_lost_if_the_store_is_read_only(root: Path, caplog: pytest.L
     leave(root, "embed", ROWS, END)
     assert not upload_unsent(root)
     assert "MLflow does not answer" in caplog.text
-    assert "2 records of embed are not in MLflow yet" in caplog.text
+    assert "2 events of embed are not in MLflow yet" in caplog.text
     allow(root)
     assert upload_unsent(root)
     tree = only_tree(root)

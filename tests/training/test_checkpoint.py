@@ -272,7 +272,7 @@ def test_where_the_disk_is_full_the_last_checkpoint_stays_and_training_goes_on(t
     kept.save({"step": 2})
     monkeypatch.undo()
     assert Checkpoint(tmp_path / "checkpoints" / "this").load() == {"step": 1}
-    assert "no checkpoint could be saved (No space left on device), the training goes on" in caplog.messages
+    assert "no checkpoint could be saved (No space left on device), training continues" in caplog.messages
     assert [path.name for path in kept.folder.iterdir()] == ["checkpoint.pt"]
 
 

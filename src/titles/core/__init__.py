@@ -1,1 +1,1 @@
-"""Errors, params.yaml, progress, CPU and memory settings, atomic writes: helpers that change no result."""
+"""Errors, params.yaml, progress, CPU and memory settings, atomic writes; none changes the content of an output."""

@@ -22,6 +22,8 @@ RENAMED = {
     "mlp.hidden": "mlp.hidden_layers and mlp.hidden_units, how many layers and how wide",
     "cnn.widths": "cnn.min_kernel_size and cnn.max_kernel_size, the smallest and the largest",
 }
+# The parameters of version 1.0 that have no successor, and what to do.
+REMOVED = {"train.class_balance": "delete it, and see train.objective"}
 
 Section = typing.TypeVar("Section")
 
@@ -33,7 +35,7 @@ def load_params(path: Path, sections: dict[str, type[Section]]) -> dict[str, Sec
     key, the value and the allowed values.
     """
     content = _load_sections(path)
-    _reject_renamed_keys(path, content)
+    _reject_old_keys(path, content)
     return {name: _load_section(path, name, content[name], section) for name, section in sections.items()}
 
 
@@ -73,12 +75,14 @@ def _load_sections(path: Path) -> dict[str, object]:
     return content
 
 
-def _reject_renamed_keys(path: Path, content: dict[str, object]) -> None:
-    """Raise InputError for a parameter of version 1.0 in any section, so that the first stage names its new name."""
-    for old, new in RENAMED.items():
+def _reject_old_keys(path: Path, content: dict[str, object]) -> None:
+    """Raise InputError for a parameter of version 1.0 in any section, so that the first stage reports it."""
+    messages = {old: f"is now {new}" for old, new in RENAMED.items()}
+    messages |= {old: f"was removed; {action}" for old, action in REMOVED.items()}
+    for old, message in messages.items():
         name, key = old.split(".")
         if isinstance(section := content[name], dict) and key in section:
-            raise InputError(f"{path}: {old} is now {new}")
+            raise InputError(f"{path}: {old} {message}")
     if isinstance(embed := content["embed"], dict) and embed.get("word_vectors", "") is None:
         raise InputError(f"{path}: embed.word_vectors has no value; no file is now the word none")
 

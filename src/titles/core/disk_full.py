@@ -39,5 +39,5 @@ def disk_full_as_input_error(path: Path) -> Iterator[None]:
             raise
         raise InputError(
             f"the disk of {path} is full ({message}); "
-            "make room and start again: a training goes on from its last checkpoint"
+            "free space and run again: training resumes from its last checkpoint"
         ) from error

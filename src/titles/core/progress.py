@@ -19,7 +19,7 @@ TERMINAL_SECONDS, LOG_SECONDS = 0.2, 30.0
 class Progress:
     """A progress counter up to `total`: `with Progress(len(rows), "titles", "encoding") as progress`.
 
-    `initial` items were done before; they count for the share and not for the rate.
+    `initial` items were done before; they count towards the percentage, not the rate.
     """
 
     def __init__(self, total: int, unit: str, description: str, initial: int = 0) -> None:

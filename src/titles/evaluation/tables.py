@@ -69,12 +69,12 @@ def confused_pairs(
     labels: NDArray[np.int32], predicted: NDArray[np.int64], categories: "pd.Index[str]"
 ) -> pd.DataFrame:
     """The most frequent pairs of true and predicted category; `share` is of the titles of the true category."""
-    titles = pd.DataFrame({"category": categories[labels], "taken_for": categories[predicted]})
+    titles = pd.DataFrame({"category": categories[labels], "predicted_category": categories[predicted]})
     sizes = titles.category.value_counts()
-    wrong = titles[titles.category != titles.taken_for]
-    pairs = wrong.value_counts().reset_index(name="titles")
+    misclassified = titles[titles.category != titles.predicted_category]
+    pairs = misclassified.value_counts().reset_index(name="titles")
     pairs["share"] = pairs.titles / pairs.category.map(sizes).astype(float)
-    pairs["pair"] = pairs.category + " → " + pairs.taken_for
+    pairs["pair"] = pairs.category + " → " + pairs.predicted_category
     return pairs.sort_values(["titles", "share", "pair"], ascending=[False, False, True]).head(MAX_CONFUSED_PAIRS)
 
 
@@ -86,11 +86,11 @@ def mistakes(
     categories: "pd.Index[str]",
 ) -> pd.DataFrame:
     """Up to `MAX_EXAMPLES` titles of each confused pair with their confidence, the most confident mistakes first."""
-    wrong = np.flatnonzero(predictions.predicted_label != labels)
-    rows = wrong[np.argsort(-predictions.confidence[wrong], kind="stable")]
-    pair = ["category", "taken_for"]
+    misclassified = np.flatnonzero(predictions.predicted_label != labels)
+    rows = misclassified[np.argsort(-predictions.confidence[misclassified], kind="stable")]
+    pair = ["category", "predicted_category"]
     table = pd.DataFrame(
-        {"category": categories[labels[rows]], "taken_for": categories[predictions.predicted_label[rows]]}
+        {"category": categories[labels[rows]], "predicted_category": categories[predictions.predicted_label[rows]]}
     )
     table["row"] = rows
     table = table.merge(pairs[pair]).groupby(pair).head(MAX_EXAMPLES).reset_index(drop=True)
@@ -178,7 +178,7 @@ def thresholds(
         is_correct = all_predictions[name].predicted_label == labels
         for item in of_network:
             accepted = is_correct[all_predictions[name].confidence >= item.score]
-            validation = (item.titles, item.share, item.right / item.titles)
+            validation = (item.titles, item.share, item.correct / item.titles)
             test = (len(accepted), len(accepted) / len(labels), accepted.mean() if len(accepted) else np.nan)
             rows.append((name, item.accuracy, item.confidence, item.score, *validation, *test))
     return pd.DataFrame(rows, columns=columns)

@@ -14,7 +14,7 @@ from titles.text.normalization import clean
 # The probabilities are NaN for a title without a usable word.
 TopK = tuple[NDArray[np.int64], NDArray[np.float32]]
 
-NO_TITLE, NO_LETTER, NO_WORD = NO_CATEGORY_REASONS = "no title", "no Latin letter or digit", "no known word"
+NO_TITLE, NO_LETTER, NO_WORD = NO_CATEGORY_REASONS = "no title", "no Latin letter or digit", "no usable word"
 
 
 def allocate_top_k(num_titles: int, top: int, categories: NDArray[np.str_]) -> TopK:

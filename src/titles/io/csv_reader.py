@@ -32,6 +32,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 def csv_columns(
     stream: IO[bytes], path: Path, expected_columns: Collection[str], delimiters: Sequence[str] = DELIMITERS
 ) -> list[str]:
+    """Return the column names of a CSV file. `expected_columns` help to detect the delimiter."""
     return read_header(first_bytes(stream), path, expected_columns, delimiters).columns
 
 

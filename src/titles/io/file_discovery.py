@@ -17,6 +17,8 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class DataParams:
+    """Section `data` of params.yaml; docs/parameters.md explains the keys."""
+
     raw: str
 
 

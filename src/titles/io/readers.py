@@ -23,6 +23,7 @@ BATCH_ROWS = 65_536
 
 
 def decompress(stream: io.BufferedReader, compression: str) -> io.BufferedReader:
+    """Open a compressed file as a stream; without `compression`, return it as it is."""
     if not compression:
         return stream
     # Arrow's streams read files of several members and detect a truncated one; the reader of zstandard does not.

@@ -24,9 +24,9 @@ def balanced_accuracy(labels: NDArray[np.integer], predicted: NDArray[np.integer
 def smoothed_standard_error(labels: NDArray[np.integer], predicted: NDArray[np.integer]) -> float:
     """Return the standard error of balanced accuracy, from the binomial variance of each category's recall.
 
-    For the variance, one right and one wrong title are added to each category (Agresti and Coull, 1998). Otherwise the
-    recall of a category with one title would have variance 0. Early stopping needs this, because most categories have
-    few validation titles. `benchmarks.intervals` reports the plug-in estimate, without the added titles.
+    For the variance, one correct and one wrong prediction are added to each category (Agresti and Coull, 1998).
+    Otherwise the recall of a category with one title would have variance 0. Early stopping needs this, because most
+    categories have few validation titles. `benchmarks.intervals` reports the plug-in estimate, without this addition.
     """
     rows = np.bincount(labels)
     hits = np.bincount(labels[labels == predicted], minlength=len(rows))[rows > 0]

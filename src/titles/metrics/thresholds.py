@@ -22,11 +22,11 @@ DIGITS = 6
 
 @dataclass(frozen=True)
 class Threshold:
-    """With `confidence`, at least `accuracy` of the decisions with a score of `score` or more are right.
+    """With `confidence`, at least `accuracy` of the decisions with a score of `score` or more are correct.
 
     titles    the number of validation titles with such a score
     share     their share of all validation titles
-    right     the number of them whose decision is right
+    correct   the number of them with a correct decision
     """
 
     accuracy: float
@@ -34,7 +34,7 @@ class Threshold:
     score: float
     share: float
     titles: int
-    right: int
+    correct: int
 
 
 def select_thresholds(is_correct: NDArray[np.bool_], scores: NDArray[np.float32]) -> list[Threshold]:
@@ -50,21 +50,24 @@ def select_thresholds(is_correct: NDArray[np.bool_], scores: NDArray[np.float32]
         # Rounded down, so that the title with this score still reaches the threshold.
         score = math.floor(float(candidate) * 10**DIGITS) / 10**DIGITS
         is_correct_above = is_correct[scores >= score]
-        titles, right = len(is_correct_above), int(np.count_nonzero(is_correct_above))
+        titles, num_correct = len(is_correct_above), int(np.count_nonzero(is_correct_above))
         for accuracy in TARGET_ACCURACIES:
-            if accuracy not in selected and _p_value(titles, right, accuracy) <= (1 - CONFIDENCE) / NUM_CANDIDATES:
+            if (
+                accuracy not in selected
+                and _p_value(titles, num_correct, accuracy) <= (1 - CONFIDENCE) / NUM_CANDIDATES
+            ):
                 share = round(titles / len(scores), DIGITS)
-                selected[accuracy] = Threshold(accuracy, CONFIDENCE, score, share, titles, right)
+                selected[accuracy] = Threshold(accuracy, CONFIDENCE, score, share, titles, num_correct)
     return [selected[accuracy] for accuracy in TARGET_ACCURACIES if accuracy in selected]
 
 
-def _p_value(titles: int, right: int, accuracy: float) -> float:
-    """Return the probability that at least `right` of `titles` are right if each is right with probability `accuracy`.
+def _p_value(titles: int, num_correct: int, accuracy: float) -> float:
+    """Return the probability of `num_correct` or more correct decisions if each is correct with probability `accuracy`.
 
-    This is the upper tail of the binomial distribution.
+    This is the upper tail of the binomial distribution of `titles` trials.
     """
     log_factorials = np.append(0, np.cumsum(np.log(np.arange(1, titles + 1))))
-    wrong = np.arange(titles - right + 1)
-    log_binomials = log_factorials[titles] - log_factorials[wrong] - log_factorials[titles - wrong]
-    log_probs = log_binomials + wrong * math.log(1 - accuracy) + (titles - wrong) * math.log(accuracy)
+    num_wrong = np.arange(titles - num_correct + 1)
+    log_binomials = log_factorials[titles] - log_factorials[num_wrong] - log_factorials[titles - num_wrong]
+    log_probs = log_binomials + num_wrong * math.log(1 - accuracy) + (titles - num_wrong) * math.log(accuracy)
     return float(np.exp(log_probs).sum())

@@ -1,4 +1,4 @@
-"""Tell an artifact store that cannot be reached from one that refuses a file."""
+"""Distinguish an unreachable artifact store from one that rejects a file."""
 
 from collections.abc import Iterator
 

@@ -19,6 +19,8 @@ EMBEDDINGS = ("trained", "frozen")
 
 @dataclass(frozen=True)
 class ModelParams:
+    """Section `model` of params.yaml; docs/parameters.md explains the keys."""
+
     activation: Annotated[str, OneOf(ACTIVATIONS)]
     embeddings: Annotated[str, OneOf(EMBEDDINGS)]
     dropout: Annotated[float, Interval("[0, 1)")]
@@ -28,6 +30,8 @@ class ModelParams:
 
 @dataclass(frozen=True)
 class MlpParams:
+    """Section `mlp` of params.yaml; docs/parameters.md explains the keys."""
+
     hidden_layers: Annotated[int, Interval("[0, 64]")]
     hidden_units: Annotated[int, Interval("[1, 65536]")]
     filters: Annotated[int, Interval("[1, 65536]")]
@@ -35,6 +39,8 @@ class MlpParams:
 
 @dataclass(frozen=True)
 class CnnParams:
+    """Section `cnn` of params.yaml; docs/parameters.md explains the keys."""
+
     filters: Annotated[int, Interval("[1, 65536]")]
     min_kernel_size: Annotated[int, Interval("[1, 16]")]
     max_kernel_size: Annotated[int, Interval("[1, 16]")]
@@ -49,8 +55,14 @@ class CnnParams:
         return tuple(range(self.min_kernel_size, self.max_kernel_size + 1))
 
 
+# The parameters of any network.
+NetworkParams = MlpParams | CnnParams
+
+
 @dataclass(frozen=True)
 class TrainParams:
+    """Section `train` of params.yaml; docs/parameters.md explains the keys."""
+
     seed: Annotated[int, Interval("[0, 4294967295]")]
     threads: Annotated[int, Interval("[1, 1024]")]
     epochs: Annotated[int, Interval("[1, inf)")]

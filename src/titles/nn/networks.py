@@ -50,7 +50,8 @@ class Network(nn.Module):
 
     The members are trained independently in one pass, as in Packed-Ensembles (Laurent et al., 2023), and their
     probabilities are averaged. Calibration, in `titles.metrics.calibration`, sets `temperature`, by which the log
-    probabilities are divided, and `calibration_bias` [categories], which is added to them. They are 1 and 0 before.
+    probabilities are divided, and `calibration_bias` [categories], which is added to them. They are 1 and 0
+    initially, and 1 and the log shares of the categories during and after training.
     """
 
     temperature: Tensor
@@ -136,6 +137,7 @@ class MLP(Network):
     def __init__(self, sizes: Sizes, model: ModelParams, mlp: MlpParams) -> None:
         layer_sizes = [sizes.dimension // model.ensemble_size, *[mlp.hidden_units] * mlp.hidden_layers]
         super().__init__(sizes, model, mlp.filters, (1,), layer_sizes[-1])
+        # The name in the weights file.
         self.pair_vectors = BigramVectors(sizes, model)
         self.hidden = nn.Sequential()
         for inputs, outputs in pairwise(layer_sizes):

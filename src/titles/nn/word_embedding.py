@@ -48,6 +48,7 @@ class WordVectors(nn.Module):
 
     def __init__(self, sizes: Sizes, model: ModelParams) -> None:
         super().__init__()
+        # The vectors of the vocabulary; `own` is their name in the weights file.
         self.own = SparseEmbedding(sizes.vocabulary, sizes.dimension, model)
         self.subwords = SparseEmbedding(sizes.buckets, sizes.dimension, model)
         # Weights on the meta device are loaded later, and their initialisation would import the compiler of torch.
@@ -65,14 +66,14 @@ class WordVectors(nn.Module):
         if isinstance(words.bags, PaddedBags):
             # A padded batch has fixed shapes: all rows are looked up, and those outside the vocabulary are masked.
             own = own * (distinct < len(self.own.weight))[:, None]
-        num_without_own = len(distinct) - len(own)
+        num_oov = len(distinct) - len(own)
         if self.precomputed:
-            without_own = self._subword_vectors(words.subwords, num_without_own)
-            return torch.cat([own, self.normalise(without_own, words.bags)])
+            oov = self._subword_vectors(words.subwords, num_oov)
+            return torch.cat([own, self.normalise(oov, words.bags)])
         if self.training and self.word_dropout:
             retained = torch.rand(len(own), self.ensemble_size, device=own.device) >= self.word_dropout
             own = own * retained.repeat_interleave(own.shape[1] // self.ensemble_size, 1)
-        vectors = F.pad(own, (0, 0, 0, num_without_own)) + self._subword_vectors(words.subwords, len(distinct))
+        vectors = F.pad(own, (0, 0, 0, num_oov)) + self._subword_vectors(words.subwords, len(distinct))
         normalised: Tensor = self.normalise(vectors, words.bags)
         return normalised
 

@@ -51,12 +51,12 @@ class OnnxClassifier:
             metadata = session.get_modelmeta().custom_metadata_map
             vocabulary = Vocabulary(**json.loads(metadata["vocabulary"]))
             objective = objective or metadata["objective"]
-            rules = json.loads(metadata["cleaning"])
+            rules = json.loads(metadata["normalization"])
         # The errors of onnxruntime have no common base class but Exception.
         except Exception as error:
             raise InputError(f"{path} is not a file of titles export; export it again ({error})") from error
         if rules != RULES:
-            raise InputError(f"{path} is of a version that cleans titles in another way; export it again")
+            raise InputError(f"{path} is of a version that normalizes titles in another way; export it again")
         return cls(session, vocabulary, objective)
 
     def predict(self, titles: Titles, top: int = 1) -> pd.DataFrame:

@@ -17,8 +17,8 @@ MAX_INLINE_BYTES = 1_900_000_000
 def export(folder: Path, path: Path) -> None:
     """Write the network of a model folder to the file `path`; weights over 1.9 GB go to `path` + `.data`.
 
-    Raises InputError if the folder does not hold exactly one network, the folder of `path` does not exist, the disk is
-    full, or a package is not installed.
+    Raises InputError if the folder does not hold exactly one network, the network is of a class that cannot be
+    exported, the folder of `path` does not exist, the disk is full, or a package is not installed.
     """
     try:
         import onnx_ir

@@ -1,7 +1,7 @@
 """Build the ONNX graph of a network, from the arrays of `titles.onnx.inputs` to the probabilities of the categories.
 
 words            int64 [titles, longest]
-subwords         int64 [unknown words, most n-grams]
+subwords         int64 [out-of-vocabulary words, max n-grams]
 probabilities    float32 [titles, categories]
 
 The metadata of the model are the name of the network, the objective and, as JSON, the normalization rules of titles and
@@ -19,8 +19,9 @@ import torch
 from onnxscript import build_graph
 from torch import Tensor, nn
 
+from titles.core.errors import InputError
 from titles.data.encoded_dataset import Vocabulary
-from titles.nn.networks import LENGTH_POWER, MLP, BatchedLinear, Network
+from titles.nn.networks import CNN, LENGTH_POWER, MLP, BatchedLinear, Network
 from titles.onnx.inputs import PADDING
 from titles.text.normalization import RULES
 
@@ -45,7 +46,11 @@ ACTIVATIONS: dict[type[nn.Module], Callable[[Operators, ir.Value], ir.Value]] = 
 
 
 def build_model(network: Network, vocabulary: Vocabulary, objective: str) -> ir.Model:
-    """Build the ONNX model of a trained network, with precomputed word vectors."""
+    """Build the ONNX model of a trained MLP or CNN. Raise InputError for a network of another class."""
+    if type(network) not in (MLP, CNN):
+        raise InputError(
+            f"a network of the class {type(network).__name__} cannot be exported to ONNX, only MLP and CNN"
+        )
     inputs = [ir.val("words", INT, ["titles", "longest"]), ir.val("subwords", INT, ["unknown_words", "most_ngrams"])]
     output = ir.val("probabilities", FLOAT, ["titles", vocabulary.num_trained_categories])
 
@@ -55,7 +60,7 @@ def build_model(network: Network, vocabulary: Vocabulary, objective: str) -> ir.
     graph = build_graph(trace, inputs, [output], opset_imports=OPSETS, name="titles")
     vocabulary_json = json.dumps(asdict(vocabulary), ensure_ascii=False)
     metadata = {"network": type(network).__name__, "objective": objective, "vocabulary": vocabulary_json}
-    metadata["cleaning"] = json.dumps(RULES)
+    metadata["normalization"] = json.dumps(RULES)
     return ir.Model(graph, ir_version=IR_VERSION, producer_name="titles", metadata_props=metadata)
 
 
@@ -106,7 +111,7 @@ class _GraphBuilder:
         `vectors` have `padding` more words at both ends.
         """
         op, network = self.op, self.network
-        windows = [self.windows(width, padding) for width in network.kernel_sizes]
+        windows = [self.windows(kernel_size, padding) for kernel_size in network.kernel_sizes]
         has_words = op.Greater(self.row_lengths(self.words), 0.0)
         for member in range(network.ensemble_size):
             member_vectors, pooled = self.member_slice(vectors, member), []
@@ -121,16 +126,16 @@ class _GraphBuilder:
     def activate(self, values: ir.Value) -> ir.Value:
         return ACTIVATIONS[type(self.network.activation)](self.op, values)
 
-    def windows(self, width: int, padding: int) -> tuple[ir.Value, ir.Value, ir.Value]:
-        """All windows of `width` words, over titles with `padding` more words at both ends.
+    def windows(self, kernel_size: int, padding: int) -> tuple[ir.Value, ir.Value, ir.Value]:
+        """All windows of `kernel_size` words, over titles with `padding` more words at both ends.
 
-        Returns the word indices of each window, [windows, width]; whether a title has the window, [titles, windows, 1];
-        and the weight of the window in the title's mean, [titles, 1, windows].
+        Returns the word indices of each window, [windows, kernel_size]; whether a title has the window, [titles,
+        windows, 1]; and the weight of the window in the title's mean, [titles, 1, windows].
         """
         op, longest = self.op, self.op.Squeeze(self.op.Shape(self.words, start=1, end=2))
-        starts = op.Range(0, op.Add(longest, width - 1), 1)
-        word_indices = op.Add(op.Unsqueeze(starts, [1]), list(range(padding + 1 - width, padding + 1)))
-        counts = op.Add(self.row_lengths(self.words), width - 1.0)
+        starts = op.Range(0, op.Add(longest, kernel_size - 1), 1)
+        word_indices = op.Add(op.Unsqueeze(starts, [1]), list(range(padding + 1 - kernel_size, padding + 1)))
+        counts = op.Add(self.row_lengths(self.words), kernel_size - 1.0)
         is_valid = op.Less(op.Cast(starts, to=FLOAT), counts)
         mean_weights = op.Div(op.Cast(is_valid, to=FLOAT), counts)
         return word_indices, op.Unsqueeze(is_valid, [2]), op.Unsqueeze(mean_weights, [1])
@@ -138,10 +143,10 @@ class _GraphBuilder:
     def word_vectors(self, words: ir.Value) -> ir.Value:
         """The vector of every word; zeros for `PADDING`."""
         op, vocabulary = self.op, len(self.weights["word_vectors.own.weight"])
-        is_known = op.Less(words, vocabulary)
-        own = op.Gather(self.padded_table("word_vectors.own"), op.Where(is_known, words, PADDING))
-        unknown = op.Gather(self.subword_vectors(), op.Where(is_known, PADDING, op.Sub(words, vocabulary)))
-        return op.Add(own, unknown)
+        in_vocabulary = op.Less(words, vocabulary)
+        own = op.Gather(self.padded_table("word_vectors.own"), op.Where(in_vocabulary, words, PADDING))
+        oov = op.Gather(self.subword_vectors(), op.Where(in_vocabulary, PADDING, op.Sub(words, vocabulary)))
+        return op.Add(own, oov)
 
     def subword_vectors(self) -> ir.Value:
         """The vectors of the words of `subwords`, followed by one of zeros."""

@@ -2,7 +2,7 @@
 
 words       int64 [titles, longest], the word ids of each title. An id below the vocabulary size is an index into the
             vocabulary; other ids are the vocabulary size plus a row of `subwords`. Rows end with `PADDING`.
-subwords    int64 [unknown words, most n-grams], the hash buckets of the n-grams of each word that is not in the
+subwords    int64 [out-of-vocabulary words, max n-grams], the hash buckets of the n-grams of each word outside the
             vocabulary. Rows end with `PADDING`.
 """
 
@@ -36,10 +36,10 @@ def iter_batches(
 def model_inputs(titles: Ragged, subword_ids: Ragged, vocabulary_size: int) -> dict[str, NDArray[np.int64]]:
     """Build the input arrays of the titles, by name."""
     words = titles.values.copy()
-    is_unknown = words >= vocabulary_size
-    unknown_ids, subword_rows = np.unique(words[is_unknown], return_inverse=True)
-    words[is_unknown] = vocabulary_size + subword_rows
-    return {"words": _pad(Ragged(words, titles.offsets)), "subwords": _pad(subword_ids.take(unknown_ids))}
+    is_oov = words >= vocabulary_size
+    oov_ids, subword_rows = np.unique(words[is_oov], return_inverse=True)
+    words[is_oov] = vocabulary_size + subword_rows
+    return {"words": _pad(Ragged(words, titles.offsets)), "subwords": _pad(subword_ids.take(oov_ids))}
 
 
 def _pad(rows: Ragged) -> NDArray[np.int64]:

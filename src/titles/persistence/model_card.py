@@ -30,7 +30,7 @@ category of a short product title, one of $categories, with a score from 0 to 1.
 
 ## Usage
 ```python
-from titles.inference.classifier import Classifier
+from titles import Classifier
 
 Classifier.load("$name").predict(["Funda Silicona Galaxy J7 Prime"], top=3)  # with the path of this folder
 ```
@@ -85,7 +85,7 @@ def write_card(folder: Path, embedded: Path, epoch: EpochMetrics) -> None:
             "file,split,bytes,MD5", [(s.file, s.split, f"{s.bytes:,}", f"`{s.md5}`") for s in sources]
         ),
         "subwords": _describe_subwords(vocabulary),
-        "results": _markdown_table("balanced accuracy,accuracy,loss", [_metrics_row(epoch)]),
+        "results": _markdown_table("balanced accuracy,accuracy,log loss", [_metrics_row(epoch)]),
         "hashes": _markdown_table("file,SHA-256", [(name, f"`{_sha256(folder / name)}`") for name in HASHED_FILES]),
     }
     (folder / "README.md").write_text(CARD.substitute(values), encoding="utf-8")
@@ -106,7 +106,7 @@ def _template_values(description: dict[str, Any], embedded: Path) -> dict[str, s
         "fewest": per_category.min(),
         "median": int(np.median(per_category)),
         "most": per_category.max(),
-        "max_words": description["cleaning"]["most_words"],
+        "max_words": description["normalization"]["max_words"],
         "epoch": description["epoch"],
         "suspect_labels": description["suspect_labels"],
     }
@@ -114,7 +114,7 @@ def _template_values(description: dict[str, Any], embedded: Path) -> dict[str, s
         (f"{section}.{key}", value)
         for section, values in (
             ("model", description["model"]),
-            (name, description["own"]),
+            (name, description["network_params"]),
             ("train", description["train"]),
         )
         for key, value in values.items()
@@ -133,8 +133,8 @@ def _template_values(description: dict[str, Any], embedded: Path) -> dict[str, s
 
 
 def _metrics_row(epoch: EpochMetrics) -> tuple[object, ...]:
-    loss = "–" if math.isnan(epoch.validation_loss) else epoch.validation_loss
-    return epoch.validation_balanced_accuracy, epoch.validation_accuracy, loss
+    log_loss = "–" if math.isnan(epoch.validation_loss) else epoch.validation_loss
+    return epoch.validation_balanced_accuracy, epoch.validation_accuracy, log_loss
 
 
 def _front_matter(name: str, epoch: EpochMetrics, files: list[str]) -> str:
@@ -157,9 +157,11 @@ def _front_matter(name: str, epoch: EpochMetrics, files: list[str]) -> str:
 
 def _describe_thresholds(thresholds: list[dict[str, float]]) -> str:
     if not thresholds:
-        return "There are no thresholds: too few decisions on the validation titles are right to guarantee an accuracy."
-    columns = "accuracy of at least,score of at least,validation titles,right decisions,share of all titles"
-    rows = [[threshold[key] for key in ("accuracy", "score", "titles", "right", "share")] for threshold in thresholds]
+        return (
+            "There are no thresholds: too few decisions on the validation titles are correct to guarantee an accuracy."
+        )
+    columns = "accuracy of at least,score of at least,validation titles,correct decisions,share of all titles"
+    rows = [[threshold[key] for key in ("accuracy", "score", "titles", "correct", "share")] for threshold in thresholds]
     confidence = f"{thresholds[0]['confidence']:.0%}"
     return (
         "Decisions with at least this score have at least this accuracy, each with a confidence of "

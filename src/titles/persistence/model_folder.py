@@ -10,7 +10,6 @@ README.md            its model card
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -18,12 +17,12 @@ from safetensors.torch import load_file
 
 from titles.core.errors import InputError
 from titles.data.encoded_dataset import Vocabulary
-from titles.nn.hparams import CnnParams, MlpParams, ModelParams
+from titles.nn.hparams import CnnParams, MlpParams, ModelParams, NetworkParams
 from titles.nn.networks import CNN, MLP, Network
 from titles.nn.word_embedding import Sizes
 from titles.text.normalization import RULES
 
-NETWORKS: dict[str, tuple[Callable[..., Network], Callable[..., MlpParams | CnnParams]]] = {
+NETWORKS: dict[str, tuple[Callable[..., Network], Callable[..., NetworkParams]]] = {
     "mlp": (MLP, MlpParams),
     "cnn": (CNN, CnnParams),
 }
@@ -56,23 +55,20 @@ def training_objective(folders: Iterable[Path]) -> str:
 
 def _load(folder: Path, mmap: bool) -> tuple[Network, Vocabulary]:
     description = json.loads((folder / "network.json").read_text(encoding="utf-8"))
-    if _is_of_earlier_version(folder, description):
+    rules = description.get("normalization")
+    # Version 1.0 stored the rules under another name.
+    if rules is None:
         raise InputError(f"{folder} was written by an earlier version of titles; train it again or fetch it anew")
-    if description.get("cleaning") != RULES:
-        raise InputError(f"{folder} is of a version that cleans titles in another way; train it again")
+    if rules != RULES:
+        raise InputError(f"{folder} is of a version that normalizes titles in another way; train it again")
     vocabulary, sizes = Vocabulary.load(folder), Sizes(**description["sizes"])
     if (len(vocabulary.words), vocabulary.num_trained_categories) != (sizes.vocabulary, sizes.categories):
         raise ValueError("vocabulary.json is of another network")
     network_class, params_class = NETWORKS[description["network"]]
+    network_params = params_class(**description["network_params"])
     with torch.device("meta"):
-        network = network_class(sizes, ModelParams(**description["model"]), params_class(**description["own"]))
+        network = network_class(sizes, ModelParams(**description["model"]), network_params)
     weights = load_file(folder / "weights.safetensors", backend="mmap" if mmap else "pread")
     network.load_state_dict(weights, assign=True)
     network.word_vectors.precomputed = True
     return network, vocabulary
-
-
-def _is_of_earlier_version(folder: Path, description: dict[str, Any]) -> bool:
-    """Return whether the folder has a file or a parameter of version 1.0: lexicon.json or model.members."""
-    has_lexicon = (folder / "lexicon.json").exists() and not (folder / "vocabulary.json").exists()
-    return has_lexicon or "members" in description.get("model", ())

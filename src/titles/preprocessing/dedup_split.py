@@ -16,6 +16,8 @@ NOT_LATIN = "no Latin letter or digit in the title"
 
 @dataclass(frozen=True)
 class PrepareParams:
+    """Section `prepare` of params.yaml; docs/parameters.md explains the keys."""
+
     validation_fraction: Annotated[float, Interval("(0, 0.5)")]
     test_fraction: Annotated[float, Interval("(0, 0.5)")]
     columns: ColumnNames = field(default_factory=ColumnNames)

@@ -39,6 +39,8 @@ BATCH_WORDS = 100_000
 
 @dataclass(frozen=True)
 class EmbedParams:
+    """Section `embed` of params.yaml; docs/parameters.md explains the keys."""
+
     dimension: Annotated[int, Interval("[1, 4096]")]
     vocabulary_size: Annotated[int, Interval("[1, 2147483647]")]
     subword_min_n: Annotated[int, Interval("[2, 8]")]

@@ -22,6 +22,8 @@ MILLION = 1_000_000
 
 @dataclass(frozen=True)
 class ReduceParams:
+    """Section `reduce` of params.yaml; docs/parameters.md explains the keys."""
+
     fraction: Annotated[float, Interval("(0, 1]")]
     min_rows: Annotated[int, Interval("[1, inf)")]
 

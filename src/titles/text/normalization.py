@@ -10,7 +10,7 @@ import unicodedata
 from html.entities import html5
 from typing import TYPE_CHECKING
 
-# Inference cleans titles too, and must not need Ibis.
+# Inference normalizes titles too, and must not need Ibis.
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
@@ -53,10 +53,10 @@ MAX_WORDS = 64
 # The rules of normalization and tokenization. Every model stores those it was trained with.
 RULES = {
     "character_reference": CHARACTER_REFERENCE,
-    "folded": TRANSLATE_FROM,
-    "onto": TRANSLATE_TO,
+    "translate_from": TRANSLATE_FROM,
+    "translate_to": TRANSLATE_TO,
     "separators": SEPARATORS,
-    "most_words": MAX_WORDS,
+    "max_words": MAX_WORDS,
 }
 
 _TRANSLATION_TABLE = {ord(letter): base for letter, base in _ASCII_FOLDING.items()} | dict.fromkeys(map(ord, _DELETED))

@@ -1,4 +1,4 @@
-"""Promote a network of the workspace to champion: `python -m titles.tracking.promote [mlp|cnn]`, or `make promote`.
+"""Promote a network of the workspace to champion: `python -m titles.tracking.promote [NETWORK]`, or `make promote`.
 
 Register the network in the MLflow model registry if necessary, and move the alias to it. Then
 `models:/titles@champion` loads it from anywhere. Without a name, promote the network that was best on validation.

@@ -30,7 +30,7 @@ SOURCE_FOLDER = str(Path(__file__).parents[2])
 class Run:
     """The run of the current stage. Without a worker it logs nothing.
 
-    If the worker has ended, log a warning and let the stage go on.
+    If the worker has ended, log a warning and let the stage continue.
     """
 
     def __init__(self, worker: "subprocess.Popen[str] | None" = None) -> None:
@@ -68,7 +68,7 @@ class Run:
             try:
                 print(json.dumps(event, default=str), file=self.worker.stdin, flush=True)
             except BrokenPipeError:
-                log.warning("MLflow's worker has ended, the stage goes on; nothing more of it is logged")
+                log.warning("MLflow's worker has ended, the stage continues; nothing more of it is logged")
                 self.worker = None
 
 

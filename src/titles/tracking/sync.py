@@ -146,7 +146,7 @@ def main() -> None:
             added.append(experiment.name)
         except Exception as error:  # The store may still accept the other experiments.
             log.warning("%s could not be added: %s", experiment.name, error)
-    print(f"{len(added)} of DVC's experiments had no run in MLflow and have one now", *added, sep=" · ")
+    print(f"{len(added)} of DVC's experiments were not in MLflow and were added", *added, sep=" · ")
     if not complete or len(added) < len(missing):
         sys.exit(1)
 

@@ -92,7 +92,7 @@ class Uploader:
         is_complete = self.try_upload()
         if not is_complete:
             stage = self.spool.begin["stage"]
-            log.warning("%d records of %s are not in MLflow yet; make sync sends them", len(self.spool.pending), stage)
+            log.warning("%d events of %s are not in MLflow yet; make sync sends them", len(self.spool.pending), stage)
         return is_complete
 
     def _get_runs(self) -> Runs:
@@ -141,7 +141,7 @@ class Uploader:
     def _warn(self, problem: str, postponed: str, error: Exception) -> None:
         """Log an outage once."""
         if not self.outage:
-            log.warning("%s, the stage goes on; %s will be sent later: %s", problem, postponed, error)
+            log.warning("%s, the stage continues; %s will be sent later: %s", problem, postponed, error)
         self.outage = True
 
     def _start_monitor(self, runs: Runs) -> None:

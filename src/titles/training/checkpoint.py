@@ -134,7 +134,7 @@ class Checkpoint:
         # torch reports a full disk as a RuntimeError about an unexpected file position.
         except (OSError, RuntimeError) as error:
             unfinished.unlink(missing_ok=True)
-            log.warning("no checkpoint could be saved (%s), the training goes on", disk_full_message(error) or error)
+            log.warning("no checkpoint could be saved (%s), training continues", disk_full_message(error) or error)
         self.saved_at = time.monotonic()
         self.interval = min(max(MIN_INTERVAL_SECONDS, (self.saved_at - started) / MAX_TIME_SHARE), MAX_INTERVAL_SECONDS)
 

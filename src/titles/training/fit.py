@@ -24,7 +24,7 @@ from titles.data.ragged import Ragged
 from titles.metrics.history import EpochMetrics, StepMetrics, write_history
 from titles.nn import distributed
 from titles.nn.device import chosen_device
-from titles.nn.hparams import CnnParams, MlpParams, ModelParams, TrainParams
+from titles.nn.hparams import ModelParams, NetworkParams, TrainParams
 from titles.nn.networks import MLP, Network
 from titles.nn.word_embedding import Sizes
 from titles.persistence.model_card import write_card
@@ -46,7 +46,7 @@ def fit(
     vectors: Path,
     folder: Path,
     model: ModelParams,
-    network_params: MlpParams | CnnParams,
+    network_params: NetworkParams,
     params: TrainParams,
     report: Callable[[EpochMetrics | StepMetrics], None] = lambda _: None,
 ) -> list[EpochMetrics]:
@@ -115,7 +115,7 @@ class _Setup:
     params: TrainParams
     device: torch.device
 
-    def build(self, name: str, network_params: MlpParams | CnnParams) -> Network:
+    def build(self, name: str, network_params: NetworkParams) -> Network:
         """Seed torch with `train.seed` and build a network with its initial weights, on the device."""
         set_determinism(self.params, self.device)
         network: Network = NETWORKS[name][0](self.sizes, self.model, network_params)
@@ -169,10 +169,10 @@ def _calibrate(network: Network, setup: _Setup, calibration: LabelledDataset) ->
     return [asdict(threshold) for threshold in thresholds]
 
 
-def _describe(setup: _Setup, network_params: MlpParams | CnnParams) -> dict[str, Any]:
+def _describe(setup: _Setup, network_params: NetworkParams) -> dict[str, Any]:
     """The entries of network.json from which the network is built again."""
-    built = {"sizes": asdict(setup.sizes), "model": asdict(setup.model), "own": asdict(network_params)}
-    return {**built, "train": asdict(setup.params), "cleaning": RULES}
+    built = {"sizes": asdict(setup.sizes), "model": asdict(setup.model), "network_params": asdict(network_params)}
+    return {**built, "train": asdict(setup.params), "normalization": RULES}
 
 
 def _write(

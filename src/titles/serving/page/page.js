@@ -14,7 +14,7 @@ const TEXTS = {
     done: (all) => (all === 1 ? "1 title answered" : `${all} titles answered`),
     reasons: {
       "no Latin letter or digit": "No category: the title has no Latin letter or digit.",
-      "no known word": "No category: no word of the title is known.",
+      "no usable word": "No category: no word of the title is known.",
     },
     shown: (count) => `The first ${count} are shown, all are in the download.`,
     tooLong: (line, most) => `Line ${line} is longer than ${most} characters.`,
@@ -31,7 +31,7 @@ const TEXTS = {
     done: (all) => (all === 1 ? "1 título respondido" : `${all} títulos respondidos`),
     reasons: {
       "no Latin letter or digit": "Sin categoría: el título no tiene letras latinas ni cifras.",
-      "no known word": "Sin categoría: las redes no conocen ninguna palabra del título.",
+      "no usable word": "Sin categoría: las redes no conocen ninguna palabra del título.",
     },
     shown: (count) => `Se muestran los primeros ${count}; la descarga los tiene todos.`,
     tooLong: (line, most) => `La línea ${line} tiene más de ${most} caracteres.`,
@@ -48,7 +48,7 @@ const TEXTS = {
     done: (all) => (all === 1 ? "1 título respondido" : `${all} títulos respondidos`),
     reasons: {
       "no Latin letter or digit": "Sem categoria: o título não tem letras latinas nem algarismos.",
-      "no known word": "Sem categoria: as redes não conhecem nenhuma palavra do título.",
+      "no usable word": "Sem categoria: as redes não conhecem nenhuma palavra do título.",
     },
     shown: (count) => `São mostrados os primeiros ${count}; o arquivo tem todos.`,
     tooLong: (line, most) => `A linha ${line} tem mais de ${most} caracteres.`,
