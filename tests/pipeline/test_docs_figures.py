@@ -40,9 +40,9 @@ def test_every_environment_variable_of_the_code_is_documented() -> None:
 
 
 def measurements() -> dict[tuple[str, str], dict[str, float]]:
-    """By shape and model, the measured values of docs/shapes.csv."""
+    """By shape and model, the measured values of docs/data/shapes.csv."""
     columns = ("balanced_accuracy", "low", "high", "accuracy")
-    with (ROOT / "docs/shapes.csv").open(encoding="utf-8", newline="") as file:
+    with (ROOT / "docs/data/shapes.csv").open(encoding="utf-8", newline="") as file:
         return {
             (row["shape"], row["model"]): {column: float(row[column]) for column in columns}
             for row in csv.DictReader(file)
@@ -83,4 +83,4 @@ def load_script(path: Path) -> ModuleType:
 def test_the_figure_of_the_architecture_is_that_of_params_yaml() -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     drawn = load_script(ROOT / "docs/figures/architecture.py").draw(params)
-    assert (ROOT / "docs/architecture.svg").read_text(encoding="utf-8") == drawn, "python docs/figures/architecture.py"
+    assert (ROOT / "docs/images/architecture.svg").read_text(encoding="utf-8") == drawn, "python docs/figures/architecture.py"
