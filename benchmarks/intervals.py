@@ -5,9 +5,10 @@
 prints the 95 % interval of each accuracy in the table of `benchmarks.shapes`, by default docs/data/shapes.csv. The
 interval of accuracy is Wilson's for a binomial proportion: it follows from the accuracy and the number of test titles.
 
-Balanced accuracy has a standard error and a bootstrap interval. Both take the number of test titles per category as fixed; only the number of correct predictions varies. For category
-k with n_k test titles and recall r_k, that number is binomial(n_k, r_k). A recall of 0 or 1 contributes no variance. It
-is common for categories of one or two test titles, so both are too narrow if most categories are that small.
+Balanced accuracy has a standard error and a bootstrap interval. Both take the number of test titles per category as
+fixed; only the number of correct predictions varies. For category k with n_k test titles and recall r_k, that number is
+binomial(n_k, r_k). A recall of 0 or 1 contributes no variance. It is common for categories of one or two test titles,
+so both are too narrow if most categories are that small.
 """
 
 import argparse

@@ -3,8 +3,8 @@
 A ROW names a row of the table and the number of catalogue rows: `data-20m`, `mlp-1m`, `fasttext-2400k`. Each makes its
 missing inputs in WORK, the invented catalogue and the outputs of earlier stages, and reuses those that exist. The
 measured stages run from their start, in a clone of the last commit, with MLflow on, and in a memory cgroup of 3 GB if
-one can be made. Each measurement of a row is appended to docs/data/scale.jsonl when it ends. Measurements that exist for
-the last commit that changed the code are skipped, so that an interrupted benchmark can be resumed.
+one can be made. Each measurement of a row is appended to docs/data/scale.jsonl when it ends. Measurements that exist
+for the last commit that changed the code are skipped, so that an interrupted benchmark can be resumed.
 """
 
 import argparse
