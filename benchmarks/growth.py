@@ -33,7 +33,7 @@ PROFILE = {
 
 
 class Results:
-    """The lines of docs/scale.jsonl; of several lines for the same measurement only the last."""
+    """The lines of docs/data/scale.jsonl; of several lines for the same measurement only the last."""
 
     def __init__(self, file: Path) -> None:
         lines = pd.read_json(file, lines=True)

@@ -1,17 +1,27 @@
-"""Sampling error of balanced accuracy: its standard error and a bootstrap interval.
+"""Sampling error of balanced accuracy and of accuracy on test titles.
 
-Both take the number of test titles per category as fixed; only the number of correct predictions varies. For category
-k with n_k test titles and recall r_k, that number is binomial(n_k, r_k). A recall of 0 or 1 contributes no variance. It
-is common for categories of one or two test titles, so both are too narrow if most categories are that small.
+    python -m benchmarks.intervals [TABLE]
+
+prints the 95 % interval of each accuracy in the table of `benchmarks.shapes`, by default docs/data/shapes.csv. The
+interval of accuracy is Wilson's for a binomial proportion: it follows from the accuracy and the number of test titles.
+
+Balanced accuracy has a standard error and a bootstrap interval. Both take the number of test titles per category as
+fixed; only the number of correct predictions varies. For category k with n_k test titles and recall r_k, that number is
+binomial(n_k, r_k). A recall of 0 or 1 contributes no variance. It is common for categories of one or two test titles,
+so both are too narrow if most categories are that small.
 """
 
+import argparse
 from collections.abc import Sequence
+from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.contenders import PEERS
+from benchmarks.report import markdown
 
 RESAMPLES, LEVEL, SEED = 10_000, 0.95, 0
 # How far the accuracy of a network may be below that of the best peer.
@@ -46,6 +56,14 @@ def bootstrap(titles: Counts, correct: Counts) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def wilson_interval(accuracy: float, titles: int) -> tuple[float, float]:
+    """Return the interval of Wilson (1927) at `LEVEL` for an accuracy on `titles` test titles."""
+    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
+    centre = accuracy + z**2 / (2 * titles)
+    margin = z * float(np.sqrt(accuracy * (1 - accuracy) / titles + z**2 / (4 * titles**2)))
+    return (centre - margin) / (1 + z**2 / titles), (centre + margin) / (1 + z**2 / titles)
+
+
 def accuracies(true: Sequence[str], predicted: Sequence[str]) -> dict[str, float]:
     """Return balanced accuracy with its interval (low, high) and its standard error, and accuracy."""
     titles, correct = count_correct(true, predicted)
@@ -78,3 +96,30 @@ def compare_with_best_peer(table: pd.DataFrame) -> str:
             f"- {row['model']}: balanced accuracy {balanced:+.4f}, {verdict}; accuracy {plain:+.4f}, {tolerance}"
         )
     return "\n".join(lines) + "\n"
+
+
+def with_intervals(table: pd.DataFrame) -> pd.DataFrame:
+    """Return shape, model, balanced accuracy and accuracy, each accuracy with its interval as text."""
+    accuracy = [
+        _format(value, *wilson_interval(value, titles))
+        for value, titles in zip(table.accuracy, table.test_titles, strict=True)
+    ]
+    balanced = map(_format, table.balanced_accuracy, table.low, table.high)
+    return table[["shape", "model"]].assign(balanced_accuracy=list(balanced), accuracy=accuracy)
+
+
+def _format(value: float, low: float, high: float) -> str:
+    return f"{value:.4f} ({low:.4f} to {high:.4f})"
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.intervals", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("table", type=Path, nargs="?", default=Path("docs/data/shapes.csv"))
+    print(markdown(with_intervals(pd.read_csv(parser.parse_args().table)), {}))
+
+
+if __name__ == "__main__":
+    main()

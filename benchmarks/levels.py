@@ -108,8 +108,8 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="benchmarks.levels", description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--table", type=Path, default=Path("docs/levels.csv"))
-    parser.add_argument("--picture", type=Path, default=Path("docs/levels.svg"))
+    parser.add_argument("--table", type=Path, default=Path("docs/data/levels.csv"))
+    parser.add_argument("--picture", type=Path, default=Path("docs/images/levels.svg"))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)

@@ -126,7 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.notebooks", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=2019)
-    parser.add_argument("--picture", type=Path, default=Path("docs/notebooks.svg"))
+    parser.add_argument("--picture", type=Path, default=Path("docs/images/notebooks.svg"))
     options = parser.parse_args()
     table, curves = [], []
     for titles, share in SHARES.items():

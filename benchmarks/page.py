@@ -1,4 +1,4 @@
-"""Screenshot of the web page of `titles serve`, for the README: `python -m benchmarks.page models docs/page.png`."""
+"""Screenshot of the web page of `titles serve`: `python -m benchmarks.page models docs/images/page.png`."""
 
 import argparse
 import tempfile

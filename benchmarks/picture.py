@@ -1,7 +1,7 @@
 """Screenshots of the MLflow UI in Chromium: the package of Debian, or the program that CHROMIUM names.
 
-    python -m benchmarks.picture docs/mlflow.png
-    python -m benchmarks.picture docs/sigmoid.png --store WORK/mlflow.db
+    python -m benchmarks.picture docs/images/mlflow.png
+    python -m benchmarks.picture docs/images/sigmoid.png --store WORK/mlflow.db
 
 The first runs the six stages in a clone of the last commit, with a store of its own. The second shows the metrics
 within an epoch of trainings that are already in a store, such as `benchmarks.scale WORK cnn-20m sigmoid-20m`.

@@ -3,8 +3,8 @@
 A ROW names a row of the table and the number of catalogue rows: `data-20m`, `mlp-1m`, `fasttext-2400k`. Each makes its
 missing inputs in WORK, the invented catalogue and the outputs of earlier stages, and reuses those that exist. The
 measured stages run from their start, in a clone of the last commit, with MLflow on, and in a memory cgroup of 3 GB if
-one can be made. Each measurement of a row is appended to docs/scale.jsonl when it ends. Measurements that exist for the
-last commit that changed the code are skipped, so that an interrupted benchmark can be resumed.
+one can be made. Each measurement of a row is appended to docs/data/scale.jsonl when it ends. Measurements that exist
+for the last commit that changed the code are skipped, so that an interrupted benchmark can be resumed.
 """
 
 import argparse
@@ -59,8 +59,8 @@ def main() -> None:
     parser.add_argument("work", type=Path, nargs="?")
     parser.add_argument("rows", nargs="*", metavar="row", help=f"{', '.join(ROWS)}, each with its size: data-20m")
     parser.add_argument("--table", action="store_true", help="print and draw the measurements instead")
-    parser.add_argument("--measured", type=Path, default=Path("docs/scale.jsonl"))
-    parser.add_argument("--picture", type=Path, default=Path("docs/scale.svg"))
+    parser.add_argument("--measured", type=Path, default=Path("docs/data/scale.jsonl"))
+    parser.add_argument("--picture", type=Path, default=Path("docs/images/scale.svg"))
     options = parser.parse_args()
     for row in options.rows:
         if row.rpartition("-")[0] not in ROWS:

@@ -181,7 +181,7 @@ def main() -> None:
     parser.add_argument("shapes", nargs="*", metavar="SHAPE", help=f"one or more of {', '.join(SHAPES)}; default: all")
     parser.add_argument("--seeds", type=int, nargs="+", default=[SEED], help="seeds of the networks")
     parser.add_argument("--only", choices=["peers", "networks"], help="measure only these")
-    parser.add_argument("--out", type=Path, default=Path("docs/shapes.csv"), help="CSV file for the table")
+    parser.add_argument("--out", type=Path, default=Path("docs/data/shapes.csv"), help="CSV file for the table")
     options = parser.parse_args()
     if unknown := set(options.shapes) - set(SHAPES):
         parser.error(f"unknown shape {', '.join(sorted(unknown))}; allowed: {', '.join(SHAPES)}")

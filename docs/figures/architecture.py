@@ -1,4 +1,4 @@
-"""Draw docs/architecture.svg, the data flow of both networks: `python docs/figures/architecture.py`.
+"""Draw docs/images/architecture.svg, the data flow of both networks: `python docs/figures/architecture.py`.
 
 The sizes in the figure are those of params.yaml.
 """
@@ -146,7 +146,7 @@ def draw(params: dict[str, Any]) -> str:
 def main() -> None:
     """Write the figure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("output", type=Path, nargs="?", default=ROOT / "docs/architecture.svg")
+    parser.add_argument("output", type=Path, nargs="?", default=ROOT / "docs/images/architecture.svg")
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     parser.parse_args().output.write_text(draw(params), encoding="utf-8")
 

@@ -1,5 +1,6 @@
 """The documentation: its links, the blocks of the README, the examples of the data format."""
 
+import ast
 import io
 import re
 import shlex
@@ -20,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 # Why a shell block of the README is not run here: the second word of its info string.
 NOT_RUN = {
-    "network": "clones, installs packages and trains for minutes; tests/pipeline/test_experiments.py runs the rest",
+    "network": "clones, installs packages and trains for minutes; test_experiments.py runs its DVC commands",
     "training": "trains for minutes; tests/pipeline/test_shapes.py runs other data folders",
     "server": "the server does not end by itself; tests/serving/test_server.py starts one",
 }
@@ -104,6 +105,22 @@ def test_a_shell_block_of_the_readme_is_run_or_has_a_reason_not_to_be() -> None:
     shell = [block for block in blocks(ROOT / "README.md") if block.language in ("console", "bash", "sh", "shell")]
     assert {block.language for block in shell} == {"console"}
     assert {block.mark for block in shell} == {"", *NOT_RUN}
+
+
+def command_lines(module: Path) -> set[str]:
+    """The commands in a module: tuples and arguments of calls that consist of text, joined by spaces."""
+    nodes = list(ast.walk(ast.parse(module.read_text(encoding="utf-8"))))
+    groups = [node.args for node in nodes if isinstance(node, ast.Call)]
+    groups += [node.elts for node in nodes if isinstance(node, ast.Tuple)]
+    words = [[item.value for item in group if isinstance(item, ast.Constant)] for group in groups]
+    return {" ".join(map(str, items)) for items, group in zip(words, groups, strict=True) if len(items) == len(group)}
+
+
+def test_the_experiment_of_the_readme_is_among_the_commands_of_the_tests_of_experiments() -> None:
+    (block,) = (block for block in blocks(ROOT / "README.md") if block.mark == "network")
+    quoted = {command for command, _ in commands(block) if command.startswith("dvc ")}
+    assert quoted == {"dvc exp run -S model.activation=sigmoid", "dvc metrics diff"}
+    assert quoted <= command_lines(ROOT / "tests/pipeline/test_experiments.py")
 
 
 def run(command: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> str:

@@ -11,7 +11,10 @@ from types import ModuleType
 import pytest
 import yaml
 
+from benchmarks.intervals import wilson_interval
+
 ROOT = Path(__file__).parents[2]
+SET_BY_SHELL = re.compile(r"^(?:export )?([A-Z_]+) ?[?:]?=|\$[({](?:if )?\$?\(?([A-Z_]{2,})", re.MULTILINE)
 VARIABLE = re.compile(r"""environ(?:\.\w+)?[\[(]\s*f?["']([A-Z_]+)["']|["']([A-Z_]+)["'] (?:not )?in os\.environ""")
 
 
@@ -31,18 +34,21 @@ def test_every_parameter_is_documented_with_its_default() -> None:
 
 
 def test_every_environment_variable_of_the_code_is_documented() -> None:
-    files = [file for name in ("src", "stages") for file in (ROOT / name).rglob("*.py")]
+    files = [file for name in ("src", "stages", "benchmarks", "tests") for file in (ROOT / name).rglob("*.py")]
     found = {name for file in files for pair in VARIABLE.findall(file.read_text(encoding="utf-8")) for name in pair}
-    found -= {"", "PATH", "PYTHONPATH"}
-    assert {"TITLES_DEVICE", "DVC_STAGE", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "MLFLOW_BACKEND_STORE_URI"} <= found
+    shell = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", ".ci/run"))
+    found |= {name for pair in SET_BY_SHELL.findall(shell) for name in pair}
+    found -= {"", "CURDIR", "MAKEFILE_LIST", "PYTEST_XDIST_WORKER"}
+    assert {"TITLES_DEVICE", "DVC_STAGE", "OMP_WAIT_POLICY", "MLFLOW_EXPERIMENT_ID", "TITLES_FAIL_ON_SKIP"} <= found
+    assert {"PYTHONPATH", "PATH", "ALL", "ROWS", "WORKERS"} <= found
     page = (ROOT / "docs/environment.md").read_text(encoding="utf-8")
     assert found <= set(re.findall(r"`([A-Z_]+)`", page))
 
 
 def measurements() -> dict[tuple[str, str], dict[str, float]]:
-    """By shape and model, the measured values of docs/shapes.csv."""
-    columns = ("balanced_accuracy", "low", "high", "accuracy")
-    with (ROOT / "docs/shapes.csv").open(encoding="utf-8", newline="") as file:
+    """By shape and model, the measured values of docs/data/shapes.csv."""
+    columns = ("balanced_accuracy", "low", "high", "accuracy", "test_titles")
+    with (ROOT / "docs/data/shapes.csv").open(encoding="utf-8", newline="") as file:
         return {
             (row["shape"], row["model"]): {column: float(row[column]) for column in columns}
             for row in csv.DictReader(file)
@@ -59,9 +65,18 @@ def test_the_accuracies_that_are_quoted_are_those_of_shapes_csv(page: str) -> No
     shapes = {shape for shape, _ in found} if page != "README.md" else {"demo-tenth", "real-all"}
     for (shape, model), values in found.items():
         if shape in shapes and model in ("mlp", "cnn", "mean"):
-            balanced, low, high, accuracy = map(quote, values.values())
+            balanced, low, high, accuracy = map(quote, [*values.values()][:4])
             assert f"{balanced} ({low} to {high})" in text, (shape, model)
             assert accuracy in text, (shape, model)
+
+
+def test_the_readme_has_the_interval_of_every_accuracy() -> None:
+    text, found = (ROOT / "README.md").read_text(encoding="utf-8"), measurements()
+    for shape in ("demo-tenth", "real-all"):
+        for model in ("words and characters, linear SVM", "mlp", "cnn", "mean"):
+            row = found[shape, model]
+            low, high = wilson_interval(row["accuracy"], int(row["test_titles"]))
+            assert f"| {quote(row['accuracy'])} ({quote(low)} to {quote(high)})" in text, (shape, model)
 
 
 def test_the_output_that_the_readme_quotes_of_make_repro_is_that_of_shapes_csv() -> None:
@@ -83,4 +98,5 @@ def load_script(path: Path) -> ModuleType:
 def test_the_figure_of_the_architecture_is_that_of_params_yaml() -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     drawn = load_script(ROOT / "docs/figures/architecture.py").draw(params)
-    assert (ROOT / "docs/architecture.svg").read_text(encoding="utf-8") == drawn, "python docs/figures/architecture.py"
+    committed = (ROOT / "docs/images/architecture.svg").read_text(encoding="utf-8")
+    assert committed == drawn, "draw it again: python docs/figures/architecture.py"
