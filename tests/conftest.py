@@ -123,8 +123,18 @@ def chromium() -> Iterator[Browser]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Runs of the whole pipeline come first, so that all else goes on beside them."""
-    longest = ["test_experiments.py", "test_reproduction.py", "test_pipeline.py", "test_checkpoint.py"]
+    """Run the files that take minutes first, beside all others; of those that share `first_run`, one at the start."""
+    longest = [
+        "test_experiments.py",
+        "test_server_store.py",
+        "test_shapes.py",
+        "test_spark.py",
+        "test_checkpoint.py",
+        "test_reproduction.py",
+        "test_pipeline.py",
+        "test_server_death.py",
+        "test_page.py",
+    ]
     items.sort(key=lambda item: longest.index(item.path.name) if item.path.name in longest else len(longest))
 
 

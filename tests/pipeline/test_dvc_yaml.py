@@ -25,6 +25,8 @@ RAW = "${data.raw}"
 # The packages that no stage declares, and why none of them can change an output.
 NO_INFLUENCE = {
     # Checks parameters, reports progress and errors, writes folders atomically: content passes through unchanged.
+    # cpus and memory decide how fast results come; the number of threads of a training is train.threads. prefetch keeps
+    # the order of what it reads ahead.
     "src/titles/core",
     # Receive what a stage logs, and return nothing.
     "src/titles/tracking",

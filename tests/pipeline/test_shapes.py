@@ -38,7 +38,7 @@ def long_tail(rank: int) -> int:
 
 def one_dominant(rank: int) -> int:
     """Return the training titles of the n-th category: 19 of 20 titles are in the first."""
-    return 10 if rank else 10 * 19 * 19
+    return 20 if rank else 20 * 29 * 19
 
 
 def few(rank: int) -> int:
@@ -46,7 +46,7 @@ def few(rank: int) -> int:
     return 7
 
 
-SHAPES: dict[Callable[[int], int], int] = {long_tail: 30, one_dominant: 20, few: 20}
+SHAPES: dict[Callable[[int], int], int] = {long_tail: 40, one_dominant: 30, few: 30}
 
 
 def draw(size_of: Callable[[int], int], categories: int) -> tuple[pd.DataFrame, pd.DataFrame]:
