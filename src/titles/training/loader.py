@@ -49,6 +49,9 @@ class BatchLoader:
 class GpuBatchLoader:
     """Makes many batches at once on a GPU.
 
+    One CPU process makes batches of 250,000 titles a second (`benchmarks/batches.py`); a GPU trains on 2.4 million, so
+    worker processes would need ten CPU cores for what the GPU does itself.
+
     The titles are resident in GPU memory if they fit; otherwise they are streamed and the next chunk is prefetched.
     """
 
