@@ -94,6 +94,8 @@ def read(content: bytes) -> tuple[Rows, str]:
 @example(content=b'"' + b"m\n" * 70_000 + b'",TABLES\nmesa,TABLES\n', columns=2, delimiter=",")
 @example(content=b'mesa\n\n""\n \nsilla\n\n', columns=1, delimiter=",")
 @example(content=b"too,many\n\xef\xbb\xbftitle,category\nmesa,TABLES\ntoo few\n", columns=2, delimiter=",")
+@example(content=b"\xef", columns=1, delimiter=",")
+@example(content=b"\xef\xbb\n", columns=1, delimiter=",")
 @pytest.mark.parametrize("extra_bytes", [0, 7, 1 << 20])
 def test_any_bytes_give_the_rows_of_the_strict_reader_whatever_the_block_size(
     extra_bytes: int, content: bytes, columns: int, delimiter: str

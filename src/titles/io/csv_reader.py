@@ -108,8 +108,8 @@ class _Reader:
         """Whether each line is a row for every CSV reader, bool [lines]."""
         array = lines.to_arrow()
         is_short = pc.less_equal(pc.binary_length(array), csv.field_size_limit())
-        # Arrow drops a byte order mark at the start of its input.
-        is_unmarked = pc.invert(pc.starts_with(array, BYTE_ORDER_MARK))
+        # Arrow drops a byte order mark at the start of its input, and raises for an input that is shorter than one.
+        is_unmarked = pc.invert(pc.starts_with(array, BYTE_ORDER_MARK[:1]))
         is_row = pc.match_substring_regex(array, self.single_line_row)
         return np.array(pc.and_(pc.and_(is_short, is_unmarked), is_row))
 
