@@ -140,7 +140,7 @@ def test_only_the_incomplete_line_of_a_spool_is_lost(root: Path, caplog: pytest.
 
 def test_the_stage_has_the_hashes_of_its_data_and_the_pipeline_those_of_the_raw_data(root: Path):
     hashes = {
-        "dep": {"data/oferta$x": "a1.dir", "src/titles/cleaning.py": "b2"},
+        "dep": {"data/oferta$x": "a1.dir", "src/titles/text/normalization.py": "b2"},
         "out": {"data/prepared": "c3.dir"},
         "raw": {"data/oferta$x": "a1.dir"},
     }
@@ -149,7 +149,7 @@ def test_the_stage_has_the_hashes_of_its_data_and_the_pipeline_those_of_the_raw_
     tags = tree.children["prepare"].data.tags
     assert {tag: value for tag, value in tags.items() if tag.startswith(("dvc.dep", "dvc.out"))} == {
         "dvc.dep.data/oferta_x": "a1.dir",
-        "dvc.dep.src/titles/cleaning.py": "b2",
+        "dvc.dep.src/titles/text/normalization.py": "b2",
         "dvc.out.data/prepared": "c3.dir",
     }
     for run in (tree.parent, tree.children["prepare"]):
